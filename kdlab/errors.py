@@ -1,0 +1,23 @@
+"""What can go wrong in an ordinary way, and the exit code the command then ends with."""
+
+
+class KdlabError(Exception):
+    """A failure that is explained to the user in one message, without a traceback."""
+
+    exit_code = 1
+
+
+class BadInput(KdlabError):
+    """The request cannot be met as it was made: an unknown key, missing data, a checkpoint that does not fit."""
+
+    exit_code = 2
+
+
+class TrainingFailed(KdlabError):
+    """A stage started and could not go on: the loss is not finite, the disk is full."""
+
+
+class Interrupted(KdlabError):
+    """The user asked to stop (Ctrl-C, SIGTERM); what was reached is saved."""
+
+    exit_code = 130

@@ -1,0 +1,84 @@
+"""Carries out a plan: reuses what the store has, resumes what was begun, trains what is missing."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+
+from kdlab.history import Row
+from kdlab.identity import ranks, stage_fingerprint
+from kdlab.plan import Plan
+from kdlab.ranks import train_with_ranks
+from kdlab.screen import Listen, Screen
+from kdlab.stage import Stage, train
+from kdlab.store import Store
+from kdlab.tracking import WandbSettings, wandb_run
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how a stage goes; nothing here changes what it computes."""
+
+    screen: Screen
+    wandb: WandbSettings | None = None
+
+
+def execute(plan: Plan, store: Store, watch: Watch) -> dict[str, bool]:
+    """Sees to it that every stage is finished, in order.
+
+    Returns:
+        By stage name, whether it was finished before.
+    """
+    return {stage.name: obtain(stage, store, watch) for stage in plan.stages}
+
+
+def obtain(stage: Stage, store: Store, watch: Watch) -> bool:
+    """Sees to it that a stage is finished; another process that is at it is waited for.
+
+    Returns:
+        Whether there was nothing to do here.
+    """
+    if not store.finished(stage):
+        waiting = f"  {stage.name:<10} is being trained by {{}}; waiting for it"
+        with store.claimed(stage, lambda owner: watch.screen.say(waiting.format(owner))) as folder:
+            if not store.finished(stage):
+                _train(stage, folder, store, watch)
+                watch.screen.trained(stage.name, store.result(stage))
+                return False
+    watch.screen.reused(stage.name, store.result(stage))
+    return True
+
+
+def _train(stage: Stage, folder: Path, store: Store, watch: Watch) -> None:
+    store.describe(stage)
+    teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
+    count = ranks(stage)
+    with _told(stage, watch) as (callbacks, listen):
+        if count > 1 and stage.epochs:
+            train_with_ranks(stage, folder, teachers, count)
+        else:
+            train(stage, folder, teachers, listen=listen, callbacks=callbacks)
+
+
+@contextmanager
+def _told(stage: Stage, watch: Watch) -> Iterator[tuple[list[Callback], Listen]]:
+    """Bar and W&B run of one stage."""
+    identity = {"name": stage.name, "fingerprint": stage_fingerprint(stage), "job_type": "stage"}
+    settings = watch.wandb if stage.epochs else None
+    with (
+        wandb_run(settings, **identity, config=_config(stage)) as tracker,
+        watch.screen.bar(stage.name, stage.epochs) as (callbacks, show),
+    ):
+
+        def listen(row: Row) -> None:
+            show(row)
+            tracker.log(row, int(row["step"]))
+
+        yield callbacks, listen
+
+
+def _config(stage: Stage) -> Mapping[str, Any]:
+    return {name: value for name, value in vars(stage).items() if name != "teachers"}

@@ -1,0 +1,126 @@
+"""What a stage is made of, as its fingerprint sees it: by inclusion, files by content, code by its source."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import get_object
+
+from kdlab.errors import BadInput
+from kdlab.fingerprint import file_hash, fingerprint
+from kdlab.models.build import SOURCES
+from kdlab.source import source_hash
+from kdlab.stage import Stage, make_data, make_method
+
+NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
+NEUTRAL_TRAINER = frozenset({"log_every_n_steps", "profiler", "detect_anomaly"})
+
+
+class DataFacts(NamedTuple):
+    """What the data are, wherever they lie."""
+
+    digest: str
+    num_classes: int
+
+
+@cache
+def stage_fingerprint(stage: Stage) -> str:
+    """The hash under which the store knows a stage; equal for stages that would end with the same bits."""
+    return fingerprint(stage_parts(stage))
+
+
+def stage_parts(stage: Stage) -> dict[str, Any]:
+    """All that a stage depends on, by inclusion: a new key of the config counts only once it is named here."""
+    method = make_method(stage)
+    return {
+        "network": _network(stage.network, method.roles),
+        "data": {**_without(stage.data, NEUTRAL_DATA), "digest": data_facts(stage.data).digest},
+        "loss": _active(stage.loss),
+        "recipe": {"epochs": stage.epochs, "seed": stage.seed, "optimizer": stage.optimizer},
+        "scheduler": stage.scheduler,
+        "callbacks": stage.callbacks,
+        "hardware": _hardware(stage),
+        "trainer": _without(stage.trainer, NEUTRAL_TRAINER | set(stage.hardware)),
+        "teachers": [[stage_fingerprint(teacher), weight] for teacher, weight in stage.teachers],
+        "source": source_hash({"kdlab.stage", *_targets(stage), *(term.function.__module__ for term in method.terms)}),
+    }
+
+
+def data_facts(settings: Mapping[str, Any]) -> DataFacts:
+    """Reads the data that settings of the group `data` describe, once per process.
+
+    Raises:
+        BadInput: a data module of the user's does not say how many classes it has.
+    """
+    return _data_facts(json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True))
+
+
+@cache
+def _data_facts(settings: str) -> DataFacts:
+    data = make_data(json.loads(settings))
+    data.setup("fit")
+    classes = getattr(data, "num_classes", None)
+    if not isinstance(classes, int) or classes < 2:
+        raise BadInput(
+            f"data: {type(data).__name__}.num_classes must be a whole number of at least 2 after setup(), got "
+            f"{classes!r}. Set it as an attribute of the data module."
+        )
+    digest = getattr(data, "digest", None)
+    return DataFacts(digest() if digest else "", classes)
+
+
+def accelerator(stage: Stage) -> str:
+    """`cuda` or `cpu` (or what else was asked for), once `auto` is decided."""
+    wanted = str(stage.trainer.get("accelerator", stage.hardware["accelerator"]))
+    if wanted in ("auto", "gpu", "cuda"):
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def ranks(stage: Stage) -> int:
+    """How many processes train the stage together."""
+    devices = stage.trainer.get("devices", stage.hardware["devices"])
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    if isinstance(devices, list):
+        return len(devices)
+    return max(torch.cuda.device_count(), 1) if accelerator(stage) == "cuda" else 1
+
+
+def _hardware(stage: Stage) -> dict[str, Any]:
+    settings = {**stage.hardware, **{name: stage.trainer[name] for name in stage.hardware if name in stage.trainer}}
+    return {
+        "accelerator": accelerator(stage),
+        "ranks": ranks(stage),
+        "threads": settings.get("threads") or torch.get_num_threads(),
+        **{name: settings.get(name) for name in ("precision", "channels_last", "compile")},
+    }
+
+
+def _network(settings: Mapping[str, Any], roles: list[str]) -> dict[str, Any]:
+    checkpoint = settings.get("checkpoint")
+    taps = {role: settings.get("taps", {}).get(role) for role in roles}
+    content = file_hash(Path(checkpoint)) if checkpoint and Path(checkpoint).is_file() else checkpoint
+    return {**settings, "checkpoint": content, "taps": taps}
+
+
+def _active(loss: Mapping[str, Any]) -> dict[str, Any]:
+    terms = {name: term for name, term in loss["terms"].items() if term.get("weight", 1.0)}
+    return {**loss, "terms": terms}
+
+
+def _targets(stage: Stage) -> Iterator[str]:
+    """The modules behind every `_target_` of a stage, and behind its network."""
+    if stage.network["source"] == "cifar":
+        yield "kdlab.models.cifar"
+    elif stage.network["source"] not in SOURCES:
+        yield stage.network["source"]
+    for settings in (stage.loss, stage.data, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
+        yield str(get_object(settings["_target_"]).__module__)
+
+
+def _without(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}

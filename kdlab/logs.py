@@ -1,0 +1,21 @@
+"""Python logging: everything into the run's log file, only kdlab's own warnings on the screen."""
+
+import logging
+import sys
+import warnings
+
+
+def quiet_screen() -> None:
+    """Takes the screen away from libraries; safe to call again for every cell of a sweep."""
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", module="lightning")
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+    own = logging.getLogger("kdlab")
+    if not own.handlers:
+        own.addHandler(logging.StreamHandler(sys.stderr))
+        own.handlers[0].setLevel(logging.WARNING)
+        own.handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger().setLevel(logging.INFO)

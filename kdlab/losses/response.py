@@ -1,0 +1,32 @@
+"""Response distillation: the student copies the teacher's softened class probabilities.
+
+Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (arXiv:1503.02531).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def response_kd(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
+    """T² · KL(teacher ‖ student) between class probabilities at temperature T.
+
+    Args:
+        student: logits, `(batch, classes)` or `(batch, positions, classes)`.
+        teacher: logits of the same shape; treated as a constant.
+        temperature: T > 0; the factor T² keeps the gradient's scale as T changes.
+
+    Returns:
+        Scalar in nats: summed over classes, averaged over the batch (and positions). float32 under any autocast.
+
+    Raises:
+        ValueError: the shapes differ, or the temperature is not positive.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"response_kd compares logits of one shape, got student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
+        )
+    if not temperature > 0:
+        raise ValueError(f"response_kd needs a temperature above 0, got {temperature}")
+    log_student = F.log_softmax(student.float() / temperature, dim=-1).flatten(0, -2)
+    log_teacher = F.log_softmax(teacher.detach().float() / temperature, dim=-1).flatten(0, -2)
+    return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)

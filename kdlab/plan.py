@@ -1,0 +1,147 @@
+"""Plans: the stages that a run needs, teachers first. One planner per kind of plan, named by `conf/plan/*.yaml`."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from kdlab.errors import BadInput
+from kdlab.fingerprint import fingerprint
+from kdlab.identity import data_facts, stage_fingerprint
+from kdlab.models.build import pretrained_classes
+from kdlab.stage import Stage, make_method
+from kdlab.targets import check_known
+
+SUPERVISED = {"_target_": "kdlab.methods.Distiller", "terms": {"ce": {"weight": 1.0}}}
+RECIPE = ("epochs", "seed", "optimizer", "scheduler", "data", "callbacks")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in the order in which they can be trained, and the parts that three of them play in the report.
+
+    Attributes:
+        stages: each after its teachers, every one once.
+        student: the network that the run is for.
+        teacher: what it is compared with from above; None without distillation.
+        baseline: the student's twin without a teacher; None where it was not asked for.
+    """
+
+    stages: tuple[Stage, ...]
+    student: Stage
+    teacher: Stage | None = None
+    baseline: Stage | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any stage's does."""
+        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages]})
+
+    def by_role(self) -> dict[str, Stage]:
+        """The stages that the report names: `teacher`, `baseline` and `student`, as far as there are any."""
+        roles = {"teacher": self.teacher, "baseline": self.baseline, "student": self.student}
+        return {role: stage for role, stage in roles.items() if stage}
+
+
+def make_plan(cfg: DictConfig) -> Plan:
+    """The plan that `plan=` chose, from a composed config.
+
+    Raises:
+        BadInput: a value of the config is out of its range, or the parts do not go together.
+    """
+    planner: Callable[[DictConfig], Plan] = get_method(cfg.plan._target_)
+    return planner(cfg)
+
+
+def single(cfg: DictConfig) -> Plan:
+    """One teacher, one student, and the same student without the teacher."""
+    if not make_method(student_stage(cfg)).needs_teacher:
+        student = student_stage(cfg)
+        return Plan(stages=(student,), student=student)
+    teacher = teacher_stage(cfg)
+    student = student_stage(cfg, teachers=((teacher, 1.0),))
+    baseline = student_stage(cfg, name="baseline", loss=SUPERVISED) if cfg.baseline else None
+    return Plan(tuple(filter(None, (teacher, baseline, student))), student, teacher, baseline)
+
+
+def teacher_stage(cfg: DictConfig) -> Stage:
+    """The teacher: as it is where it comes with weights for these classes, otherwise trained (or fine-tuned)."""
+    stage = _stage(cfg, "teacher", cfg.model.teacher, cfg.model.teacher.train, SUPERVISED)
+    if stage.network["pretrained"] and stage.network["checkpoint"]:
+        raise BadInput(
+            "model.teacher.pretrained and model.teacher.checkpoint both name weights, "
+            f"got true and {stage.network['checkpoint']}. Set one of them."
+        )
+    if stage.network["checkpoint"] or _answers_these_classes(stage.network):
+        return Stage(**{**vars(stage), "epochs": 0, "seed": 0})
+    return stage
+
+
+def student_stage(
+    cfg: DictConfig,
+    name: str = "student",
+    loss: Mapping[str, Any] | None = None,
+    teachers: tuple[tuple[Stage, float], ...] = (),
+) -> Stage:
+    """The student's network on the run's recipe, with the run's loss unless another one is given."""
+    return _stage(cfg, name, cfg.model.student, cfg, loss or _plain(cfg.loss), teachers)
+
+
+def _stage(
+    cfg: DictConfig,
+    name: str,
+    network: DictConfig,
+    source: DictConfig,
+    loss: Mapping[str, Any],
+    teachers: tuple[tuple[Stage, float], ...] = (),
+) -> Stage:
+    recipe = _recipe(cfg, name, source)
+    data = recipe["data"]
+    if "seed" in data:
+        data["seed"] = recipe["seed"]
+    settings = {key: value for key, value in _plain(network).items() if key != "train"}
+    return Stage(
+        name=name,
+        network={**settings, "num_classes": data_facts(data).num_classes},
+        loss=loss,
+        hardware=_plain(cfg.hardware),
+        trainer=_plain(cfg.trainer),
+        teachers=teachers,
+        **recipe,
+    )
+
+
+def _recipe(cfg: DictConfig, name: str, source: DictConfig) -> dict[str, Any]:
+    """What `source` (the run, or `model.teacher.train`) says, with `plan.<name>` on top.
+
+    Relative interpolations such as a scheduler's `${..epochs}` then see the stage's own values.
+    """
+    said = {**_plain(cfg, resolve=False), **_plain(source, resolve=False)}
+    changes = _plain(cfg.plan.get(name, OmegaConf.create({})), resolve=False)
+    check_known(f"plan.{name}", changes, RECIPE)
+    whole = copy.deepcopy(cfg)
+    with open_dict(whole):
+        whole["stage"] = OmegaConf.merge({key: said[key] for key in RECIPE}, changes)
+    recipe = _plain(whole["stage"])
+    _check_whole(f"plan.{name}.epochs" if "epochs" in changes else "epochs", recipe["epochs"], least=1)
+    _check_whole(f"plan.{name}.seed" if "seed" in changes else "seed", recipe["seed"], least=0)
+    return recipe
+
+
+def _check_whole(setting: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise BadInput(f"{setting} must be a whole number, {least} or more; got {value!r}.")
+
+
+def _answers_these_classes(network: Mapping[str, Any]) -> bool:
+    """Published weights whose own head predicts as many classes; with another head they are only a start."""
+    if not network["pretrained"]:
+        return False
+    return pretrained_classes(network["source"], network["name"]) == network["num_classes"]
+
+
+def _plain(node: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    return OmegaConf.to_container(node, resolve=resolve)  # type: ignore[return-value]

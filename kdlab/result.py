@@ -1,0 +1,107 @@
+"""What a run found: `result.json`, from the figures that its stages left in the store."""
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from kdlab.identity import stage_fingerprint
+from kdlab.metrics import agreement, kl_to_teacher
+from kdlab.plan import Plan
+from kdlab.saved import load_predictions
+from kdlab.store import Store
+
+FIGURES = ("test/accuracy", "test/nll", "test/ece", "val/accuracy", "params", "flops", "size_bytes", "seconds")
+PACKAGES = ("kdlab", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "wandb", "numpy")
+LEAST_GAP = 1.0  # accuracy points between teacher and baseline under which a recovered share means nothing
+
+
+def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `result.json` for a run whose stages are all in the store.
+
+    Args:
+        plan: the run's stages.
+        store: where they are.
+        reused: by stage name, whether it was there before this run.
+        config: the run's resolved config.
+    """
+    roles = {role: {name: store.result(stage).get(name) for name in FIGURES} for role, stage in plan.by_role().items()}
+    teacher, student, baseline = (roles.get(role) for role in ("teacher", "student", "baseline"))
+    return {
+        "status": "finished",
+        "teacher": teacher,
+        "student": student,
+        "baseline": baseline,
+        **_gains(teacher, student, baseline),
+        **_likeness(plan, store),
+        "best_minus_last": {"value": store.result(plan.student)["best_minus_last"], "split": "val"},
+        "stages": _stages(plan, store, reused),
+        "environment": environment(),
+        "config": config,
+    }
+
+
+def failed_result(error: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `result.json` for a run that could not finish."""
+    return {"status": "failed", "error": error, "environment": environment(), "config": config}
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for whoever wants to reproduce the figures."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _gains(
+    teacher: Mapping[str, Any] | None, student: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if not (teacher and student and baseline):
+        return {"gain": None, "gap_recovered": None}
+    gain = student["test/accuracy"] - baseline["test/accuracy"]
+    gap = teacher["test/accuracy"] - baseline["test/accuracy"]
+    if gap < LEAST_GAP:
+        reason = f"teacher minus baseline is {gap:.2f} points, under {LEAST_GAP:g}"
+        return {"gain": gain, "gap_recovered": None, "gap_recovered_reason": reason}
+    return {"gain": gain, "gap_recovered": gain / gap}
+
+
+def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
+    """How far student and baseline predict as the teacher does, on the test set."""
+    logits = {role: load_predictions(store.folder(stage))[0] for role, stage in plan.by_role().items()}
+    if "teacher" not in logits:
+        return {"agreement": None, "agreement_baseline": None, "kl_to_teacher": None}
+    teacher = logits["teacher"]
+    return {
+        "agreement": agreement(logits["student"], teacher),
+        "agreement_baseline": agreement(logits["baseline"], teacher) if "baseline" in logits else None,
+        "kl_to_teacher": kl_to_teacher(logits["student"], teacher),
+    }
+
+
+def _stages(plan: Plan, store: Store, reused: Mapping[str, bool]) -> list[dict[str, Any]]:
+    kept = ("epochs", "seconds", "teacher_forwards")
+    return [
+        {
+            "name": stage.name,
+            "fingerprint": stage_fingerprint(stage),
+            "reused": reused[stage.name],
+            **{name: store.result(stage)[name] for name in kept},
+        }
+        for stage in plan.stages
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,170 @@
+"""What a person sees: a bar per stage, a line when it is done, and one table at the end."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kdlab.history import Row
+from kdlab.stage import Stage
+
+Listen = Callable[[Row], None]
+ROLES = ("teacher", "baseline", "student")
+
+
+class Screen:
+    """Talks to the terminal; where there is none, plain lines without bars."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.console.print(text)
+
+    def reused(self, name: str, result: Mapping[str, Any]) -> None:
+        """A stage was in the store already."""
+        self.console.print(f"[green]✓[/] {name:<10} reused    {_outcome(result)}")
+
+    def trained(self, name: str, result: Mapping[str, Any]) -> None:
+        """A stage is done."""
+        verb = "trained" if result["epochs"] else "evaluated"
+        self.console.print(f"[green]✓[/] {name:<10} {verb:<9} {_outcome(result)}")
+
+    @contextmanager
+    def bar(self, name: str, epochs: int) -> Iterator[tuple[list[Callback], Listen]]:
+        """Shows one stage's progress while the body trains it.
+
+        Yields:
+            Callbacks for its Trainer, and what to call with each row of its history.
+        """
+        columns = (
+            TextColumn("  {task.description:<10}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task(name, total=None, figures=f"epoch 0/{epochs}")
+            watcher = _StepBar(progress, task)
+            yield [watcher], lambda row: watcher.show(row, epochs)
+
+    def opening(self, folder: Path, stages: Sequence[Stage]) -> None:
+        """What is about to happen."""
+        student = stages[-1]
+        pair = " → ".join(dict.fromkeys(_title(stage) for stage in stages if stage.name != "baseline"))
+        data = student.data["_target_"].rpartition(".")[2]
+        self.console.print(f"[bold]{folder.name}[/]  {pair} on {data}")
+
+    def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
+        """The run's figures, one column a network; what they say; and where they are."""
+        self.console.print()
+        self.console.print(figures_table({role: result[role] for role in ROLES if result.get(role)}, result))
+        for line in conclusions(result):
+            self.console.print(line)
+        if all(stage["reused"] for stage in result["stages"]):
+            self.console.print("Every stage was in the store already: nothing was trained.")
+        self.console.print(f"[dim]{folder}/result.json[/]")
+
+
+class _StepBar(Callback):
+    """Moves a bar by one each step."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def show(self, row: Row, epochs: int) -> None:
+        """Puts the newest figures beside the bar."""
+        accuracy = f"  val {row['val/accuracy']:.1f} %" if "val/accuracy" in row else ""
+        loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
+        self.progress.update(self.task, figures=f"epoch {row['epoch']:.0f}/{epochs}{loss}{accuracy}")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        self.progress.update(self.task, total=total, completed=done)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.progress.advance(self.task)
+
+
+def _title(stage: Stage) -> str:
+    return f"{stage.network['name']}"
+
+
+def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:
+    """Networks as columns, figures as rows.
+
+    Args:
+        networks: figures by the name of the network, as in `result.json`.
+        result: adds the rows that compare with the teacher.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in networks:
+        table.add_column(name, justify="right")
+    for label, key, show in ROWS:
+        if any(figures.get(key) is not None for figures in networks.values()):
+            table.add_row(label, *(_cell(figures.get(key), show) for figures in networks.values()))
+    if result and result.get("agreement") is not None:
+        alike = {"baseline": result["agreement_baseline"], "student": result["agreement"]}
+        table.add_row("agrees with teacher", *(_cell(alike.get(name), _percent) for name in networks))
+    return table
+
+
+def conclusions(result: Mapping[str, Any]) -> list[str]:
+    """What the table says, in words; warnings included."""
+    gain = result.get("gain")
+    if gain is None:
+        return []
+    recovered = result["gap_recovered"]
+    share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None else ""
+    lines = [f"\n[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}  (one seed)"]
+    if result["teacher"]["test/accuracy"] < result["baseline"]["test/accuracy"]:
+        lines.append(
+            "[bold red]The teacher is worse than the baseline.[/] A student should not copy it: train it longer "
+            "(model.teacher.train.epochs=…) or give it weights (model.teacher.checkpoint=…)."
+        )
+    return lines
+
+
+def _outcome(result: Mapping[str, Any]) -> str:
+    trained = f"{result['epochs']} epochs in {result['seconds']:.0f} s" if result["epochs"] else "given weights"
+    return f"{result['test/accuracy']:.2f} % test accuracy, {trained}"
+
+
+def _cell(value: Any, show: Callable[[Any], str]) -> str:
+    return "–" if value is None else show(value)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2f} %"
+
+
+def _scaled(value: float, units: Sequence[str] = ("", "k", "M", "G", "T"), base: float = 1000.0) -> str:
+    for unit in units:
+        if abs(value) < base:
+            break
+        value /= base
+    return f"{value:.3g} {unit}".strip()
+
+
+ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("test accuracy", "test/accuracy", _percent),
+    ("test NLL (nats)", "test/nll", lambda value: f"{value:.3f}"),
+    ("calibration error", "test/ece", lambda value: f"{value:.3f}"),
+    ("validation accuracy", "val/accuracy", _percent),
+    ("parameters", "params", _scaled),
+    ("FLOPs per sample", "flops", _scaled),
+    ("size (bytes)", "size_bytes", _scaled),
+    ("training seconds", "seconds", lambda value: f"{value:.1f}" if value else "–"),
+)

@@ -1,0 +1,81 @@
+"""Which source a stage runs: one hash of it, unmoved by comments, docstrings and layout."""
+
+import ast
+import hashlib
+import importlib.util
+import sysconfig
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
+
+
+def source_hash(modules: Iterable[str]) -> str:
+    """SHA-256 over the given modules and all that they import of kdlab or of the user's own code.
+
+    Only `import` statements are followed, into the module that is named and not into the packages around it, so a
+    loss belongs to the stages that name it and to no others. Installed packages count by nothing: they are pinned.
+    """
+    digest = hashlib.sha256()
+    for module in sorted(_closure(modules)):
+        digest.update(f"{module}\n{_normalised(_origin(module))}\n".encode())
+    return digest.hexdigest()
+
+
+def _closure(modules: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = [module for module in modules if _origin(module)]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [name for name in _imports(module) if _origin(name)]
+    return found
+
+
+@lru_cache(maxsize=None)
+def _origin(module: str) -> Path | None:
+    """The file of a module of kdlab or of the user's; None for installed and absent ones."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin).resolve()
+    own = module.partition(".")[0] == "kdlab" or not any(path.is_relative_to(folder) for folder in INSTALLED)
+    return path if own else None
+
+
+def _imports(module: str) -> Iterator[str]:
+    origin = _origin(module)
+    assert origin is not None
+    package = module if origin.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(origin.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            submodules = [f"{base}.{alias.name}" for alias in node.names if _origin(f"{base}.{alias.name}")]
+            yield from submodules or [base]
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*parts, node.module] if node.module else parts)
+
+
+def _normalised(path: Path | None) -> str:
+    assert path is not None
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return ast.get_docstring(node, clean=False) is not None

@@ -1,0 +1,215 @@
+"""Trains one stage: the only place where a Trainer is built."""
+
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch.optim import Optimizer
+
+from kdlab.atomic import write_text_atomically
+from kdlab.checkpointing import AtomicCheckpointIO, KeepLast
+from kdlab.data.batch import Batch
+from kdlab.history import History, Row, write_history
+from kdlab.methods.base import Distiller
+from kdlab.metrics import classification_figures, flops, parameter_count, predict
+from kdlab.models.network import Network
+from kdlab.saved import load_network, make_network, save_network, save_predictions
+from kdlab.seeds import derive_seed
+from kdlab.targets import build
+from kdlab.teacher import FrozenTeacher
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One training: one network, its data, one loss, one recipe, one seed, and the stages that teach it.
+
+    Every mapping holds plain resolved values of the config group of its name. `epochs=0` is a network that comes
+    with its weights: nothing is trained, it is only evaluated.
+    """
+
+    name: str
+    network: Mapping[str, Any]
+    data: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    epochs: int
+    seed: int
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: Mapping[str, Any] = field(default_factory=dict)
+    teachers: tuple[tuple["Stage", float], ...] = ()
+
+
+def train(
+    stage: Stage,
+    folder: Path,
+    teachers: Sequence[Path] = (),
+    *,
+    listen: Callable[[Row], None] = lambda row: None,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Trains a stage from its last checkpoint, or from the start, and leaves its results in `folder`.
+
+    The same stage at the same thread count on a CPU ends with the same bits, however often it was interrupted.
+
+    Args:
+        stage: what to train.
+        folder: its place in the store; `result.json` is written last and marks it finished.
+        teachers: the folders of `stage.teachers`, in order.
+        listen: called with each row of the metric history.
+        callbacks: that watch and change nothing, such as a progress bar.
+    """
+    with threads(stage.hardware.get("threads")):
+        method, data = make_method(stage), make_data(stage.data)
+        network = initial_network(stage)
+        keep = KeepLast(folder / "last.ckpt", History(listen))
+        prepare(method, network, stage, teachers)
+        trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
+        if stage.epochs:
+            trainer.fit(method, datamodule=data, ckpt_path=_resumable(keep.path), weights_only=True)
+        if trainer.is_global_zero:
+            _finish(stage, folder, network, keep, method)
+
+
+def make_method(stage: Stage) -> Distiller:
+    """The stage's LightningModule, with its terms checked and without its networks."""
+    method: Distiller = build(stage.loss, "loss")
+    return method
+
+
+def make_data(settings: Mapping[str, Any]) -> LightningDataModule:
+    """The data module that settings of the group `data` describe."""
+    data: LightningDataModule = build(settings, "data")
+    return data
+
+
+def initial_network(stage: Stage) -> Network:
+    """The stage's network with the weights it starts from: given ones, or random ones that depend on its seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("weights", stage.seed))
+        return make_network(stage.network, channels_last=bool(stage.hardware.get("channels_last")))
+
+
+def prepare(method: Distiller, network: Network, stage: Stage, teachers: Sequence[Path] = ()) -> None:
+    """Gives a method its student, its frozen teachers and its recipe."""
+    frozen = [
+        FrozenTeacher(
+            load_network(path, channels_last=bool(stage.hardware.get("channels_last"))),
+            weight=weight,
+            taps=teacher.network.get("taps"),
+            roles=method.roles,
+        )
+        for (teacher, weight), path in zip(stage.teachers, teachers, strict=True)
+    ]
+    method.prepare(
+        network,
+        frozen,
+        optimizer=build(stage.optimizer, "optimizer"),
+        scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
+        taps=stage.network.get("taps"),
+        seed=stage.seed,
+    )
+    if stage.hardware.get("compile"):
+        network.module.compile()
+
+
+def make_trainer(stage: Stage, folder: Path, callbacks: Sequence[Callback], history: History) -> Trainer:
+    """A Trainer with kdlab's checkpoints and history in place of its own; `trainer.*` wins over `hardware=`."""
+    hardware = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
+    options = {**hardware, **stage.trainer}
+    chosen = [build(settings, f"callbacks.{name}") for name, settings in stage.callbacks.items()]
+    environment = [LightningEnvironment()] if "LOCAL_RANK" in os.environ else []
+    return Trainer(
+        max_epochs=stage.epochs,
+        logger=history,
+        callbacks=[*chosen, *callbacks],
+        plugins=[AtomicCheckpointIO(), *environment],
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+        **{"log_every_n_steps": 1, **options, "strategy": _strategy(options)},
+    )
+
+
+def _strategy(options: Mapping[str, Any]) -> Strategy | str:
+    if options["strategy"] != "ddp":
+        return str(options["strategy"])
+    on_gpu = options["accelerator"] in ("gpu", "cuda") or (options["accelerator"] == "auto" and torch.cuda.is_available())
+    return DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo")
+
+
+def _schedule(make: Callable[..., Any], method: Distiller, optimizer: Optimizer) -> dict[str, Any]:
+    """A scheduler that counts `total_steps` moves every step, any other one every epoch."""
+    if "total_steps" not in inspect.signature(make).parameters:
+        return {"scheduler": make(optimizer), "interval": "epoch"}
+    steps = int(method.trainer.estimated_stepping_batches)
+    return {"scheduler": make(optimizer, total_steps=steps), "interval": "step"}
+
+
+def _resumable(checkpoint: Path) -> Path | None:
+    return checkpoint if checkpoint.is_file() else None
+
+
+def _finish(stage: Stage, folder: Path, network: Network, keep: KeepLast, method: Distiller) -> None:
+    rows = keep.history.rows
+    data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
+    data.setup("test")
+    device = method.device
+    figures = {split: predict(network, loader, device) for split, loader in _evaluation(data)}
+    measured = {
+        f"{split}/{name}": value
+        for split, (logits, targets) in figures.items()
+        for name, value in classification_figures(logits, targets).items()
+    }
+    save_network(folder, network.cpu())
+    save_predictions(folder, *figures["test"])
+    write_history(folder / "metrics.csv", rows)
+    example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
+    result = {
+        **measured,
+        "params": parameter_count(network.module),
+        "flops": flops(network, example),
+        "size_bytes": (folder / "student.safetensors").stat().st_size,
+        "epochs": len(rows),
+        "seconds": round(keep.seconds, 2) if rows else 0.0,
+        "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
+        "best_minus_last": _best_minus_last(rows),
+    }
+    write_text_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _evaluation(data: LightningDataModule) -> Iterator[tuple[str, Any]]:
+    validation = data.val_dataloader()
+    if validation:
+        yield "val", validation
+    yield "test", data.test_dataloader()
+
+
+def _best_minus_last(rows: Sequence[Row]) -> float | None:
+    accuracies = [row["val/accuracy"] for row in rows if "val/accuracy" in row]
+    return max(accuracies) - accuracies[-1] if accuracies else None
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Runs with that many CPU threads, and restores the number before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

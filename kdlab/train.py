@@ -1,0 +1,40 @@
+"""`python -m kdlab.train`: plan the stages, obtain each of them, and say what distillation gained."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from kdlab.cli import run
+
+
+def train(cfg: DictConfig) -> None:
+    """Runs one experiment from its composed config, and leaves a run directory with `result.json`."""
+    from kdlab.cell import figures, reported_cell, wandb_settings
+    from kdlab.checks import check_stages
+    from kdlab.execute import Watch, execute
+    from kdlab.logs import quiet_screen
+    from kdlab.plan import make_plan
+    from kdlab.result import finished_result
+    from kdlab.rundir import RunDirectory
+    from kdlab.screen import Screen
+    from kdlab.store import Store
+
+    quiet_screen()
+    screen, store, plan = Screen(), Store.at(cfg.paths.store), make_plan(cfg)
+    with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan) as tracker:
+        screen.opening(directory.path, plan.stages)
+        check_stages(stage for stage in plan.stages if not store.finished(stage))
+        reused = execute(plan, store, Watch(screen, wandb_settings(cfg)))
+        result = finished_result(plan, store, reused, directory.config)
+        directory.finish(result, plan, store)
+        tracker.summarise(figures(result))
+        screen.closing(directory.path, result)
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    return run(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
