@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from kdlab.errors import TrainingFailed
+from kdlab.errors import BadInput, TrainingFailed
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -32,6 +32,24 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """`write_atomically` for text in UTF-8."""
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def check_writable(folder: Path, setting: str) -> None:
+    """Makes a folder and tries it.
+
+    Raises:
+        BadInput: nothing can be written there.
+    """
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(
+            f"{setting} must be a folder that can be written, got {folder} ({error.strerror or error}). "
+            f"Choose another one: {setting}=…"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterable
 
+import torch
 from lightning.pytorch import Trainer
 
 from kdlab.errors import BadInput
@@ -42,6 +43,9 @@ def _check_trainer(stage: Stage) -> None:
             hint = f"Set {instead}=… instead." if instead else "Leave it out: kdlab needs its own."
             raise BadInput(f"trainer.{key} belongs to kdlab, got {stage.trainer[key]!r}. {hint}")
     check_known("trainer", stage.trainer, inspect.signature(Trainer).parameters)
+    wanted = stage.trainer.get("accelerator", stage.hardware["accelerator"])
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise BadInput(f"hardware=gpu needs a CUDA GPU, and torch sees none; got accelerator {wanted!r}. Use hardware=cpu.")
 
 
 def _check_taps(stage: Stage) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from kdlab.atomic import check_writable
 from kdlab.config import CONF, checked_overrides, use_kdlab_config
-from kdlab.errors import BadInput, KdlabError
+from kdlab.errors import KdlabError
 
 Task = Callable[[DictConfig], object]
 FAILED, INTERRUPTED = 1, 130
@@ -44,6 +44,8 @@ def _run(task: Task, arguments: list[str]) -> int:
         checked = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir)
         arguments = [argument for argument in arguments if argument not in asked.overrides] + checked.overrides
         ledger = checked.sweep_folder
+        if asked.cfg is None:
+            check_writable(Path(checked.config.paths.outputs), "paths.outputs")
     outcomes: list[int] = []
 
     def cell(cfg: DictConfig) -> None:
@@ -68,8 +70,9 @@ def _attempt(task: Task, cfg: DictConfig) -> int:
             raise KeyboardInterrupt from error
         return _note(code, str(error))
     except Exception as error:
-        traceback.print_exc()
-        return _note(FAILED, f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        print(f"\nerror: {text}\n  (a bug, not your input: the traceback is in train.log)", file=sys.stderr, flush=True)
+        return _note(FAILED, text)
 
 
 def _note(code: int, error: str | None = None) -> int:

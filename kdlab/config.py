@@ -13,12 +13,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from kdlab.errors import BadInput
@@ -43,9 +43,16 @@ OPEN = (  # nodes below which any key may be added
 
 @dataclass(frozen=True)
 class Checked:
-    """Overrides that Hydra will accept, and where a sweep notes the outcome of its cells (None for one run)."""
+    """A command line that Hydra will accept.
+
+    Attributes:
+        overrides: with the `+` that Hydra wants below nodes declared open.
+        config: composed; of a sweep, one of its cells.
+        sweep_folder: where a sweep notes the outcome of its cells; None for one run.
+    """
 
     overrides: list[str]
+    config: DictConfig
     sweep_folder: Path | None
 
 
@@ -65,7 +72,7 @@ def use_kdlab_config() -> None:
 
 
 def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folder: str | None = None) -> Checked:
-    """Checks overrides before anything runs, and adds the `+` that Hydra wants below nodes declared open.
+    """Checks a command line before anything runs.
 
     Args:
         overrides: as typed.
@@ -80,21 +87,24 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
         groups = [override for override in parsed if _is_group(loader, override)]
         for override in groups:
             _check_options(loader, override)
-        known = _composed([_first_choice(override) for override in groups])
-        lines = [o.input_line if o in groups else _accepted(o, known, loader) for o in parsed]
-        whole = _composed([_first_choice(override) for override in _parsed(lines)], with_hydra=True)
-    if not multirun and whole.hydra.mode != RunMode.MULTIRUN:
-        return Checked(lines, None)
-    sweep = Path(whole.hydra.sweep.dir).absolute()
-    return Checked([*lines, f"hydra.sweep.dir='{sweep}'"], sweep)
+        lines = [_line(override) if override not in groups else override.input_line or "" for override in parsed]
+        try:
+            config = compose("train", _first_choices(lines), return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _diagnosis(error, parsed, groups) from error
+    if not multirun and config.hydra.mode != RunMode.MULTIRUN:
+        return Checked(lines, config, None)
+    sweep = Path(config.hydra.sweep.dir).absolute()
+    return Checked([*lines, f"hydra.sweep.dir='{sweep}'"], config, sweep)
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """The composed config for one run, as the train command would see it."""
+    """The composed config of one run, as the train command would see it."""
     use_kdlab_config()
-    lines = checked_overrides(overrides).overrides
-    with _composer(None):
-        return _composed(lines)
+    config = checked_overrides(overrides).config
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 @contextmanager
@@ -105,13 +115,6 @@ def _composer(folder: str | None) -> Iterator[ConfigLoader]:
         if folder:
             loader.get_search_path().prepend("command-line", f"file://{Path(folder).absolute()}")
         yield loader
-
-
-def _composed(lines: list[str], with_hydra: bool = False) -> DictConfig:
-    try:
-        return compose("train", lines, return_hydra_config=with_hydra)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise BadInput(" ".join(str(error).split())) from error
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -145,26 +148,35 @@ def _choices(override: Override) -> list[str]:
     return [str(choice) for choice in (value if isinstance(value, list) else [value]) if choice is not None]
 
 
-def _first_choice(override: Override) -> str:
-    """The override as one run would have it: what keys exist hardly depends on which value a sweep is at."""
-    if not override.is_sweep_override() or override.is_interval_sweep():
-        return override.input_line or ""
-    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+def _line(override: Override) -> str:
+    """The override with `++` below open nodes, and elsewhere without the plus that would let a wrong key pass."""
+    line = (override.input_line or "").lstrip("+")
+    opened = any(fnmatchcase(override.key_or_group, pattern) for pattern in OPEN)
+    return f"++{line}" if opened and not override.is_delete() else line
 
 
-def _accepted(override: Override, cfg: DictConfig, loader: ConfigLoader) -> str:
-    key, line = override.key_or_group, override.input_line or ""
-    if key.startswith("hydra.") or key == "hydra" or _exists(cfg, key):
-        return line.lstrip("+")
-    if override.type in (OverrideType.CHANGE, OverrideType.ADD, OverrideType.FORCE_ADD) and _is_open(key, cfg):
-        return "++" + line.lstrip("+")
-    known = [*_keys(OmegaConf.to_container(cfg, resolve=False)), *loader.list_groups("")]
-    raise BadInput(f"{key} is not a setting. {_hint(key, known, 'Settings here')}")
+def _first_choices(lines: Sequence[str]) -> list[str]:
+    """One cell of a sweep: which keys exist hardly depends on where the sweep is."""
+    return [
+        f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+        if override.is_sweep_override() and not override.is_interval_sweep()
+        else override.input_line or ""
+        for override in _parsed(lines)
+    ]
 
 
-def _is_open(key: str, cfg: DictConfig) -> bool:
-    """Below an open node that is there: `model.student.kwargs.x` wants a student."""
-    return any(fnmatchcase(key, pattern) for pattern in OPEN) and _exists(cfg, key.split(".")[0])
+def _diagnosis(error: Exception, parsed: Sequence[Override], groups: Sequence[Override]) -> BadInput:
+    """Why Hydra refused: mostly a key that is not there, said with the closest one that is."""
+    try:
+        cfg = compose("train", _first_choices([override.input_line or "" for override in groups]))
+    except (HydraException, OmegaConfBaseException) as second:
+        return BadInput(" ".join(str(second).split()))
+    known = [*_keys(OmegaConf.to_container(cfg, resolve=False)), *(path.name for path in CONF.iterdir() if path.is_dir())]
+    for override in parsed:
+        key = override.key_or_group
+        if override not in groups and not _line(override).startswith("++") and not _exists(cfg, key):
+            return BadInput(f"{key} is not a setting. {_hint(key, known, 'Settings here')}")
+    return BadInput(" ".join(str(error).split()))
 
 
 def _exists(cfg: DictConfig, key: str) -> bool:

@@ -110,6 +110,7 @@ def _stage(
         hardware=_plain(cfg.hardware),
         trainer=_plain(cfg.trainer),
         teachers=teachers,
+        setting=f"model.{'teacher' if network is cfg.model.teacher else 'student'}",
         **recipe,
     )
 

@@ -69,7 +69,8 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
         for rank, process in enumerate(processes):
             if process.poll():
                 said = (folder / f"rank{rank}.log").read_text(errors="replace").strip().splitlines()
-                raise TrainingFailed(f"Rank {rank} of {len(processes)} failed: {' '.join(said[-1:])}")
+                why = "".join(said[-1:]).removeprefix("kdlab.errors.TrainingFailed: ")
+                raise TrainingFailed(f"Rank {rank} of {len(processes)} failed: {why}")
         time.sleep(POLL_SECONDS)
 
 
@@ -81,7 +82,8 @@ def _free_port() -> int:
 
 def _end_with_parent() -> None:
     """The parent holds the other end of stdin: when it is gone, so must this process be."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):  # unbuffered: a buffer's lock, held at exit, is a fatal error
+        pass
     os._exit(1)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from kdlab.atomic import write_text_atomically
-from kdlab.errors import Interrupted
+from kdlab.atomic import check_writable, write_text_atomically
+from kdlab.errors import Interrupted, KdlabError
 from kdlab.plan import Plan
 from kdlab.result import failed_result
-from kdlab.store import Store, check_writable
+from kdlab.store import Store
 
 SHORT = 8  # digits of the plan's fingerprint in the folder's name
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -65,7 +65,7 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, Interrupted):
-            logging.getLogger(__name__).error("failed", exc_info=error)
+            logging.getLogger("run").error("%s", error, exc_info=None if isinstance(error, KdlabError) else error)
             self._write(failed_result(str(error) or type(error).__name__, self.config))
         logging.getLogger().removeHandler(self._log)
         self._log.close()

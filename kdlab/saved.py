@@ -18,15 +18,18 @@ WEIGHTS = "student.safetensors"
 PREDICTIONS = "predictions.safetensors"
 
 
-def make_network(settings: Mapping[str, Any], *, channels_last: bool = False) -> Network:
+def make_network(
+    settings: Mapping[str, Any], *, channels_last: bool = False, setting: str = "model"
+) -> Network:
     """A network from its config with its own preprocessing; the caller seeds the random weights.
 
     Args:
         settings: `source`, `name`, `kwargs`, `pretrained`, `checkpoint`, `num_classes`, `mean`, `std`, `image_size`.
         channels_last: the memory format of weights and images.
+        setting: the config node that `settings` come from, for messages.
     """
     names = ("source", "name", "num_classes", "kwargs", "pretrained", "checkpoint")
-    module = build_network(**{name: settings[name] for name in names if name in settings})
+    module = build_network(**{name: settings[name] for name in names if name in settings}, setting=setting)
     preprocessing = {name: settings.get(name) for name in ("mean", "std", "image_size")}
     return Network(module, **preprocessing, channels_last=channels_last)
 

@@ -5,8 +5,9 @@ import hashlib
 import importlib.util
 import sysconfig
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
 
@@ -34,7 +35,7 @@ def _closure(modules: Iterable[str]) -> set[str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _origin(module: str) -> Path | None:
     """The file of a module of kdlab or of the user's; None for installed and absent ones."""
     try:
@@ -52,29 +53,40 @@ def _imports(module: str) -> Iterator[str]:
     origin = _origin(module)
     assert origin is not None
     package = module if origin.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(origin.read_bytes())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, package)
-            submodules = [f"{base}.{alias.name}" for alias in node.names if _origin(f"{base}.{alias.name}")]
+    for statement in _read(origin.read_bytes()).imports:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        else:
+            base = _absolute(statement, package)
+            submodules = [f"{base}.{alias.name}" for alias in statement.names if _origin(f"{base}.{alias.name}")]
             yield from submodules or [base]
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*parts, node.module] if node.module else parts)
+def _absolute(statement: ast.ImportFrom, package: str) -> str:
+    if not statement.level:
+        return statement.module or ""
+    parts = package.split(".")[: len(package.split(".")) - statement.level + 1]
+    return ".".join([*parts, statement.module] if statement.module else parts)
 
 
 def _normalised(path: Path | None) -> str:
     assert path is not None
-    tree = ast.parse(path.read_bytes())
+    return _read(path.read_bytes()).text
+
+
+class _Source(NamedTuple):
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    text: str
+
+
+@cache
+def _read(content: bytes) -> _Source:
+    tree = ast.parse(content)
+    imports = tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return _Source(imports, ast.unparse(tree))
 
 
 def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

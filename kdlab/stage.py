@@ -49,6 +49,7 @@ class Stage:
     trainer: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Mapping[str, Any] = field(default_factory=dict)
     teachers: tuple[tuple["Stage", float], ...] = ()
+    setting: str = "model.student"  # the config node of its network, for messages
 
 
 def train(
@@ -98,7 +99,8 @@ def initial_network(stage: Stage) -> Network:
     """The stage's network with the weights it starts from: given ones, or random ones that depend on its seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", stage.seed))
-        return make_network(stage.network, channels_last=bool(stage.hardware.get("channels_last")))
+        channels_last = bool(stage.hardware.get("channels_last"))
+        return make_network(stage.network, channels_last=channels_last, setting=stage.setting)
 
 
 def prepare(method: Distiller, network: Network, stage: Stage, teachers: Sequence[Path] = ()) -> None:

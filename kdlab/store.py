@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from kdlab.atomic import write_text_atomically
-from kdlab.errors import BadInput
+from kdlab.atomic import check_writable, write_text_atomically
 from kdlab.identity import stage_fingerprint
 from kdlab.stage import Stage
 
@@ -87,21 +86,3 @@ def frozen(stage: Stage, store: Store) -> dict[str, Any]:
     fields = asdict(stage)
     fields["teachers"] = [[store.folder(teacher).name, weight] for teacher, weight in stage.teachers]
     return fields
-
-
-def check_writable(folder: Path, setting: str) -> None:
-    """Makes a folder and tries it.
-
-    Raises:
-        BadInput: nothing can be written there.
-    """
-    probe = folder / f".writable-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise BadInput(
-            f"{setting} must be a folder that can be written, got {folder} ({error.strerror or error}). "
-            f"Choose another one: {setting}=…"
-        ) from error

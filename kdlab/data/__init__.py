@@ -1,0 +1,19 @@
+"""Data modules: images in batches that are a pure function of seeds, epoch and position."""
+
+from kdlab.data.batch import UNLABELLED, Batch
+from kdlab.data.digits import Digits
+from kdlab.data.folder import ImageFolder
+from kdlab.data.memory import InMemory
+from kdlab.data.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
+    "UNLABELLED",
+    "Batch",
+    "Digits",
+    "FashionMNIST",
+    "ImageFolder",
+    "InMemory",
+]

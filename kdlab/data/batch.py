@@ -1,0 +1,62 @@
+"""What every data module yields and every method receives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from kdlab.errors import BadInput
+
+UNLABELLED = -100
+"""The target of a sample whose label is withheld; `cross_entropy` ignores it by default."""
+
+
+class Batch(NamedTuple):
+    """Some samples, and the two integers that determine their pixels.
+
+    Args:
+        inputs: `(batch, channels, height, width)`, uint8, raw: each network normalises for itself. A data
+            module of the user's may yield floats, or a dict of tensors that networks take by keyword.
+        targets: `(batch,)`, int64; `UNLABELLED` where there is no label.
+        index: `(batch,)`, int64; position in the data set's own training, validation or test list.
+        view: `(batch,)`, int64; the augmentation each sample has in this batch.
+    """
+
+    inputs: Tensor | Mapping[str, Tensor]
+    targets: Tensor
+    index: Tensor | None = None  # type: ignore[assignment]  # hides tuple.index
+    view: Tensor | None = None
+
+    @classmethod
+    def of(cls, raw: Any) -> "Batch":
+        """Takes a `Batch` as it is, and `(inputs, targets)` as any LightningDataModule may yield it.
+
+        Raises:
+            BadInput: it is neither.
+        """
+        if isinstance(raw, cls):
+            return raw
+        if isinstance(raw, Sequence) and len(raw) == 2 and isinstance(raw[1], Tensor):
+            return cls(raw[0], raw[1])
+        raise BadInput(
+            "data: a data module yields kdlab.data.Batch or (inputs, targets) with a tensor of targets, "
+            f"got {type(raw).__name__}. Return that from the data set's __getitem__."
+        )
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch with inputs and targets on that device."""
+        inputs = _each(self.inputs, lambda tensor: tensor.to(device))
+        return self._replace(inputs=inputs, targets=self.targets.to(device))
+
+    def sample(self, position: int) -> Tensor | Mapping[str, Tensor]:
+        """The inputs of one sample, as a batch of one."""
+        return _each(self.inputs, lambda tensor: tensor[position : position + 1])
+
+
+def _each(
+    inputs: Tensor | Mapping[str, Tensor], change: Callable[[Tensor], Tensor]
+) -> Tensor | Mapping[str, Tensor]:
+    if isinstance(inputs, Tensor):
+        return change(inputs)
+    return {name: change(tensor) for name, tensor in inputs.items()}

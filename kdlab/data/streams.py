@@ -1,0 +1,27 @@
+"""Counter-based randomness: each use draws from its own stream, addressed by counters instead of by history.
+
+A resumed run, another rank or another number of workers therefore meets the same numbers.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What numbers are drawn for; two uses of the same seed stay independent."""
+
+    ORDER = 1
+    VIEW = 2
+    SPLIT = 3
+    RESIZED_CROP = 4
+
+
+def generator(stream: Stream, *counters: int) -> np.random.Generator:
+    """A generator whose numbers depend on nothing but its arguments.
+
+    Args:
+        stream: what the numbers are for.
+        counters: seed first, then epoch, index and so on; each at least 0.
+    """
+    return np.random.default_rng([int(stream), *counters])

@@ -1,0 +1,251 @@
+"""Weights & Biases: one run per cell and one per stage, opened and closed in one place.
+
+Tracking never costs a training: a run that cannot be opened, written or closed is one warning, and the
+training goes on without it. wandb is imported only when a run is opened.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdlab.errors import BadInput
+
+if TYPE_CHECKING:
+    from wandb import Run, Settings
+
+log = logging.getLogger(__name__)
+
+MODES = ("online", "offline", "disabled")
+FORBIDDEN_IN_PROJECT = set("/\\#?%:")
+TAG_LENGTH = 64
+# What a `WANDB_…` variable of the same name replaces. Seconds; wandb's own are 90 and for ever, which a sweep
+# on a machine that lost its network would spend once per run.
+DEFAULTS: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "init_timeout": 30.0,
+    "finish_timeout": 300.0,
+    "finish_timeout_raises": True,
+}
+
+
+@dataclass(frozen=True)
+class WandbSettings:
+    """Where the runs of one command go.
+
+    Args:
+        project: project in which the runs are listed.
+        directory: the runs' files are written to `wandb/` in it; created when absent.
+        entity: team or user; None leaves it to `WANDB_ENTITY` and then to the account's default.
+        tags: 1 to 64 characters each; empty leaves them to `WANDB_TAGS`.
+        mode: `online`, `offline` or `disabled`; None leaves it to `WANDB_MODE`, and then means online with an
+            API key and offline without.
+        group: name of the sweep.
+        notes: free text.
+
+    Raises:
+        BadInput: a mode, project or tag that wandb would refuse.
+    """
+
+    project: str
+    directory: Path
+    entity: str | None = None
+    tags: tuple[str, ...] = ()
+    mode: str | None = None
+    group: str | None = None
+    notes: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in (None, *MODES):
+            raise BadInput(f"logger.mode is one of {', '.join(MODES)} or null, got {self.mode!r}")
+        if not 0 < len(self.project) <= 128 or FORBIDDEN_IN_PROJECT & set(self.project):
+            raise BadInput(
+                f"logger.project has 1 to 128 characters and none of / \\ # ? % :, got {self.project!r}; "
+                "choose another name, for example logger.project=kdlab"
+            )
+        if wrong := [tag for tag in self.tags if not 0 < len(tag) <= TAG_LENGTH]:
+            raise BadInput(
+                f"logger.tags have 1 to {TAG_LENGTH} characters each, got {wrong}; shorten or drop them"
+            )
+
+
+class Tracker:
+    """Sends figures to one run; does nothing without one, or after the first failure."""
+
+    def __init__(self, run: "Run | None" = None) -> None:
+        self._run = run
+        self._failed = False
+        self._row_is_open = False
+
+    @property
+    def location(self) -> str | None:
+        """Where a person finds the run: its address online, else the folder that `wandb sync` uploads."""
+        if self._run is None:
+            return None
+        return self._run.settings.sync_dir if self._run.offline else self._run.url
+
+    def log(self, row: Mapping[str, float], step: int) -> None:
+        """Adds a row to the history.
+
+        Args:
+            row: figures by name; rows of one step are merged.
+            step: global optimizer step, which may not decrease: wandb drops rows older than the last.
+        """
+        self._send(lambda run: run.log({**row, "step": step}, step=step))
+        self._row_is_open = True
+
+    def replay(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Logs history that a resumed stage brings along: what a killed run had recorded may be lost.
+
+        Args:
+            rows: oldest first, each with its `step`. A row that the run already has is dropped.
+        """
+        for row in rows:
+            self.log(row, int(row["step"]))
+
+    def summarise(self, figures: Mapping[str, object]) -> None:
+        """Writes the figures that stand for the whole run.
+
+        Args:
+            figures: by name; nested mappings become `outer/inner`. They win over the last row logged.
+        """
+        if self._row_is_open:  # left open, it would overwrite figures of the same name when the run closes
+            self._send(lambda run: run.log({}, commit=True))
+            self._row_is_open = False
+        self._send(lambda run: run.summary.update(_flat(figures)))
+
+    def _finish(self, exit_code: int) -> None:
+        if self._run is not None:
+            self._guard(lambda run: run.finish(exit_code=exit_code), self._run)
+
+    def _send(self, action: Callable[["Run"], object]) -> None:
+        if self._run is not None and not self._failed:
+            self._guard(action, self._run)
+
+    def _guard(self, action: Callable[["Run"], object], run: "Run") -> None:
+        try:
+            action(run)
+        except Exception as error:
+            if not self._failed:
+                log.warning(
+                    "Weights & Biases stopped recording %s, training goes on: %s", run.name, _reason(error)
+                )
+            self._failed = True
+
+
+@contextmanager
+def wandb_run(
+    settings: WandbSettings | None, *, name: str, fingerprint: str, job_type: str, config: Mapping[str, Any]
+) -> Iterator[Tracker]:
+    """Opens a run around the body and closes it with the body's exit code, also when the body raises.
+
+    Args:
+        settings: None gives a tracker that does nothing.
+        name: shown in tables and legends, such as `response-T4-a0.7-s0`.
+        fingerprint: of the cell or stage. The same fingerprint and group continue the same run.
+        job_type: `cell` or `stage`.
+        config: plain Python values, nested by key.
+
+    Yields:
+        The run's tracker.
+    """
+    identity = {"name": name, "job_type": job_type, "config": dict(config)}
+    tracker = Tracker(None if settings is None else _open(settings, fingerprint, identity))
+    exit_code = 0
+    try:
+        yield tracker
+    except BaseException as error:
+        exit_code = _exit_code(error)
+        raise
+    finally:
+        tracker._finish(exit_code)
+
+
+def run_id(fingerprint: str, group: str | None) -> str:
+    """The run's id: the same for a resumed stage, another for the same stage in another sweep."""
+    return hashlib.sha256(f"{group or ''}\n{fingerprint}".encode()).hexdigest()[:16]
+
+
+def _open(settings: WandbSettings, fingerprint: str, identity: dict[str, Any]) -> "Run | None":
+    try:
+        return _init(settings, run_id(fingerprint, settings.group), identity)
+    except Exception as error:
+        log.warning(
+            "Weights & Biases does not record %s, training goes on: %s (WANDB_MODE=offline needs no network, "
+            "logger=csv turns it off)",
+            identity["name"],
+            _reason(error),
+        )
+        return None
+
+
+def _init(settings: WandbSettings, identifier: str, identity: dict[str, Any]) -> "Run":
+    import wandb
+
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    defaults = {key: value for key, value in DEFAULTS.items() if f"WANDB_{key.upper()}" not in os.environ}
+    session = wandb.setup(wandb.Settings(**defaults)).settings
+    mode = _mode(settings.mode, session, identity["name"])
+    # An offline file has the whole history, also of a resumed stage: `wandb sync` then replaces the server's
+    # rows. With "allow" it would append them once more.
+    how: dict[str, Any] = {"id": identifier, "mode": mode, "resume": None if mode == "offline" else "allow"}
+    how["reinit"] = "create_new"  # by default init hands out a run that is still open
+    run = wandb.init(**identity, **_destination(settings), **how, settings=wandb.Settings(**defaults))
+    run.define_metric("step")
+    run.define_metric("*", step_metric="step")
+    return run
+
+
+def _destination(settings: WandbSettings) -> dict[str, Any]:
+    return {
+        "project": settings.project,
+        "entity": settings.entity,
+        "tags": settings.tags or None,
+        "group": settings.group,
+        "notes": settings.notes,
+        "dir": settings.directory,
+    }
+
+
+def _mode(explicit: str | None, session: "Settings", name: str) -> str:
+    # `wandb offline` leaves its choice in the session; "online" there is only the default.
+    chosen = session.mode if session.mode != "online" else None
+    asked = explicit or os.environ.get("WANDB_MODE") or chosen
+    if asked not in (None, "online") or _has_credentials(session):
+        return asked or "online"
+    if asked:
+        log.warning("Weights & Biases has no API key: %s is recorded offline (run `wandb login`)", name)
+    return "offline"
+
+
+def _has_credentials(session: "Settings") -> bool:
+    # wandb's own lookup: WANDB_API_KEY, an identity token, netrc, its settings file. The public wandb.login
+    # would also write that settings file.
+    from wandb.sdk.lib.wbauth import authenticate_session
+
+    found = authenticate_session(host=session.base_url, source="kdlab", prompt=False, update_session=False)
+    return found is not None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__  # a lost connection to wandb's process has no text
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 255  # what wandb itself reports for Ctrl-C
+    if not isinstance(error, SystemExit) or isinstance(error.code, str):
+        return 1
+    return error.code or 0
+
+
+def _flat(figures: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in figures.items():
+        flat |= _flat(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,93 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import functional
+
+from kdlab.data.memory import Arrays, read_resized, resize
+from tests.data.tiny import Tiny, read_tiny, ready
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(8, 32), (28, 32), (32, 12), (32, 224)])
+def test_resizing_agrees_with_torchvision(side, wanted):
+    images = torch.randint(0, 256, (5, 3, side, side), dtype=torch.uint8)
+    exact = functional.resize(images.double(), [wanted, wanted], antialias=True)
+    assert torch.equal(resize(images, wanted), exact.round().to(torch.uint8))
+
+
+def test_resizing_is_close_to_pillow():
+    image = torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8)
+    pillow = Image.fromarray(image[0].permute(1, 2, 0).numpy()).resize((16, 16), Image.Resampling.BILINEAR)
+    difference = resize(image, 16)[0].permute(1, 2, 0).numpy().astype(int) - np.array(pillow).astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_many_images_are_resized_as_one_is():
+    images = torch.randint(0, 256, (1030, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(resize(images, 12)[1025:], resize(images[1025:], 12))
+
+
+def test_images_of_the_wanted_size_are_not_touched():
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    assert resize(images, 8) is images
+
+
+def test_one_grey_channel_becomes_three():
+    grey = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+    shown = read_resized(lambda source: Arrays(grey, torch.zeros(4), ("a",)), "train", None).images
+    assert shown.is_contiguous() and torch.equal(shown, torch.cat([grey] * 3, dim=1))
+
+
+def test_the_stages_of_a_run_read_once():
+    calls = []
+
+    def reader(source):
+        calls.append(source)
+        return read_tiny(source)
+
+    class Counted(Tiny):
+        def reader(self):
+            return reader
+
+    for seed in range(3):
+        Counted(seed=seed).setup()
+    assert sorted(calls) == ["test", "train"]
+    Counted(image_size=16).setup()
+    assert len(calls) == 4
+
+
+def test_views_are_applied_while_training_only():
+    data = ready()
+    batch = data.batch_at(0, 0)
+    assert torch.equal(data.on_after_batch_transfer(batch, 0).inputs, batch.inputs)
+    for training in (True, False):
+        data.trainer = SimpleNamespace(training=training)
+        shown = data.on_after_batch_transfer(batch, 0)
+        expected = data.views.apply(batch.inputs, batch.view) if training else batch.inputs
+        assert torch.equal(shown.inputs, expected) and shown[1:] == batch[1:]
+    assert not torch.equal(data.views.apply(batch.inputs, batch.view), batch.inputs)
+
+
+def test_the_digest_depends_on_content_alone():
+    class Changed(Tiny):
+        def reader(self):
+            return changed
+
+    def changed(source):
+        arrays = read_tiny(source)
+        images = arrays.images.clone()
+        images[0, 0, 0, 0] ^= source == "test"
+        return arrays._replace(images=images)
+
+    assert Tiny().digest() == Tiny(seed=1, image_size=16, val_fraction=0).digest()
+    assert Tiny().digest() != Changed().digest()
+
+
+def test_the_digest_notices_a_changed_label():
+    class Relabelled(Tiny):
+        def reader(self):
+            return lambda source: read_tiny(source)._replace(labels=read_tiny(source).labels.flip(0))
+
+    assert Tiny().digest() != Relabelled().digest()

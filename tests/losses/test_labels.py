@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from kdlab.losses import ce
+
+LOGITS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [2.0, 2.0, 2.0]])
+
+
+def reference(logits, labels):
+    chosen = [-log_softmax(row)[label] for row, label in zip(logits.numpy(), labels, strict=True) if label >= 0]
+    return np.mean(chosen)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [2, 2, 2], [0, -100, 1]])
+def test_is_the_mean_over_what_has_a_label(labels):
+    assert ce(LOGITS, torch.tensor(labels)).item() == pytest.approx(reference(LOGITS, labels), rel=1e-6)
+
+
+def test_is_zero_with_a_zero_gradient_where_nothing_has_a_label():
+    logits = LOGITS.clone().requires_grad_()
+    value = ce(logits, torch.full((3,), -100))
+    value.backward()
+    assert value.item() == 0
+    assert logits.grad.abs().sum() == 0
+
+
+def test_takes_sequences():
+    labels = torch.tensor([0, -100, 2])
+    torch.testing.assert_close(ce(LOGITS[None], labels[None]), ce(LOGITS, labels))

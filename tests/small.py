@@ -1,0 +1,20 @@
+"""An experiment that trains in about a second, for tests of everything around the training."""
+
+from kdlab.config import compose_config
+from kdlab.plan import Plan, make_plan
+
+TINY = [
+    "hardware=cpu",
+    "hardware.threads=1",
+    "data.train_samples=96",
+    "data.batch_size=32",
+    "epochs=2",
+    "model.teacher.train.epochs=1",
+    "model/teacher=resnet8",
+    "+model.teacher.kwargs.widths=[4,4,8,8]",
+    "model.student.kwargs.widths=[2,2,4,4]",
+]
+
+
+def tiny_plan(*overrides: str) -> Plan:
+    return make_plan(compose_config([*TINY, *overrides]))

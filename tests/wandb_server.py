@@ -1,0 +1,87 @@
+"""Enough of a W&B server, on this machine, to see what an online run sends and how it resumes."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class WandbServer(ThreadingHTTPServer):
+    """Remembers history, exit codes and where each upload of history began, of the one run that it knows."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.history: list[dict[str, Any]] = []
+        self.offsets: list[int] = []
+        self.exit_codes: list[int] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def stream(self, sent: dict[str, Any]) -> None:
+        chunk = (sent.get("files") or {}).get("wandb-history.jsonl")
+        if chunk:
+            self.offsets.append(chunk["offset"])
+            self.history[chunk["offset"] :] = map(json.loads, chunk["content"])
+        if "exitcode" in sent:
+            self.exit_codes.append(sent["exitcode"])
+
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "someone"}}
+        run = {"id": "r", "name": variables.get("name", ""), "displayName": "n", "project": project}
+        if "upsertBucket" in query:
+            return {"upsertBucket": {"bucket": run, "inserted": not self.history}}
+        if "createRunFiles" in query:
+            files = [{"name": name, "uploadUrl": f"{self.url}/upload"} for name in variables["files"]]
+            return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+        return {"model": {**project, "bucket": run | self._progress() if self.history else None}}
+
+    def _progress(self) -> dict[str, Any]:
+        tails = {"historyTail": json.dumps([json.dumps(self.history[-1])]), "eventsTail": "[]"}
+        counts = {"historyLineCount": len(self.history), "eventsLineCount": 0, "logLineCount": 0}
+        return {**tails, **counts, "summaryMetrics": "{}", "config": "{}", "wandbConfig": '{"t": 1}'}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: WandbServer
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        sent = gzip.decompress(sent) if self.headers.get("Content-Encoding") == "gzip" else sent
+        reply: dict[str, Any] = {}
+        if "/file_stream" in self.path:
+            self.server.stream(json.loads(sent))
+        elif "/graphql" in self.path:
+            reply = {"data": self.server.answer(**_query(json.loads(sent)))}
+        self._send(json.dumps(reply).encode())
+
+    do_PUT = do_POST
+
+    def _send(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _query(request: dict[str, Any]) -> dict[str, Any]:
+    return {"query": request["query"], "variables": request.get("variables") or {}}
+
+
+@contextmanager
+def wandb_server() -> Iterator[WandbServer]:
+    """A server that runs while the body does."""
+    with WandbServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
