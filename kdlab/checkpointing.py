@@ -4,7 +4,8 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kdlab.errors import Interrupted
 from kdlab.history import History
 
 SECONDS_BETWEEN_SAVES = 60.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -61,11 +63,19 @@ class KeepLast(Checkpoint):
         """Training time of this stage over all its attempts."""
         return self._seconds_before + time.monotonic() - self._started
 
+    @contextmanager
+    def answering_signals(self) -> Iterator[None]:
+        """Catches Ctrl-C and SIGTERM around the body; in a thread, where Python allows no handlers, it does nothing."""
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = self._saved = time.monotonic()
-        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -82,11 +92,6 @@ class KeepLast(Checkpoint):
         self.history.add({**row, "seconds": round(self.seconds, 3)})
         self._save(trainer)
         self._stop_if_asked()
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "rows": self.history.rows}
@@ -105,7 +110,6 @@ class KeepLast(Checkpoint):
 
     def _on_signal(self, number: int, frame: object) -> None:
         if self._asked_to_stop:
-            previous: Callable[..., Any] | int | None = self._handlers.get(number)
-            signal.signal(number, previous or signal.SIG_DFL)
+            signal.signal(number, self._handlers[number])
             signal.raise_signal(number)
         self._asked_to_stop = True

@@ -4,7 +4,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -78,7 +78,8 @@ def train(
         prepare(method, network, stage, teachers)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
-            trainer.fit(method, datamodule=data, ckpt_path=_resumable(keep.path), weights_only=True)
+            with keep.answering_signals() if trainer.world_size == 1 else nullcontext():
+                trainer.fit(method, datamodule=data, ckpt_path=_resumable(keep.path), weights_only=True)
         if trainer.is_global_zero:
             _finish(stage, folder, network, keep, method)
 

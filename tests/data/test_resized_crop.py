@@ -40,6 +40,8 @@ def test_boxes_are_distributed_as_torchvisions():
         lambda b: b[:, 3] / b[:, 2],
     ):
         assert ks_2samp(quantity(mine), quantity(theirs)).pvalue > 0.001
+    shares = mine[:, 2] * mine[:, 3] / (60 * 80)
+    assert 0.07 < shares.min() < 0.09 and shares.max() > 0.95
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 1000), (1000, 10)])
