@@ -2,23 +2,30 @@
 
 import importlib
 import sys
+from difflib import get_close_matches
 
 COMMANDS = {
     "train": "plan and train an experiment, and say what distillation gained",
     "evaluate": "evaluate the network of a finished run on any data",
 }
+USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
+    f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()
+)
 
 
 def main() -> int:
     """Hands the rest of the command line to the command's module."""
-    if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
-        command = sys.argv.pop(1)
-        module = importlib.import_module(f"kdlab.{command}")
-        return int(module.main())
-    print("usage: kdlab COMMAND [--help] [key=value …]\n")
-    for name, purpose in COMMANDS.items():
-        print(f"  {name:<10} {purpose}")
-    return 0 if sys.argv[1:] in ([], ["--help"], ["-h"]) else 2
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in ("--help", "-h"):
+        print(USAGE)
+        return 0
+    if command not in COMMANDS:
+        close = get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        print(f"error: {command} is not a command of kdlab.{hint}\n\n{USAGE}", file=sys.stderr)
+        return 2
+    del sys.argv[1]
+    return int(importlib.import_module(f"kdlab.{command}").main())
 
 
 if __name__ == "__main__":

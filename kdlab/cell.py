@@ -12,7 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 from kdlab.plan import Plan
 from kdlab.tracking import Tracker, WandbSettings, wandb_run
 
-FIGURES = ("teacher", "student", "baseline", "gain", "gap_recovered", "agreement", "agreement_baseline", "kl_to_teacher")
+FIGURES = (
+    "teacher",
+    "student",
+    "baseline",
+    "gain",
+    "gap_recovered",
+    "agreement",
+    "agreement_baseline",
+    "kl_to_teacher",
+)
 
 
 def wandb_settings(cfg: DictConfig) -> WandbSettings | None:

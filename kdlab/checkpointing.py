@@ -31,9 +31,7 @@ class AtomicCheckpointIO(CheckpointIO):
         torch.save(checkpoint, content)
         write_atomically(Path(path), lambda file: file.write(content.getbuffer()))
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
 
     def remove_checkpoint(self, path: Any) -> None:

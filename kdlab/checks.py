@@ -1,14 +1,19 @@
 """What can be known to be wrong before the first stage trains."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from torch import nn
 
-from kdlab.errors import BadInput
-from kdlab.stage import Stage, initial_network, make_method
-from kdlab.targets import check_arguments, check_known
+from kdlab.errors import BadInput, KdlabError
+from kdlab.history import History
+from kdlab.stage import Stage, initial_network, make_method, make_trainer
+from kdlab.taps import Taps
+from kdlab.targets import build, check_arguments, check_known, refused
 
 OWN_TRAINER_KEYS = {
     "max_epochs": "epochs",
@@ -21,20 +26,27 @@ OWN_TRAINER_KEYS = {
 }
 
 
-def check_stages(stages: Iterable[Stage]) -> None:
-    """Binds every `_target_`, builds every network with its weights, and finds every tap.
+def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = lambda stage: False) -> None:
+    """Binds every `_target_`; of what is still to be trained, builds each network with its weights, and finds each tap.
 
     Raises:
         BadInput: the first thing that does not fit.
     """
     for stage in stages:
-        check_arguments(stage.optimizer, "optimizer")
-        check_arguments(stage.scheduler, "scheduler")
-        for name, settings in stage.callbacks.items():
-            check_arguments(settings, f"callbacks.{name}")
+        _check_targets(stage)
         _check_trainer(stage)
-        _check_taps(stage)
-        initial_network(stage)
+        _check_recipe(stage)
+        _check_checkpoint(stage)
+        if not finished(stage):
+            _check_network(stage)
+
+
+def _check_targets(stage: Stage) -> None:
+    recipe = "model.teacher.train." if stage.setting == "model.teacher" else ""
+    check_arguments(stage.optimizer, f"{recipe}optimizer")
+    check_arguments(stage.scheduler, f"{recipe}scheduler")
+    for name, settings in stage.callbacks.items():
+        check_arguments(settings, f"callbacks.{name}")
 
 
 def _check_trainer(stage: Stage) -> None:
@@ -43,17 +55,64 @@ def _check_trainer(stage: Stage) -> None:
             hint = f"Set {instead}=… instead." if instead else "Leave it out: kdlab needs its own."
             raise BadInput(f"trainer.{key} belongs to kdlab, got {stage.trainer[key]!r}. {hint}")
     check_known("trainer", stage.trainer, inspect.signature(Trainer).parameters)
+    threads = stage.hardware.get("threads")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise BadInput(
+            f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
+        )
+    key = "trainer.accelerator" if "accelerator" in stage.trainer else "hardware.accelerator"
     wanted = stage.trainer.get("accelerator", stage.hardware["accelerator"])
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise BadInput(f"hardware=gpu needs a CUDA GPU, and torch sees none; got accelerator {wanted!r}. Use hardware=cpu.")
+        raise BadInput(
+            f"{key} needs a CUDA GPU, and torch sees none; got {wanted!r}. Use hardware=cpu, or hardware=auto."
+        )
 
 
-def _check_taps(stage: Stage) -> None:
-    for role in make_method(stage).roles:
-        sides = {"student": stage, **{"teacher": teacher for teacher, _ in stage.teachers}}
-        for side, owner in sides.items():
-            if role not in owner.network.get("taps", {}):
+def _check_recipe(stage: Stage) -> None:
+    """Makes the optimizer, the scheduler and the Trainer once, for the values that they refuse."""
+    parameters = [nn.Parameter(torch.zeros(1))]
+    optimizer = _made("optimizer", stage.optimizer, lambda make: make(parameters))
+    _made("scheduler", stage.scheduler, lambda make: make(optimizer, **_steps(make)))
+    for name, settings in stage.callbacks.items():
+        build(settings, f"callbacks.{name}")
+    try:
+        make_trainer(stage, Path(), [], History(lambda row: None))
+    except KdlabError:
+        raise
+    except Exception as error:  # Lightning raises what it likes
+        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
+        raise refused("hardware or trainer", "lightning.Trainer", {**given, **stage.trainer}, error) from error
+
+
+def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
+    make = build(settings, setting)
+    try:
+        return use(make)
+    except Exception as error:  # torch's and the user's own optimizers raise what they like
+        given = {name: value for name, value in settings.items() if not name.startswith("_")}
+        raise refused(setting, settings["_target_"], given, error) from error
+
+
+def _steps(make: Callable[..., Any]) -> dict[str, int]:
+    return {"total_steps": 100} if "total_steps" in inspect.signature(make).parameters else {}
+
+
+def _check_checkpoint(stage: Stage) -> None:
+    path = stage.network.get("checkpoint")
+    if path is not None and not isinstance(path, str):
+        raise BadInput(f"{stage.setting}.checkpoint must be the path of a file, or null; got {path!r}.")
+
+
+def _check_network(stage: Stage) -> None:
+    network = initial_network(stage)
+    roles = make_method(stage).roles
+    sides = {stage.setting: stage, **{teacher.setting: teacher for teacher, _ in stage.teachers}}
+    for role in roles:
+        for setting, owner in sides.items():
+            taps = owner.network.get("taps") or {}
+            if role not in taps:
                 raise BadInput(
-                    f"model.{side}.taps.{role} is missing: loss= reads the tap {role!r}, and {owner.network['name']} "
-                    f"has {sorted(owner.network.get('taps', {})) or 'none'}. Name a module: model.{side}.taps.{role}=…"
+                    f"{setting}.taps.{role} is missing: loss= reads the tap {role!r}, and {owner.network['name']} "
+                    f"has {', '.join(taps) or 'none'}. Name a module: {setting}.taps.{role}=…"
                 )
+    Taps(network.module, {role: stage.network["taps"][role] for role in roles}).remove()

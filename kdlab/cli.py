@@ -2,6 +2,8 @@
 
 import json
 import sys
+import traceback
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,18 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from kdlab.atomic import check_writable
-from kdlab.config import CONF, checked_overrides, use_kdlab_config
-from kdlab.errors import KdlabError
+from kdlab.config import Checked, checked_overrides
+from kdlab.errors import BadInput, Interrupted, KdlabError
+from kdlab.help import help_page
+from kdlab.searchpath import CONF, use_kdlab_config
 
 Task = Callable[[DictConfig], object]
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
+STOPPED = "the same command continues where this one stopped"
 
 
 def run(task: Task, argv: Sequence[str] | None = None) -> int:
@@ -27,79 +33,161 @@ def run(task: Task, argv: Sequence[str] | None = None) -> int:
         The exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return explained(lambda: _run(task, arguments))
+
+
+def explained(action: Callable[[], int]) -> int:
+    """The exit code of a command, whose ordinary failures end in one message without a traceback."""
     try:
-        use_kdlab_config()
-        return _run(task, arguments)
+        return action()
     except KdlabError as error:
         return _explain(error)
-    except KeyboardInterrupt:
-        return _explain_stop()
+    except KeyboardInterrupt as stop:
+        return _explain(Interrupted(str(stop) or STOPPED))
 
 
 def _run(task: Task, arguments: list[str]) -> int:
     asked = get_args_parser().parse_args(arguments)
-    shows = asked.help or asked.hydra_help or asked.info is not None or asked.shell_completion
-    ledger = None
-    if not shows:
-        checked = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir)
-        arguments = [argument for argument in arguments if argument not in asked.overrides] + checked.overrides
-        ledger = checked.sweep_folder
-        if asked.cfg is None:
-            check_writable(Path(checked.config.paths.outputs), "paths.outputs")
+    if asked.help:
+        print(help_page())
+        return 0
+    use_kdlab_config()
+    if asked.hydra_help or asked.info is not None or asked.shell_completion:
+        return _hydra(task, arguments)
+    _check_flags(asked)
+    checked = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir)
+    if asked.cfg:
+        print(_shown(checked.config, asked), end="")
+        return 0
+    _check_paths(checked)
+    flags = [argument for argument in arguments if argument not in asked.overrides]
+    return _run_cells(task, flags, checked)
+
+
+def _run_cells(task: Task, flags: list[str], checked: Checked) -> int:
+    sweep = checked.sweep_folder
+    for old in sweep.glob("cell-*.json") if sweep else ():
+        old.unlink()
     outcomes: list[int] = []
 
     def cell(cfg: DictConfig) -> None:
         outcomes.append(_attempt(task, cfg))
 
+    code = _hydra(cell, [*flags, *checked.overrides])
+    return max(code, _summary(sweep) if sweep else max(outcomes, default=0))
+
+
+def _hydra(task: Task, arguments: Sequence[str]) -> int:
+    """Runs Hydra on a command line; what it refuses itself it has explained on the screen."""
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(cell)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
+    except SystemExit as stop:
+        return int(stop.code or 0)
     finally:
         sys.argv = before
-    return _summary(ledger) if ledger else max(outcomes, default=0)
+    return 0
+
+
+def _check_flags(asked: Namespace) -> None:
+    for flag, value in (("--config-path", asked.config_path), ("--config-name", asked.config_name)):
+        if value is not None:
+            raise BadInput(f"{flag} must be left out: kdlab brings its own, got {value}. --config-dir=… adds a folder.")
+    if asked.resolve and not asked.cfg:
+        raise BadInput("--resolve needs a config to show, got none. Add --cfg job.")
+
+
+def _check_paths(checked: Checked) -> None:
+    paths = checked.config.paths
+    for name, value in paths.items():
+        if not isinstance(value, str) or not value:
+            raise BadInput(
+                f"paths.{name} must be the path of a folder, got {value!r}. For example: paths.{name}={name}"
+            )
+    check_writable(Path(paths.outputs), "paths.outputs")
+    if checked.sweep_folder:
+        check_writable(checked.sweep_folder, "hydra.sweep.dir")
+
+
+def _check_cell(cfg: DictConfig) -> None:
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise BadInput(f"{key} has no value of its own and must be given, got none. Add {key}=…")
+    if not isinstance(cfg.name, str) or not cfg.name or set(cfg.name) & set("/\\"):
+        raise BadInput(f"name must be text without slashes, for a folder's name; got {cfg.name!r}. Try name=trial.")
+    if not isinstance(cfg.baseline, bool):
+        raise BadInput(f"baseline must be true or false, got {cfg.baseline!r}. Try baseline=true.")
+    if not OmegaConf.is_list(cfg.tags):
+        raise BadInput(f"tags must be a list, got {cfg.tags!r}. Try tags=[{cfg.tags}].")
+
+
+def _shown(config: DictConfig, asked: Namespace) -> str:
+    """What `--cfg` prints, without composing a second time."""
+    HydraConfig.instance().set_config(config)
+    keys = [str(key) for key in config]
+    parts = {"job": [key for key in keys if key != "hydra"], "hydra": ["hydra"], "all": keys}
+    shown = OmegaConf.masked_copy(config, parts[asked.cfg])
+    try:
+        if asked.resolve:
+            OmegaConf.resolve(shown)
+        node = OmegaConf.select(shown, asked.package) if asked.package else shown
+    except OmegaConfBaseException as error:
+        raise BadInput(f"--cfg {asked.cfg}: {str(error).splitlines()[0]}") from error
+    if node is None:
+        raise BadInput(
+            f"--package must be a node of the config, got {asked.package}. --cfg {asked.cfg} shows them all."
+        )
+    return OmegaConf.to_yaml(node) if OmegaConf.is_config(node) else f"{node}\n"
 
 
 def _attempt(task: Task, cfg: DictConfig) -> int:
     """Runs one cell. In a sweep it never raises: what went wrong is noted and the next cell follows."""
     try:
+        _check_cell(cfg)
         task(cfg)
         return _note(0)
+    except Interrupted as stop:
+        raise KeyboardInterrupt(str(stop)) from stop
     except KdlabError as error:
-        code = _explain(error)
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt from error
-        return _note(code, str(error))
+        return _note(_explain(error), str(error))
+    except InterpolationResolutionError as error:
+        wrong = BadInput(f"{error.full_key} points to nothing: {str(error).splitlines()[0]}. Set {error.full_key}=…")
+        return _note(_explain(wrong), str(wrong))
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        print(f"\nerror: {text}\n  (a bug, not your input: the traceback is in train.log)", file=sys.stderr, flush=True)
-        return _note(FAILED, text)
+        return _note(_confess(error), f"{type(error).__name__}: {error}")
 
 
 def _note(code: int, error: str | None = None) -> int:
     """Leaves a cell's outcome where the command that started the sweep finds it, from whatever process this is."""
     settings = HydraConfig.get()
     if settings.mode == RunMode.MULTIRUN:
-        note = {"overrides": list(settings.overrides.task), "exit_code": code, "error": error}
+        note = {"cell": settings.job.num, "overrides": list(settings.overrides.task), "exit_code": code, "error": error}
         path = Path(settings.sweep.dir) / f"cell-{settings.job.num}.json"
         path.write_text(json.dumps(note))
     return code
 
 
 def _summary(sweep: Path) -> int:
-    cells: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sorted(sweep.glob("cell-*.json"))]
-    failed = [cell for cell in cells if cell["exit_code"]]
-    print(f"\n{len(cells) - len(failed)} of {len(cells)} cells finished")
-    for cell in failed:
-        print(f"  failed: {' '.join(cell['overrides'])}\n          {cell['error']}")
+    notes: list[dict[str, Any]] = [json.loads(path.read_text()) for path in sweep.glob("cell-*.json")]
+    failed = sorted((note for note in notes if note["exit_code"]), key=lambda note: int(note["cell"]))
+    print(f"\n{len(notes) - len(failed)} of {len(notes)} cells finished")
+    shared = set.intersection(*(set(note["overrides"]) for note in notes)) if len(notes) > 1 else set()
+    for note in failed:
+        own = [override for override in note["overrides"] if override not in shared]
+        print(f"  failed: {' '.join(own)}\n          {note['error']}")
     return FAILED if failed else 0
 
 
 def _explain(error: KdlabError) -> int:
-    kind = "interrupted" if error.exit_code == INTERRUPTED else "error"
+    kind = "interrupted" if isinstance(error, Interrupted) else "error"
     print(f"\n{kind}: {error}", file=sys.stderr, flush=True)
     return error.exit_code
 
 
-def _explain_stop() -> int:
-    print("\ninterrupted: the same command continues where this one stopped", file=sys.stderr, flush=True)
-    return INTERRUPTED
+def _confess(error: Exception) -> int:
+    """A bug in one line, where a log has its traceback; with its traceback, where there is no log yet."""
+    where = "; ".join(getattr(error, "__notes__", ()))
+    if not where:
+        traceback.print_exception(error)
+    print(f"\nerror: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"  (a bug, not your input: {where or 'its traceback is above'})", file=sys.stderr, flush=True)
+    return FAILED

@@ -7,29 +7,30 @@ from typing import Any
 
 import yaml
 
-from kdlab.errors import BadInput, KdlabError
+from kdlab.cli import explained
+from kdlab.errors import BadInput
 
-USAGE = """usage: python -m kdlab.evaluate RUN [data=… key=value …]
+USAGE = """usage: python -m kdlab.evaluate RUN [data=… data.key=value …]
 
   RUN        a run directory (its student), or one of its stages: outputs/…/teacher
-  data=…     other data than it was trained on, and any data.… setting
-"""
+  data=…     other data than it was trained on, and any data.… or paths.… setting
+
+python -m kdlab.evaluate outputs/response-1a2b3c4d
+python -m kdlab.evaluate outputs/response-1a2b3c4d/teacher data=cifar10 data.batch_size=256"""
 
 
-def evaluate(run: str, overrides: Sequence[str]) -> dict[str, Any]:
+def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Test-set figures of a finished network, with its own preprocessing.
 
     Args:
         run: a run directory or the folder of a stage.
-        overrides: of the config, on top of those the run was made with.
+        overrides: of `data` and `paths`, on top of those the run was made with; without any, the stage's own data.
 
     Raises:
         BadInput: no finished network, unknown settings, or data with another number of classes.
     """
     import torch
-    from omegaconf import OmegaConf
 
-    from kdlab.config import compose_config
     from kdlab.identity import data_facts
     from kdlab.metrics import classification_figures, parameter_count, predict
     from kdlab.saved import load_network, stage_folder
@@ -37,9 +38,9 @@ def evaluate(run: str, overrides: Sequence[str]) -> dict[str, Any]:
 
     folder = stage_folder(run)
     network = load_network(folder)
-    cfg = compose_config([*_made_with(Path(run)), *overrides])
-    settings: Any = OmegaConf.to_container(cfg.data, resolve=True)
-    _check_classes(folder, data_facts(settings).num_classes)
+    made_of = yaml.safe_load((folder / "config.yaml").read_text())
+    settings = _data_settings(Path(run), overrides) if overrides else made_of["data"]
+    _check_classes(made_of["network"]["num_classes"], data_facts(settings).num_classes)
     data = make_data(settings)
     data.setup("test")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -54,13 +55,31 @@ def main() -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else 2
-    try:
-        figures = evaluate(arguments[0], arguments[1:])
-    except KdlabError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return error.exit_code
-    _show(arguments[0], figures)
+    return explained(lambda: _evaluated(*arguments))
+
+
+def _evaluated(run: str, *overrides: str) -> int:
+    from kdlab.screen import Screen, figures_table
+
+    figures = evaluate(run, overrides)
+    screen = Screen()
+    screen.console.print(figures_table({Path(run).name: figures}))
+    screen.say(f"\non {figures['samples']} test samples")
     return 0
+
+
+def _data_settings(run: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    from kdlab.config import compose_config
+
+    for override in overrides:
+        if override.lstrip("+~").partition("=")[0].partition(".")[0] not in ("data", "paths"):
+            raise BadInput(
+                f"{override}: an evaluation takes the network as the run left it, and only data=…, data.… and "
+                "paths.… can differ. Leave it out."
+            )
+    return OmegaConf.to_container(compose_config([*_made_with(run), *overrides]).data, resolve=True)  # type: ignore[return-value]
 
 
 def _made_with(run: Path) -> list[str]:
@@ -71,18 +90,12 @@ def _made_with(run: Path) -> list[str]:
     return []
 
 
-def _check_classes(folder: Path, classes: int) -> None:
-    predicted = yaml.safe_load((folder / "config.yaml").read_text())["network"]["num_classes"]
+def _check_classes(predicted: int, classes: int) -> None:
     if predicted != classes:
-        raise BadInput(f"data: the network predicts {predicted} classes, the data have {classes}. Choose data=… to match.")
-
-
-def _show(run: str, figures: dict[str, Any]) -> None:
-    from kdlab.screen import Screen, figures_table
-
-    screen = Screen()
-    screen.console.print(figures_table({Path(run).name: figures}))
-    screen.say(f"\non {figures['samples']} test samples")
+        raise BadInput(
+            f"data must have the {predicted} classes that the network predicts, got data with {classes}. "
+            "Choose data=… to match."
+        )
 
 
 if __name__ == "__main__":

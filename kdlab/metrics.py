@@ -81,4 +81,4 @@ def flops(network: nn.Module, inputs: Any) -> int:
     with FlopCounterMode(display=False) as counter:
         network(inputs)
     network.train(training)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from kdlab.errors import BadInput
@@ -13,7 +12,7 @@ from kdlab.fingerprint import fingerprint
 from kdlab.identity import data_facts, stage_fingerprint
 from kdlab.models.build import pretrained_classes
 from kdlab.stage import Stage, make_method
-from kdlab.targets import check_known
+from kdlab.targets import check_known, find
 
 SUPERVISED = {"_target_": "kdlab.methods.Distiller", "terms": {"ce": {"weight": 1.0}}}
 RECIPE = ("epochs", "seed", "optimizer", "scheduler", "data", "callbacks")
@@ -52,7 +51,7 @@ def make_plan(cfg: DictConfig) -> Plan:
     Raises:
         BadInput: a value of the config is out of its range, or the parts do not go together.
     """
-    planner: Callable[[DictConfig], Plan] = get_method(cfg.plan._target_)
+    planner: Callable[[DictConfig], Plan] = find(cfg.plan._target_, "plan")
     return planner(cfg)
 
 
@@ -68,8 +67,12 @@ def single(cfg: DictConfig) -> Plan:
 
 
 def teacher_stage(cfg: DictConfig) -> Stage:
-    """The teacher: as it is where it comes with weights for these classes, otherwise trained (or fine-tuned)."""
-    stage = _stage(cfg, "teacher", cfg.model.teacher, cfg.model.teacher.train, SUPERVISED)
+    """The teacher: as it is where it comes with weights for these classes, otherwise trained (or fine-tuned).
+
+    It stands for a network made where the labels are, so it has all of them unless `plan.teacher` says otherwise.
+    """
+    said = {**_plain(cfg, resolve=False), **_plain(cfg.model.teacher.train, resolve=False)}
+    stage = _stage(cfg, "teacher", cfg.model.teacher, _with_all_labels(said), loss=SUPERVISED)
     if stage.network["pretrained"] and stage.network["checkpoint"]:
         raise BadInput(
             "model.teacher.pretrained and model.teacher.checkpoint both name weights, "
@@ -80,6 +83,12 @@ def teacher_stage(cfg: DictConfig) -> Stage:
     return stage
 
 
+def _with_all_labels(said: dict[str, Any]) -> dict[str, Any]:
+    if "labelled_fraction" not in said["data"]:
+        return said
+    return {**said, "data": {**said["data"], "labelled_fraction": 1.0}}
+
+
 def student_stage(
     cfg: DictConfig,
     name: str = "student",
@@ -87,18 +96,20 @@ def student_stage(
     teachers: tuple[tuple[Stage, float], ...] = (),
 ) -> Stage:
     """The student's network on the run's recipe, with the run's loss unless another one is given."""
-    return _stage(cfg, name, cfg.model.student, cfg, loss or _plain(cfg.loss), teachers)
+    said = _plain(cfg, resolve=False)
+    return _stage(cfg, name, cfg.model.student, said, loss=loss or _plain(cfg.loss), teachers=teachers)
 
 
 def _stage(
     cfg: DictConfig,
     name: str,
     network: DictConfig,
-    source: DictConfig,
+    said: Mapping[str, Any],
+    *,
     loss: Mapping[str, Any],
     teachers: tuple[tuple[Stage, float], ...] = (),
 ) -> Stage:
-    recipe = _recipe(cfg, name, source)
+    recipe = _recipe(cfg, name, said)
     data = recipe["data"]
     if "seed" in data:
         data["seed"] = recipe["seed"]
@@ -115,12 +126,11 @@ def _stage(
     )
 
 
-def _recipe(cfg: DictConfig, name: str, source: DictConfig) -> dict[str, Any]:
-    """What `source` (the run, or `model.teacher.train`) says, with `plan.<name>` on top.
+def _recipe(cfg: DictConfig, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a stage, not yet resolved, with `plan.<name>` on top.
 
     Relative interpolations such as a scheduler's `${..epochs}` then see the stage's own values.
     """
-    said = {**_plain(cfg, resolve=False), **_plain(source, resolve=False)}
     changes = _plain(cfg.plan.get(name, OmegaConf.create({})), resolve=False)
     check_known(f"plan.{name}", changes, RECIPE)
     whole = copy.deepcopy(cfg)
@@ -141,7 +151,7 @@ def _answers_these_classes(network: Mapping[str, Any]) -> bool:
     """Published weights whose own head predicts as many classes; with another head they are only a start."""
     if not network["pretrained"]:
         return False
-    return pretrained_classes(network["source"], network["name"]) == network["num_classes"]
+    return bool(pretrained_classes(network["source"], network["name"]) == network["num_classes"])
 
 
 def _plain(node: DictConfig, resolve: bool = True) -> dict[str, Any]:

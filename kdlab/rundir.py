@@ -66,6 +66,7 @@ class RunDirectory:
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, Interrupted):
             logging.getLogger("run").error("%s", error, exc_info=None if isinstance(error, KdlabError) else error)
+            error.add_note(f"its traceback is in {self.path / 'train.log'}")
             self._write(failed_result(str(error) or type(error).__name__, self.config))
         logging.getLogger().removeHandler(self._log)
         self._log.close()

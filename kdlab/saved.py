@@ -18,9 +18,7 @@ WEIGHTS = "student.safetensors"
 PREDICTIONS = "predictions.safetensors"
 
 
-def make_network(
-    settings: Mapping[str, Any], *, channels_last: bool = False, setting: str = "model"
-) -> Network:
+def make_network(settings: Mapping[str, Any], *, channels_last: bool = False, setting: str = "model") -> Network:
     """A network from its config with its own preprocessing; the caller seeds the random weights.
 
     Args:

@@ -1,5 +1,6 @@
 """What a person sees: a bar per stage, a line when it is done, and one table at the end."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from kdlab.stage import Stage
 
 Listen = Callable[[Row], None]
 ROLES = ("teacher", "baseline", "student")
+PREFIXES = ("", "k", "M", "G", "T")
 
 
 class Screen:
@@ -150,12 +152,10 @@ def _percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
-def _scaled(value: float, units: Sequence[str] = ("", "k", "M", "G", "T"), base: float = 1000.0) -> str:
-    for unit in units:
-        if abs(value) < base:
-            break
-        value /= base
-    return f"{value:.3g} {unit}".strip()
+def _scaled(value: float) -> str:
+    """Three digits and a thousands' prefix: 53200 is `53.2 k`."""
+    power = min(max(math.floor(math.log10(max(value, 1))) // 3, 0), len(PREFIXES) - 1)
+    return f"{value / 1000**power:.3g} {PREFIXES[power]}".strip()
 
 
 ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (

@@ -1,11 +1,35 @@
-"""Randomness by counter: a number from (stream, seed, epoch, step, …) needs no state, so resuming is exact."""
+"""Counter-based randomness: each use draws from its own stream, addressed by counters instead of by history.
 
-import zlib
+A resumed run, another rank or another number of workers therefore meets the same numbers.
+"""
+
+from enum import IntEnum
 
 import numpy as np
 
 
-def derive_seed(stream: str, *counters: int) -> int:
-    """A 63-bit seed that depends on the stream's name and on every counter (each 0 or more)."""
-    words = np.random.SeedSequence([zlib.crc32(stream.encode()), *counters]).generate_state(1, np.uint64)
+class Stream(IntEnum):
+    """What numbers are drawn for; two uses of the same seed stay independent."""
+
+    ORDER = 1
+    VIEW = 2
+    SPLIT = 3
+    RESIZED_CROP = 4
+    WEIGHTS = 5
+    STEP = 6
+
+
+def generator(stream: Stream, *counters: int) -> np.random.Generator:
+    """A generator whose numbers depend on nothing but its arguments.
+
+    Args:
+        stream: what the numbers are for.
+        counters: seed first, then epoch, index and so on; each at least 0.
+    """
+    return np.random.default_rng([int(stream), *counters])
+
+
+def derive_seed(stream: Stream, *counters: int) -> int:
+    """A seed for torch's generators, 63 bits, that depends on nothing but its arguments; see `generator`."""
+    words = np.random.SeedSequence([int(stream), *counters]).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))

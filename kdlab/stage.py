@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, Trainer
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch.optim import Optimizer
 
@@ -24,7 +24,7 @@ from kdlab.methods.base import Distiller
 from kdlab.metrics import classification_figures, flops, parameter_count, predict
 from kdlab.models.network import Network
 from kdlab.saved import load_network, make_network, save_network, save_predictions
-from kdlab.seeds import derive_seed
+from kdlab.seeds import Stream, derive_seed
 from kdlab.targets import build
 from kdlab.teacher import FrozenTeacher
 
@@ -99,7 +99,7 @@ def make_data(settings: Mapping[str, Any]) -> LightningDataModule:
 def initial_network(stage: Stage) -> Network:
     """The stage's network with the weights it starts from: given ones, or random ones that depend on its seed alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed("weights", stage.seed))
+        torch.manual_seed(derive_seed(Stream.WEIGHTS, stage.seed))
         channels_last = bool(stage.hardware.get("channels_last"))
         return make_network(stage.network, channels_last=channels_last, setting=stage.setting)
 
@@ -151,7 +151,9 @@ def make_trainer(stage: Stage, folder: Path, callbacks: Sequence[Callback], hist
 def _strategy(options: Mapping[str, Any]) -> Strategy | str:
     if options["strategy"] != "ddp":
         return str(options["strategy"])
-    on_gpu = options["accelerator"] in ("gpu", "cuda") or (options["accelerator"] == "auto" and torch.cuda.is_available())
+    on_gpu = options["accelerator"] in ("gpu", "cuda") or (
+        options["accelerator"] == "auto" and torch.cuda.is_available()
+    )
     return DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo")
 
 

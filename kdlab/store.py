@@ -18,7 +18,10 @@ from kdlab.stage import Stage
 
 
 class Store:
-    """A folder of stages: `<fingerprint>/` with `config.yaml`, `last.ckpt`, `student.safetensors`, `metrics.csv`, `result.json`.
+    """A folder of stages, `<fingerprint>/` each.
+
+    In it are `config.yaml`, `last.ckpt`, `student.safetensors`, `predictions.safetensors`, `metrics.csv` and, once the
+    stage is finished, `result.json`.
 
     Args:
         root: made when it is absent.

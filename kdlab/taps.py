@@ -80,9 +80,7 @@ class Taps:
         )
 
 
-def probe(
-    module: nn.Module, paths: Mapping[str, str], example: Tensor | Mapping[str, Any]
-) -> dict[str, torch.Size]:
+def probe(module: nn.Module, paths: Mapping[str, str], example: Tensor | Mapping[str, Any]) -> dict[str, torch.Size]:
     """Shapes of the tapped activations, by role, leaving the network as it was.
 
     One pass in eval mode without gradients: BatchNorm statistics stay, and every submodule gets its training
@@ -121,6 +119,4 @@ def _find(module: nn.Module, role: str, path: str) -> nn.Module:
         return modules[path]
     known = [name for name in modules if name]
     closest = get_close_matches(path, known, n=5, cutoff=0.5) or [name for name, _ in module.named_children()]
-    raise BadInput(
-        f"taps.{role}: {type(module).__name__} has no module {path!r}; closest: {', '.join(closest)}"
-    )
+    raise BadInput(f"taps.{role}: {type(module).__name__} has no module {path!r}; closest: {', '.join(closest)}")

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from hydra._internal.utils import _locate
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 
 from kdlab.errors import BadInput, KdlabError
 
@@ -21,39 +22,68 @@ def build(settings: Mapping[str, Any], setting: str) -> Any:
     Raises:
         BadInput: the target cannot be imported or refuses its arguments.
     """
+    check_arguments(settings, setting)
     try:
         return instantiate(dict(settings), _recursive_=False, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, KdlabError):
             raise error.__cause__ from None
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise BadInput(f"{setting}: {settings.get('_target_')} could not be made: {reason}") from error
+        raise refused(setting, settings["_target_"], _arguments(settings), error.__cause__ or error) from error
 
 
-def check_arguments(settings: Mapping[str, Any], setting: str) -> None:
+def refused(setting: str, target: object, given: Mapping[str, Any], error: BaseException) -> BadInput:
+    """The error for a class that does not take its arguments, in the class's own words."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    values = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return BadInput(
+        f"{setting}: {target} refuses {values or 'to be made'}: {reason.rstrip('.')}. Change the value that it names."
+    )
+
+
+def check_arguments(settings: Any, setting: str) -> None:
     """Refuses arguments that a target does not take, naming the closest that it does.
 
     Raises:
         BadInput: also when there is no such target.
     """
-    try:
-        target = get_object(settings["_target_"])
-    except Exception as error:  # importing a target runs its module, which may raise anything
-        raise BadInput(f"{setting}._target_: {settings['_target_']!r} cannot be imported: {error}") from error
-    parameters = inspect.signature(target).parameters
+    if not isinstance(settings, Mapping) or "_target_" not in settings:
+        raise BadInput(
+            f"{setting} needs a class or function to make, got {settings!r}. Is it the right name? "
+            f"Something new wants {setting}._target_=package.module.Name."
+        )
+    parameters = inspect.signature(find(settings["_target_"], setting)).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        check_known(setting, (key for key in settings if key not in ("_target_", "_partial_")), parameters)
+        check_known(setting, _arguments(settings), parameters)
 
 
-def check_known(setting: str, given: Iterable[str], known: Iterable[str]) -> None:
+def find(target: str, setting: str) -> Any:
+    """What a `_target_` names.
+
+    Raises:
+        BadInput: it cannot be imported.
+    """
+    try:
+        return _locate(target)
+    except Exception as error:  # importing a target runs its module, which may raise anything
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise BadInput(
+            f"{setting}._target_ must name what can be imported, such as torch.optim.SGD; got {target}. ({reason})"
+        ) from error
+
+
+def check_known(setting: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
     """Refuses keys that are not known, naming the closest one that is.
 
     Raises:
         BadInput: for the first that is not.
     """
     allowed = list(known)
-    for key in given:
+    for key, value in given.items():
         if key not in allowed:
             close = get_close_matches(key, allowed, n=1)
             hint = f"Did you mean {setting}.{close[0]}?" if close else f"It takes: {', '.join(allowed)}."
-            raise BadInput(f"{setting}.{key} is not a setting. {hint}")
+            raise BadInput(f"{setting}.{key} is not a setting, got {value!r} for it. {hint}")
+
+
+def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in ("_target_", "_partial_")}

@@ -69,9 +69,7 @@ class WandbSettings:
                 "choose another name, for example logger.project=kdlab"
             )
         if wrong := [tag for tag in self.tags if not 0 < len(tag) <= TAG_LENGTH]:
-            raise BadInput(
-                f"logger.tags have 1 to {TAG_LENGTH} characters each, got {wrong}; shorten or drop them"
-            )
+            raise BadInput(f"logger.tags have 1 to {TAG_LENGTH} characters each, got {wrong}; shorten or drop them")
 
 
 class Tracker:
@@ -132,9 +130,7 @@ class Tracker:
             action(run)
         except Exception as error:
             if not self._failed:
-                log.warning(
-                    "Weights & Biases stopped recording %s, training goes on: %s", run.name, _reason(error)
-                )
+                log.warning("Weights & Biases stopped recording %s, training goes on: %s", run.name, _reason(error))
             self._failed = True
 
 

@@ -21,9 +21,9 @@ def train(cfg: DictConfig) -> None:
 
     quiet_screen()
     screen, store, plan = Screen(), Store.at(cfg.paths.store), make_plan(cfg)
+    check_stages(plan.stages, store.finished)
     with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan) as tracker:
         screen.opening(directory.path, plan.stages)
-        check_stages(stage for stage in plan.stages if not store.finished(stage))
         reused = execute(plan, store, Watch(screen, wandb_settings(cfg)))
         result = finished_result(plan, store, reused, directory.config)
         directory.finish(result, plan, store)

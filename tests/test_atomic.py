@@ -39,5 +39,7 @@ def test_a_full_disk_is_explained(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match=r"paths\.outputs must be a folder that can be written, got .*file.*paths\.outputs=…"):
+    with pytest.raises(
+        BadInput, match=r"paths\.outputs must be a folder that can be written, got .*file.*paths\.outputs=…"
+    ):
         check_writable(tmp_path / "file" / "below", "paths.outputs")

@@ -6,7 +6,17 @@ def test_key_order_and_whole_floats_change_nothing():
 
 
 def test_values_keys_order_in_lists_and_types_count():
-    different = [{"a": 4}, {"a": 5}, {"b": 4}, {"a": "4"}, {"a": [1, 2]}, {"a": [2, 1]}, {"a": None}, {"a": True}, {"a": 1}]
+    different = [
+        {"a": 4},
+        {"a": 5},
+        {"b": 4},
+        {"a": "4"},
+        {"a": [1, 2]},
+        {"a": [2, 1]},
+        {"a": None},
+        {"a": True},
+        {"a": 1},
+    ]
     assert len({fingerprint(parts) for parts in different}) == len(different)
 
 

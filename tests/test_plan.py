@@ -65,7 +65,9 @@ def test_refuses_values_out_of_their_range(override, message):
 
 
 def test_a_teacher_has_its_weights_from_one_place():
-    with pytest.raises(BadInput, match=r"pretrained and model\.teacher\.checkpoint both name weights, got true and x\.pt"):
+    with pytest.raises(
+        BadInput, match=r"pretrained and model\.teacher\.checkpoint both name weights, got true and x\.pt"
+    ):
         tiny_plan("model/teacher=resnet18", "model.teacher.pretrained=true", "model.teacher.checkpoint=x.pt")
 
 

@@ -10,7 +10,9 @@ def package(tmp_path, monkeypatch):
     """Two modules of the user's; `main` imports `helper`."""
     (tmp_path / "userpkg").mkdir()
     (tmp_path / "userpkg" / "__init__.py").write_text("")
-    (tmp_path / "userpkg" / "main.py").write_text("from userpkg import helper\nimport torch\n\ndef f(x):\n    return helper.g(x)\n")
+    (tmp_path / "userpkg" / "main.py").write_text(
+        "from userpkg import helper\nimport torch\n\ndef f(x):\n    return helper.g(x)\n"
+    )
     (tmp_path / "userpkg" / "helper.py").write_text("def g(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     _origin.cache_clear()
@@ -22,7 +24,9 @@ def package(tmp_path, monkeypatch):
 
 def test_comments_docstrings_and_layout_change_nothing(package):
     before = source_hash(["userpkg.main"])
-    (package / "helper.py").write_text('"""Adds."""\n\n\ndef g(x):\n    "One more."\n    # plus one\n    return (x\n            + 1)\n')
+    (package / "helper.py").write_text(
+        '"""Adds."""\n\n\ndef g(x):\n    "One more."\n    # plus one\n    return (x\n            + 1)\n'
+    )
     assert source_hash(["userpkg.main"]) == before
 
 

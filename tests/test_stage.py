@@ -183,7 +183,13 @@ def test_a_run_without_validation_trains_and_ranks_nothing(tmp_path):
 def test_two_ranks_are_one_process_on_a_network_without_batch_statistics(tmp_path):
     from kdlab.ranks import train_with_ranks
 
-    base = ("loss=ce", "model/student=small_cnn", "~model.student.kwargs.widths", "data.train_samples=90", "optimizer.lr=0.01")
+    base = (
+        "loss=ce",
+        "model/student=small_cnn",
+        "~model.student.kwargs.widths",
+        "data.train_samples=90",
+        "optimizer.lr=0.01",
+    )
     one = stage_in(tmp_path / "one", tiny_plan(*base), "student")
     plan, store = tiny_plan(*base, "hardware=ddp", "hardware.threads=1", "trainer.devices=2"), Store(tmp_path / "two")
     two = store.folder(plan.student)

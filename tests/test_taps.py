@@ -31,9 +31,7 @@ def stages(network, images):
 
 
 def same(features, expected):
-    return features.keys() == expected.keys() and all(
-        torch.equal(features[role], expected[role]) for role in expected
-    )
+    return features.keys() == expected.keys() and all(torch.equal(features[role], expected[role]) for role in expected)
 
 
 def test_a_forward_pass_leaves_each_roles_activation(network, images):
@@ -119,9 +117,7 @@ def test_of_several_outputs_the_first_tensor_is_taken(make, images):
 def test_an_output_without_a_tensor_is_explained(images):
     network = Several(lambda _: "text")
     Taps(network, {"mid": "inner"})
-    with pytest.raises(
-        BadInput, match=r"taps\.mid: .* must return a tensor, inner returned str; tap a module"
-    ):
+    with pytest.raises(BadInput, match=r"taps\.mid: .* must return a tensor, inner returned str; tap a module"):
         network(images)
 
 

@@ -50,9 +50,7 @@ def _without_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> WandbSettings:
-    return WandbSettings(
-        project="students", directory=tmp_path / "out", group="temperature", tags=("paper", "v1")
-    )
+    return WandbSettings(project="students", directory=tmp_path / "out", group="temperature", tags=("paper", "v1"))
 
 
 def only_run(settings: WandbSettings) -> OfflineRun:
@@ -85,9 +83,7 @@ def test_a_run_keeps_its_identity_config_history_and_summary(settings: WandbSett
     with wandb_run(settings, **CELL) as tracker:
         tracker.log({"train/loss": 1.5}, step=10)
         tracker.log({"train/loss": 0.5, "val/accuracy": 90.0}, step=20)
-        tracker.summarise(
-            {"gain": 1.25, "student": {"test/accuracy": 91.0, "params": 7}, "gap_recovered": None}
-        )
+        tracker.summarise({"gain": 1.25, "student": {"test/accuracy": 91.0, "params": 7}, "gap_recovered": None})
     run = only_run(settings)
     assert (run.run.project, run.run.run_group, run.run.job_type) == ("students", "temperature", "cell")
     assert (run.run.display_name, list(run.run.tags)) == ("response-T4-s0", ["paper", "v1"])
@@ -219,9 +215,7 @@ def test_without_a_key_a_run_is_offline_and_silent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [None, "online"])
-def test_a_terminal_is_never_asked_for_a_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None
-) -> None:
+def test_a_terminal_is_never_asked_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None) -> None:
     if mode:
         monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_SILENT", "false")
@@ -302,9 +296,7 @@ def test_with_a_key_and_no_network_the_training_goes_on(
     assert "WANDB_MODE=offline" in ended.stderr
 
 
-def test_a_resumed_stage_continues_the_same_online_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_stage_continues_the_same_online_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with wandb_server() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
@@ -365,9 +357,7 @@ def test_a_row_that_wandb_refuses_stops_recording_and_the_run_is_still_closed(
     assert (only_run(settings).history, only_run(settings).exit_code) == ([], 0)
 
 
-def test_an_error_without_text_is_named_by_its_type(
-    settings: WandbSettings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_without_text_is_named_by_its_type(settings: WandbSettings, caplog: pytest.LogCaptureFixture) -> None:
     class Lost:
         def keys(self) -> list[str]:
             raise ConnectionResetError
@@ -394,9 +384,7 @@ def test_when_the_process_behind_wandb_dies_the_training_goes_on(tmp_path: Path)
         ({"tags": ("t" * 65,)}, f"logger.tags have 1 to 64 characters each, got ['{'t' * 65}']; shorten"),
     ],
 )
-def test_a_setting_that_wandb_would_refuse_is_bad_input(
-    tmp_path: Path, wrong: dict[str, Any], text: str
-) -> None:
+def test_a_setting_that_wandb_would_refuse_is_bad_input(tmp_path: Path, wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(BadInput) as seen:
         WandbSettings(**{"project": "kdlab", "directory": tmp_path, **wrong})
     assert str(seen.value).startswith(text)
@@ -411,9 +399,7 @@ def test_importing_the_module_does_not_import_wandb() -> None:
 def composed(tmp_path: Path) -> Callable[..., DictConfig]:
     """Composes the logger group under a primary config like the package's own."""
     defaults = "defaults: [_self_, {logger: [csv]}]\ntags: [paper]\npaths: {outputs: outputs}\n"
-    (tmp_path / "main.yaml").write_text(
-        f"{defaults}hydra: {{searchpath: ['file://{REPOSITORY / 'conf'}']}}\n"
-    )
+    (tmp_path / "main.yaml").write_text(f"{defaults}hydra: {{searchpath: ['file://{REPOSITORY / 'conf'}']}}\n")
 
     def compose_logger(*overrides: str) -> DictConfig:
         with initialize_config_dir(str(tmp_path), version_base=None):

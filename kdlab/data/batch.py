@@ -54,9 +54,7 @@ class Batch(NamedTuple):
         return _each(self.inputs, lambda tensor: tensor[position : position + 1])
 
 
-def _each(
-    inputs: Tensor | Mapping[str, Tensor], change: Callable[[Tensor], Tensor]
-) -> Tensor | Mapping[str, Tensor]:
+def _each(inputs: Tensor | Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> Tensor | Mapping[str, Tensor]:
     if isinstance(inputs, Tensor):
         return change(inputs)
     return {name: change(tensor) for name, tensor in inputs.items()}

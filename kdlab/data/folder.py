@@ -49,9 +49,7 @@ class ImageFolder(ImageData):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.views = ResizedCrop(
-            self.image_size, self.view_seed, self.min_scale, self.flip, self.crop_fraction
-        )
+        self.views = ResizedCrop(self.image_size, self.view_seed, self.min_scale, self.flip, self.crop_fraction)
 
     def check(self) -> None:
         """Refuse values outside their range."""

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional
 
-from kdlab.data.streams import Stream, generator
+from kdlab.seeds import Stream, generator
 
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 ATTEMPTS = 10
@@ -56,9 +56,7 @@ class ResizedCrop:
         return functional.hflip(shown) if self.flip and draws.random() < 0.5 else shown
 
 
-def draw_box(
-    height: int, width: int, min_scale: float, draws: np.random.Generator
-) -> tuple[int, int, int, int]:
+def draw_box(height: int, width: int, min_scale: float, draws: np.random.Generator) -> tuple[int, int, int, int]:
     """A random box of a share of the area in [min_scale, 1] and an aspect ratio in [3/4, 4/3], log-uniform.
 
     Args:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.streams import Stream, generator
+from kdlab.seeds import Stream, generator
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def response_kd(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> T
     """
     if student.shape != teacher.shape:
         raise ValueError(
-            f"response_kd compares logits of one shape, got student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
+            "response_kd compares logits of one shape, "
+            f"got student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
         )
     if not temperature > 0:
         raise ValueError(f"response_kd needs a temperature above 0, got {temperature}")

@@ -12,7 +12,7 @@ from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.terms import Outputs, Term
 from kdlab.models.network import Network
-from kdlab.seeds import derive_seed
+from kdlab.seeds import Stream, derive_seed
 from kdlab.taps import Taps
 from kdlab.teacher import FrozenTeacher
 
@@ -90,7 +90,7 @@ class Distiller(LightningModule):
             teacher.to(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(derive_seed("step", self.seed, self.current_epoch, batch_idx, self.global_rank))
+        torch.manual_seed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)

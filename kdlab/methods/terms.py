@@ -82,8 +82,7 @@ def _own_loss(name: str) -> Callable[..., Tensor]:
         close = get_close_matches(name, losses.__all__, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"kdlab.losses has: {', '.join(losses.__all__)}."
         raise BadInput(
-            f"loss.terms.{name}: a term is named after its loss function or names one by _target_; "
-            f"got {name!r}. {hint}"
+            f"loss.terms.{name}: a term is named after its loss function or names one by _target_; got {name!r}. {hint}"
         )
     return getattr(losses, name)  # type: ignore[no-any-return]
 

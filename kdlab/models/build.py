@@ -190,8 +190,7 @@ def _huggingface_config(wanted: _Wanted, library: Any) -> Any:
     accepted = sorted({*config.to_dict(), *config.attribute_map})
     if unknown := sorted(set(wanted.kwargs) - set(accepted)):
         raise BadInput(
-            f"{wanted.setting}.kwargs: {wanted.name} has no {', '.join(unknown)}; "
-            f"accepted: {', '.join(accepted)}"
+            f"{wanted.setting}.kwargs: {wanted.name} has no {', '.join(unknown)}; accepted: {', '.join(accepted)}"
         )
     return config
 

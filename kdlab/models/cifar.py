@@ -119,9 +119,7 @@ class SmallCNN(nn.Module):
         BadInput: in the forward pass, images of another size.
     """
 
-    def __init__(
-        self, num_classes: int, *, image_size: int = 32, dropout: float = 0.0, in_channels: int = 3
-    ) -> None:
+    def __init__(self, num_classes: int, *, image_size: int = 32, dropout: float = 0.0, in_channels: int = 3) -> None:
         super().__init__()
         self.image_size = image_size
         self.conv1 = nn.Conv2d(in_channels, 32, 3, padding=1)
@@ -163,9 +161,7 @@ def _check(depth: int, widths: Sequence[int], shortcut: str) -> None:
     if depth < 8 or depth % 6 != 2:
         raise BadInput(f"depth: a CIFAR ResNet has 6n + 2 layers (8, 14, 20, …), got {depth}")
     if len(widths) != 4:
-        raise BadInput(
-            f"kwargs.widths: four numbers are needed, the stem's and three stages', got {list(widths)}"
-        )
+        raise BadInput(f"kwargs.widths: four numbers are needed, the stem's and three stages', got {list(widths)}")
     if shortcut not in ("pad", "projection"):
         raise BadInput(f"kwargs.shortcut: choose 'pad' or 'projection', got {shortcut!r}")
     if shortcut == "pad" and list(widths) != sorted(widths):

@@ -136,15 +136,7 @@ def test_setup_twice_changes_nothing():
 
 
 def test_the_training_order_is_not_the_order_of_the_split():
-    assert (
-        len(
-            {
-                tuple(ready(split_seed=s).val_dataloader().draw(0, 0).__next__().index.tolist())
-                for s in range(5)
-            }
-        )
-        > 1
-    )
+    assert len({tuple(ready(split_seed=s).val_dataloader().draw(0, 0).__next__().index.tolist()) for s in range(5)}) > 1
 
 
 @pytest.mark.parametrize(

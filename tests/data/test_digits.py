@@ -13,9 +13,7 @@ def test_both_lists_together_are_scikit_learns_digits():
     pixels = np.rint(digits.images * 255 / 16).astype(np.uint8)
     expected = sorted((image.tobytes(), label) for image, label in zip(pixels, digits.target, strict=True))
     parts = [read_digits(source) for source in ("train", "test")]
-    found = [
-        (i.numpy().tobytes(), int(label)) for p in parts for i, label in zip(p.images, p.labels, strict=True)
-    ]
+    found = [(i.numpy().tobytes(), int(label)) for p in parts for i, label in zip(p.images, p.labels, strict=True)]
     assert sorted(found) == expected
     assert [len(part.labels) for part in parts] == [1297, 500]
 

@@ -110,6 +110,14 @@ def test_the_view_is_the_epoch_and_another_epoch_shows_another_crop(photos):
     assert not any(torch.equal(first[i], second[i]) for i in first)
 
 
+def test_each_image_is_shown_in_the_view_of_its_own_index(photos):
+    data = ready(photos)
+    batch = epoch_of(data, 1)[0]
+    for image, index in zip(batch.inputs, batch.index.tolist(), strict=True):
+        picture = Image.open(data._files["train"][index])
+        assert torch.equal(image, data.views.apply(picture, index, 1))
+
+
 def test_reading_draws_no_global_random_numbers(photos):
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -140,18 +148,14 @@ def test_a_file_that_is_no_image_is_named(tmp_path, workers):
 
 
 def test_an_absent_folder_is_named(tmp_path):
-    with pytest.raises(
-        BadInput, match=r"data.root=.*/nowhere is not a folder: name one that holds train/<class>/"
-    ):
+    with pytest.raises(BadInput, match=r"data.root=.*/nowhere is not a folder: name one that holds train/<class>/"):
         ready(tmp_path / "nowhere")
 
 
 def test_a_folder_without_classes_is_named(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "cat.png")
     (tmp_path / ".cache").mkdir()
-    with pytest.raises(
-        BadInput, match=f"{tmp_path} has no class folders: data.root must hold one folder of images"
-    ):
+    with pytest.raises(BadInput, match=f"{tmp_path} has no class folders: data.root must hold one folder of images"):
         ready(tmp_path)
 
 

@@ -100,11 +100,7 @@ def test_training_sees_views_and_validation_sees_images_as_they_are(undisturbed)
     _, _, index, view, pixels = undisturbed.seen[0]
     raw = data.batch_at(0, 0)
     assert raw.index.tolist() == index and raw.view.tolist() == view
-    assert (
-        data.views.apply(raw.inputs, raw.view).double().sum().item()
-        == pixels
-        != raw.inputs.double().sum().item()
-    )
+    assert data.views.apply(raw.inputs, raw.view).double().sum().item() == pixels != raw.inputs.double().sum().item()
     assert undisturbed.validated[0] == (
         (batch := next(iter(data.val_dataloader()))).index.tolist(),
         batch.inputs.double().sum().item(),

@@ -21,9 +21,7 @@ def write_mnist(root: Path, name: str = "MNIST") -> dict[str, tuple[np.ndarray, 
         labels = np.arange(samples, dtype=np.uint8) % 10
         header = struct.pack(">IIII", 2051, samples, 28, 28)
         (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">II", 2049, samples) + labels.tobytes()
-        )
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, samples) + labels.tobytes())
         written[prefix] = images, labels
     return written
 
@@ -35,9 +33,7 @@ def cifar_root(dataset) -> str:
     return root
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "views"), [(MNIST, "MNIST", 81), (FashionMNIST, "FashionMNIST", 162)]
-)
+@pytest.mark.parametrize(("module", "name", "views"), [(MNIST, "MNIST", 81), (FashionMNIST, "FashionMNIST", 162)])
 def test_official_mnist_files_are_read(tmp_path, module, name, views):
     written = write_mnist(tmp_path, name)
     data = module(root=str(tmp_path), image_size=None, val_fraction=0, batch_size=20)
@@ -113,9 +109,7 @@ def test_a_failed_download_says_why(tmp_path):
 
 def test_downloading_happens_once_per_machine_and_only_when_asked(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        datasets.MNIST, "download", lambda self: (asked.append(self.root), write_mnist(tmp_path))
-    )
+    monkeypatch.setattr(datasets.MNIST, "download", lambda self: (asked.append(self.root), write_mnist(tmp_path)))
     MNIST(root=str(tmp_path)).prepare_data()
     assert not asked
     MNIST(root=str(tmp_path), download=True).prepare_data()

@@ -16,9 +16,7 @@ def picture(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize(("width", "height"), [(80, 60), (60, 80), (32, 32), (20, 400)])
 def test_evaluation_equals_torchvision(width, height):
     views = ResizedCrop(size=56)
-    reference = transforms.Compose(
-        [transforms.Resize(64), transforms.CenterCrop(56), transforms.PILToTensor()]
-    )
+    reference = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(56), transforms.PILToTensor()])
     shown = views.apply(picture(width, height), 0, views.identity)
     assert torch.equal(shown, reference(picture(width, height)))
 
@@ -30,9 +28,7 @@ def test_boxes_are_distributed_as_torchvisions():
     crop = transforms.RandomResizedCrop
     theirs = np.array([crop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(3000)])
     for box in (mine, theirs):
-        assert (
-            (box >= 0).all() and (box[:, 0] + box[:, 2] <= 60).all() and (box[:, 1] + box[:, 3] <= 80).all()
-        )
+        assert (box >= 0).all() and (box[:, 0] + box[:, 2] <= 60).all() and (box[:, 1] + box[:, 3] <= 80).all()
     for quantity in (
         lambda b: b[:, 0],
         lambda b: b[:, 1],

@@ -4,9 +4,7 @@ import torch
 from kdlab.data.split import portion, stratified_order
 from kdlab.errors import BadInput
 
-LABELS = torch.tensor([0] * 300 + [1] * 150 + [2] * 50)[
-    torch.randperm(500, generator=torch.Generator().manual_seed(0))
-]
+LABELS = torch.tensor([0] * 300 + [1] * 150 + [2] * 50)[torch.randperm(500, generator=torch.Generator().manual_seed(0))]
 
 
 @pytest.mark.parametrize("first", [1, 7, 50, 123, 250, 499, 500])

@@ -8,9 +8,7 @@ from torchvision.transforms import functional
 from kdlab.data.views import CropFlip, draw_views, sample_order
 
 
-def through_torchvision(
-    image: torch.Tensor, top: int, left: int, mirrored: bool, padding: int
-) -> torch.Tensor:
+def through_torchvision(image: torch.Tensor, top: int, left: int, mirrored: bool, padding: int) -> torch.Tensor:
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     picture = functional.crop(functional.pad(picture, padding), top, left, *image.shape[1:])
     picture = functional.hflip(picture) if mirrored else picture
@@ -40,9 +38,7 @@ def test_images_need_not_be_square(height, width, padding):
     assert torch.equal(views.apply(images, view), torch.stack(expected))
 
 
-@pytest.mark.parametrize(
-    "views", [CropFlip(4, True), CropFlip(4, False), CropFlip(0, True), CropFlip(0, False)]
-)
+@pytest.mark.parametrize("views", [CropFlip(4, True), CropFlip(4, False), CropFlip(0, True), CropFlip(0, False)])
 def test_the_identity_leaves_images_as_they_are(views):
     images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(views.apply(images, torch.full((4,), views.identity)), images)

@@ -56,7 +56,8 @@ def test_computes_half_precision_in_float32():
 
 def test_takes_one_sample():
     torch.testing.assert_close(
-        response_kd(STUDENT[:1], TEACHER[:1]), torch.tensor(reference(STUDENT[:1], TEACHER[:1], 4.0), dtype=torch.float32)
+        response_kd(STUDENT[:1], TEACHER[:1]),
+        torch.tensor(reference(STUDENT[:1], TEACHER[:1], 4.0), dtype=torch.float32),
     )
 
 

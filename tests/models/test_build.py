@@ -80,9 +80,7 @@ def test_a_checkpoint_fills_the_network(tmp_path):
 
 def test_a_checkpoint_that_does_not_fit_names_its_setting(tmp_path):
     torch.save(cifar.resnet8(100).state_dict(), tmp_path / "a.pt")
-    with pytest.raises(
-        BadInput, match=r"^model\.student\.checkpoint: .* predicts 100 classes, the data has 10"
-    ):
+    with pytest.raises(BadInput, match=r"^model\.student\.checkpoint: .* predicts 100 classes, the data has 10"):
         build(source="cifar", name="resnet8", checkpoint=tmp_path / "a.pt")
 
 
@@ -100,9 +98,7 @@ def test_somebodys_own_network_is_called_with_the_classes_and_kwargs(monkeypatch
 
 def test_somebodys_function_must_make_a_module(monkeypatch):
     own_module(monkeypatch, tiny=lambda num_classes: num_classes)
-    with pytest.raises(
-        BadInput, match=r"somebodys_networks\.tiny must make a torch\.nn\.Module, it made int"
-    ):
+    with pytest.raises(BadInput, match=r"somebodys_networks\.tiny must make a torch\.nn\.Module, it made int"):
         build(source="somebodys_networks", name="tiny")
 
 

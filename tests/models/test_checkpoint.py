@@ -56,9 +56,7 @@ def test_any_other_class_or_function_is_refused_by_name(tmp_path, target):
     module, name = target.rsplit(".", 1)
     path = tmp_path / "evil.pt"
     path.write_bytes(f"c{module}\n{name}\n(S'1'\ntR.".encode())
-    with pytest.raises(
-        BadInput, match=rf"wants to run {re.escape(target.removeprefix('builtins.'))} .* refused"
-    ):
+    with pytest.raises(BadInput, match=rf"wants to run {re.escape(target.removeprefix('builtins.'))} .* refused"):
         read_weights(path)
 
 
@@ -160,9 +158,7 @@ def test_another_number_of_classes_is_said_to_be_that(tmp_path):
 
 def test_another_width_is_not_said_to_be_a_class_count(tmp_path):
     path = saved(cifar.resnet8(10, widths=(16, 16, 32, 128)).state_dict(), tmp_path / "a.pt")
-    with pytest.raises(
-        BadInput, match=r"differently shaped layer3\.0\.conv1\.weight \(128, 32, 3, 3\) instead of "
-    ):
+    with pytest.raises(BadInput, match=r"differently shaped layer3\.0\.conv1\.weight \(128, 32, 3, 3\) instead of "):
         load_weights(cifar.resnet8(10), path)
 
 

@@ -62,9 +62,7 @@ def test_small_cnn_has_the_parameters_of_its_four_layers():
 
 
 def test_small_cnn_names_the_size_it_was_built_for():
-    with pytest.raises(
-        BadInput, match=r"kwargs\.image_size: small_cnn was built for 32x32 images, got 28x28"
-    ):
+    with pytest.raises(BadInput, match=r"kwargs\.image_size: small_cnn was built for 32x32 images, got 28x28"):
         cifar.small_cnn(10)(torch.zeros(1, 3, 28, 28))
 
 

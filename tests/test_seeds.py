@@ -1,6 +1,6 @@
 import numpy as np
 
-from kdlab.data.streams import Stream, generator
+from kdlab.seeds import Stream, generator
 
 
 def test_every_use_has_a_stream_of_its_own():

@@ -1,0 +1,28 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-real check
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY)  ## set everything up and run the main job: a teacher, a student without it, a student with it
+	$(BIN)/python -m kdlab.train
+
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest -m "not real_data"
+
+test-real: $(READY)  ## the long checks, on real CIFAR-10 and published weights where they are at hand
+	$(BIN)/python -m pytest -m real_data
+
+check: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,103 @@
+"""The whole command killed at random moments and run again, and two copies of it at once."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from tests.small import TINY
+
+SEED = 20
+LONG = pytest.param(20, [], id="20 kills of the demo", marks=pytest.mark.real_data)
+LONG_DROPOUT = pytest.param(
+    20, ["model.student.kwargs.dropout=0.2"], id="20 kills of the demo with dropout", marks=pytest.mark.real_data
+)
+SHORT = pytest.param(3, [*TINY, "model.student.kwargs.dropout=0.2"], id="3 kills of a tiny run with dropout")
+
+
+def start(folder: Path, overrides: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "kdlab.train", f"paths.outputs={folder}", *overrides]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
+
+
+def run_of(folder: Path) -> Path:
+    (run,) = folder.glob("response-*")
+    return run
+
+
+def weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run_of(folder) / stage / "student.safetensors")
+
+
+def history(folder: Path, stage: str) -> list[str]:
+    """Rows without the seconds they took."""
+    return [line.rpartition(",")[0] for line in (run_of(folder) / stage / "metrics.csv").read_text().splitlines()]
+
+
+def assert_whole(folder: Path) -> None:
+    """Every file that is there can be read."""
+    for path in folder.glob("store/*/*"):
+        if path.name.startswith("."):
+            continue  # a temporary file that its writer could not remove
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".safetensors":
+            safetensors.torch.load_file(path)
+        elif path.suffix == ".ckpt":
+            torch.load(path, weights_only=True)
+
+
+def finished(folder: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("store/*/result.json")}
+
+
+@pytest.mark.parametrize(("kills", "overrides"), [SHORT, LONG, LONG_DROPOUT])
+def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_path):
+    began = time.monotonic()
+    finish(start(tmp_path / "undisturbed", overrides))
+    duration = time.monotonic() - began
+    moments, killed, done = random.Random(SEED), tmp_path / "killed", {}
+    survived = 0
+    while survived < kills:
+        process = start(killed, overrides)
+        time.sleep(moments.uniform(0.1, 0.6) * duration)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        survived += 1
+        assert_whole(killed)
+        still = finished(killed)
+        assert done.items() <= still.items(), "a finished stage was trained again"
+        done = still
+    finish(start(killed, overrides))
+    assert done.items() <= finished(killed).items()
+    for stage in ("teacher", "baseline", "student"):
+        torch.testing.assert_close(weights(killed, stage), weights(tmp_path / "undisturbed", stage), rtol=0, atol=0)
+        assert history(killed, stage) == history(tmp_path / "undisturbed", stage)
+
+
+def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_path):
+    copies = [start(tmp_path, TINY) for _ in range(2)]
+    said = [finish(copy) for copy in copies]
+    trained = [
+        line.split()[1] for text in said for line in text.splitlines() if line.startswith("✓") and " trained " in line
+    ]
+    assert sorted(trained) == ["baseline", "student", "teacher"]
+    again = finish(start(tmp_path, TINY))
+    assert " trained " not in again
+    assert "nothing was trained" in again
