@@ -21,6 +21,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         try:
             write(file)  # type: ignore[arg-type]
             file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
             os.replace(file.name, path)
         except BaseException:
@@ -63,6 +64,13 @@ def _explained(path: Path) -> Iterator[None]:
             f"The disk is full: {path} could not be written. Free some room, or point paths.outputs=… at another "
             "disk, and run the same command again: it continues from the last checkpoint."
         ) from error
+
+
+def _umask() -> int:
+    """What ordinary new files go without; a temporary file is its owner's alone, and a store may be shared."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

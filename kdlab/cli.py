@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from kdlab.atomic import check_writable
-from kdlab.config import Checked, checked_overrides
+from kdlab.config import Checked, checked_overrides, hydra_app
 from kdlab.errors import BadInput, Interrupted, KdlabError
 from kdlab.help import help_page
 from kdlab.searchpath import CONF, use_kdlab_config
@@ -51,37 +53,43 @@ def _run(task: Task, arguments: list[str]) -> int:
     if asked.help:
         print(help_page())
         return 0
-    use_kdlab_config()
     if asked.hydra_help or asked.info is not None or asked.shell_completion:
-        return _hydra(task, arguments)
+        return _ask_hydra(arguments)
     _check_flags(asked)
     checked = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir)
     if asked.cfg:
         print(_shown(checked.config, asked), end="")
         return 0
     _check_paths(checked)
-    flags = [argument for argument in arguments if argument not in asked.overrides]
-    return _run_cells(task, flags, checked)
+    with hydra_app(asked.config_dir) as app:
+        return _run_sweep(app, task, checked) if checked.sweep_folder else _run_once(app, task, checked)
 
 
-def _run_cells(task: Task, flags: list[str], checked: Checked) -> int:
-    sweep = checked.sweep_folder
-    for old in sweep.glob("cell-*.json") if sweep else ():
+def _run_once(app: Hydra, task: Task, checked: Checked) -> int:
+    outcome: int = app.run("train", lambda cfg: _attempt(task, cfg), checked.overrides).return_value
+    return outcome
+
+
+def _run_sweep(app: Hydra, task: Task, checked: Checked) -> int:
+    """Runs every cell, in this process or wherever the launcher likes; each leaves a note of how it went."""
+    assert checked.sweep_folder
+    for old in checked.sweep_folder.glob("cell-*.json"):
         old.unlink()
-    outcomes: list[int] = []
+    try:
+        app.multirun("train", lambda cfg: _attempt(task, cfg), checked.overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInput(" ".join(str(error).split())) from error
+    except Exception as error:  # the launcher's own: a worker was killed, a cluster is away
+        return max(_confess(error), _summary(checked.sweep_folder))
+    return _summary(checked.sweep_folder)
 
-    def cell(cfg: DictConfig) -> None:
-        outcomes.append(_attempt(task, cfg))
 
-    code = _hydra(cell, [*flags, *checked.overrides])
-    return max(code, _summary(sweep) if sweep else max(outcomes, default=0))
-
-
-def _hydra(task: Task, arguments: Sequence[str]) -> int:
-    """Runs Hydra on a command line; what it refuses itself it has explained on the screen."""
+def _ask_hydra(arguments: Sequence[str]) -> int:
+    """Lets Hydra answer what is asked of it alone: its own help, its search path, shell completion."""
+    use_kdlab_config()
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(lambda cfg: None)()
     except SystemExit as stop:
         return int(stop.code or 0)
     finally:
@@ -90,7 +98,8 @@ def _hydra(task: Task, arguments: Sequence[str]) -> int:
 
 
 def _check_flags(asked: Namespace) -> None:
-    for flag, value in (("--config-path", asked.config_path), ("--config-name", asked.config_name)):
+    own = {"--config-path": asked.config_path, "--config-name": asked.config_name}
+    for flag, value in {**own, "--experimental-rerun": asked.experimental_rerun}.items():
         if value is not None:
             raise BadInput(f"{flag} must be left out: kdlab brings its own, got {value}. --config-dir=… adds a folder.")
     if asked.resolve and not asked.cfg:

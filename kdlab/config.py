@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -47,7 +49,8 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
     Raises:
         BadInput: no such group, option or key; the closest one is named.
     """
-    with _composer(folder) as loader:
+    with hydra_app(folder) as app:
+        loader = app.config_loader
         typed = parse(overrides, loader)
         chosen = _check_groups(typed, loader)
         base = _compose(next(cells(chosen)))
@@ -62,11 +65,34 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The composed config of one run, as the train command would see it."""
-    use_kdlab_config()
     config = checked_overrides(overrides).config
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+@contextmanager
+def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
+    """Hydra with kdlab's search path, for the body alone.
+
+    Args:
+        folder: a further config folder, searched first.
+
+    Raises:
+        BadInput: there is no such folder.
+    """
+    use_kdlab_config()
+    search_path = create_config_search_path(str(CONF))
+    if folder:
+        if not Path(folder).is_dir():
+            raise BadInput(f"--config-dir must be a folder of further configs, got {folder}, which is not there.")
+        search_path.prepend("command-line", f"file://{Path(folder).absolute()}")
+    GlobalHydra.instance().clear()
+    try:
+        version.setbase("1.3")
+        yield Hydra.create_main_hydra2("train", search_path)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:
@@ -82,21 +108,9 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
     config = _compose(next(cells(every)))
     sweep = Path(config.hydra.sweep.dir).absolute()
     if any(override.key_or_group == "hydra.sweep.dir" for override in typed):
-        return Checked(lines, config, sweep)
+        return Checked([*lines, "hydra.mode=MULTIRUN"], config, sweep)
     sweep = sweep.with_name(f"{sweep.name}-{os.getpid()}")  # two sweeps may start in the same second
-    return Checked([*lines, f"hydra.sweep.dir='{sweep}'"], config, sweep)
-
-
-@contextmanager
-def _composer(folder: str | None) -> Iterator[ConfigLoader]:
-    if folder and not Path(folder).is_dir():
-        raise BadInput(f"--config-dir must be a folder of further configs, got {folder}, which is not there.")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF), job_name="train"):
-        loader = GlobalHydra.instance().config_loader()
-        if folder:
-            loader.get_search_path().prepend("command-line", f"file://{Path(folder).absolute()}")
-        yield loader
+    return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep}'"], config, sweep)
 
 
 def _compose(lines: Sequence[str]) -> DictConfig:

@@ -129,7 +129,7 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     if gain is None:
         return []
     recovered = result["gap_recovered"]
-    share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None else ""
+    share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
     lines = [f"\n[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}  (one seed)"]
     if result["teacher"]["test/accuracy"] < result["baseline"]["test/accuracy"]:
         lines.append(

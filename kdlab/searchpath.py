@@ -24,11 +24,7 @@ class SweepFolder(FileConfigSource):
 
     def is_group(self, config_path: str) -> bool:
         """Whether a path is a config group here."""
-        return _inside(config_path) and super().is_group(config_path)
-
-    def is_config(self, config_path: str) -> bool:
-        """Whether a path is a config here."""
-        return _inside(config_path) and super().is_config(config_path)
+        return config_path.partition("/")[0] in ("", "sweeps") and super().is_group(config_path)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Groups or options below a path."""
@@ -50,7 +46,3 @@ def use_kdlab_config() -> None:
     Plugins.instance().register(SweepFolder)
     Plugins.instance().register(Sweeps)
     OmegaConf.register_new_resolver("one_minus", lambda value: round(1 - float(value), 12), replace=True)
-
-
-def _inside(config_path: str) -> bool:
-    return config_path.partition("/")[0] in ("", "sweeps")

@@ -43,3 +43,9 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path):
         BadInput, match=r"paths\.outputs must be a folder that can be written, got .*file.*paths\.outputs=…"
     ):
         check_writable(tmp_path / "file" / "below", "paths.outputs")
+
+
+def test_a_file_has_the_rights_of_any_other_new_file(tmp_path):
+    write_text_atomically(tmp_path / "atomic", "text")
+    (tmp_path / "plain").write_text("text")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -95,6 +95,6 @@ def test_a_role_without_a_module_is_named_on_its_side(side, plan):
 
 def test_a_finished_stage_needs_no_weights_any_more(student):
     gone = replace(student, network={**student.network, "checkpoint": "gone.pt"})
-    with pytest.raises(BadInput, match="no file at gone.pt"):
+    with pytest.raises(BadInput, match=r"no file at gone\.pt"):
         check_stages([gone])
     check_stages([gone], finished=lambda stage: True)

@@ -298,7 +298,7 @@ def test_looking_at_things_does_not_load_torch():
         "    heavy = {'torch', 'lightning', 'timm', 'wandb'} & set(sys.modules)\n"
         "    assert not heavy, (module, arguments, heavy)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 

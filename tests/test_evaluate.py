@@ -56,9 +56,8 @@ def test_other_classes_are_refused(run_dir, tmp_path, monkeypatch, capsys):
             (tmp_path / split / name).mkdir(parents=True)
             for number in range(3):
                 Image.new("RGB", (8, 8)).save(tmp_path / split / name / f"{number}.png")
-    arguments = ("data=image_folder", f"data.root={tmp_path}", "~data.train_samples")
-    monkeypatch.setattr("kdlab.evaluate._made_with", lambda run: [])
-    assert evaluated(monkeypatch, run_dir, *arguments[:2], "data.val_fraction=0") == 2
+    arguments = ("data=image_folder", f"data.root={tmp_path}", "data.val_fraction=0", "data.train_samples=null")
+    assert evaluated(monkeypatch, run_dir, *arguments) == 2
     assert f"error: {CLASSES}" in capsys.readouterr().err
 
 
@@ -66,7 +65,7 @@ def test_other_classes_are_refused(run_dir, tmp_path, monkeypatch, capsys):
     ("arguments", "text"),
     [
         (["data.paddin=3"], "data.paddin=3: data.paddin is not a setting with data=digits. Did you mean data.padding?"),
-        (["data=digit"], "data has no option 'digit'. Did you mean data=digits?"),
+        (["data=digit"], "data=digit: data has no option 'digit'. Did you mean data=digits?"),
         (["loss.temperature=3"], "loss.temperature=3: an evaluation takes the network as the run left it"),
         (["data=cifar10", "paths.data=nowhere"], "CIFAR10 in nowhere/cifar-10-batches-py is not there"),
     ],

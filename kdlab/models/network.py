@@ -70,7 +70,8 @@ class Network(nn.Module):
         if self.image_size and images.shape[-2:] != (self.image_size, self.image_size):
             size = (self.image_size, self.image_size)
             images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
-        return images.to(memory_format=torch.channels_last) if self.channels_last else images
+        flat = images.ndim != 4  # vectors have no channels to move
+        return images if flat or not self.channels_last else images.to(memory_format=torch.channels_last)
 
 
 def _per_channel(values: Sequence[float] | None) -> Tensor | None:

@@ -1,0 +1,86 @@
+"""Every command of the README is run, on a tiny budget; every file it names is there."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from kdlab.cli import run
+from kdlab.models.cifar import resnet56
+from kdlab.train import train
+from tests.test_user_data import DATA, LOSS, MODULE
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.partition("  #")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.strip().splitlines()
+]
+TRAINING = [command for command in COMMANDS if command.startswith("python -m kdlab.train")]
+TINY = ["hardware.threads=1", "debug=fast", "data.batch_size=8", "model.teacher.train.epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The files that the README's reader has: pictures, a module of their own, published weights."""
+    folder = tmp_path_factory.mktemp("readme")
+    for label in ("cat", "dog"):
+        for number in range(30):
+            path = folder / "photos" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (70, 70), (number * 8, 100, 100 if label == "cat" else 0)).save(path)
+    (folder / "blobs.py").write_text(MODULE)
+    for group, text in (("data", DATA), ("loss", LOSS)):
+        (folder / "mine" / group).mkdir(parents=True)
+        (folder / "mine" / group / "blobs.yaml").write_text(text)
+    torch.save(resnet56(10).state_dict(), folder / "resnet56-4bfd9763.th")
+    return folder
+
+
+def test_there_are_commands_and_each_is_of_a_known_kind():
+    kinds = ("python -m kdlab.train", "python -m kdlab.evaluate", "make ", "git clone ")
+    assert len(TRAINING) >= 10
+    assert all(command.startswith(kinds) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_a_training_command_runs(command, folder, monkeypatch):
+    if "cifar10" in command:
+        pytest.skip("needs CIFAR-10, which is not downloaded here: see test_real_data.py and tests/data")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    arguments = [argument for argument in shlex.split(command)[3:] if not argument.startswith("epochs=")]
+    assert run(train, [*arguments, *TINY]) == 0
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if ".evaluate" in command])
+def test_an_evaluation_runs(command, folder, monkeypatch, capfd):
+    from kdlab.evaluate import evaluate
+
+    monkeypatch.chdir(folder)
+    assert run(train, TINY) == 0
+    run_dir = next(folder.glob("outputs/response-*"))
+    arguments = re.sub(r"outputs/response-\w+", str(run_dir), command)
+    figures = evaluate(shlex.split(arguments)[3], shlex.split(arguments)[4:])
+    assert figures["samples"] == 500
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
+def test_a_make_target_is_there(command):
+    subprocess.run(
+        ["make", "--dry-run", *shlex.split(command, comments=True)[1:]], cwd=ROOT, check=True, capture_output=True
+    )
+
+
+def test_pictures_and_presets_that_are_named_exist():
+    assert all((ROOT / path).is_file() for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README))
+    (pairs,) = re.findall(r"\| `model=` \| a pair: (.*) \|", README)
+    assert {name.strip("` ") for name in pairs.split(",")} == {
+        path.stem for path in (ROOT / "conf/model").glob("*.yaml")
+    }
