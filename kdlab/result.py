@@ -14,7 +14,17 @@ from kdlab.plan import Plan
 from kdlab.saved import load_predictions
 from kdlab.store import Store
 
-FIGURES = ("test/accuracy", "test/nll", "test/ece", "val/accuracy", "params", "flops", "size_bytes", "seconds")
+FIGURES = (
+    "test/accuracy",
+    "test/nll",
+    "test/ece",
+    "val/accuracy",
+    "params",
+    "flops",
+    "size_bytes",
+    "seconds",
+    "samples_per_second",
+)
 PACKAGES = ("kdlab", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "wandb", "numpy")
 LEAST_GAP = 1.0  # accuracy points between teacher and baseline under which a recovered share means nothing
 

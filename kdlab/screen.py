@@ -166,5 +166,6 @@ ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("parameters", "params", _scaled),
     ("FLOPs per sample", "flops", _scaled),
     ("size (bytes)", "size_bytes", _scaled),
+    ("training samples/s", "samples_per_second", lambda value: f"{value:.0f}"),
     ("training seconds", "seconds", lambda value: f"{value:.1f}" if value else "–"),
 )

@@ -191,6 +191,7 @@ def _finish(stage: Stage, folder: Path, network: Network, keep: KeepLast, method
         "size_bytes": (folder / "student.safetensors").stat().st_size,
         "epochs": len(rows),
         "seconds": round(keep.seconds, 2) if rows else 0.0,
+        "samples_per_second": method.trainer.world_size * method.samples / keep.seconds if rows else None,
         "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
         "best_minus_last": _best_minus_last(rows),
     }

@@ -45,6 +45,7 @@ def test_it_composes_from_another_folder_also_a_sweep_of_that_folder(site, tmp_p
             env=environment,
             capture_output=True,
             text=True,
+            check=False,
         )
         assert str(site) in shown.stdout, shown.stderr
         assert expected in shown.stdout

@@ -153,6 +153,7 @@ def test_a_reused_result_says_what_the_network_costs(undisturbed):
     assert result["params"] == sum(parameter.numel() for parameter in network.module.parameters())
     assert result["size_bytes"] == (undisturbed / "student.safetensors").stat().st_size
     assert result["teacher_forwards"] == 2 * 96
+    assert result["samples_per_second"] == pytest.approx(2 * 96 / result["seconds"], rel=0.05)
     logits, targets = load_predictions(undisturbed)
     assert result["test/accuracy"] == pytest.approx(100 * (logits.argmax(1) == targets).float().mean().item())
 

@@ -1,7 +1,9 @@
 """The command itself, run in this process: what it leaves behind, says and returns."""
 
+import contextlib
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +165,27 @@ def test_a_callback_and_a_list_of_loggers_compose(tmp_path):
     assert run(train, [*TINY, *early, "optimizer.lr=1e-9", f"paths.outputs={tmp_path}"]) == 0
     (path,) = Path(tmp_path).glob("ce-*/student/metrics.csv")
     assert 2 < len(path.read_text().splitlines()) < 12
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs more rights")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_explained_and_the_run_goes_on_once_there_is_room(small_disk, capfd):
+    arguments = [*TINY, "loss=ce", "epochs=3", f"paths.outputs={small_disk}"]
+    assert run(train, [*arguments, "epochs=1"]) == 0
+    filler = small_disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        while file.write(bytes(1024)):
+            file.flush()
+    os.truncate(filler, filler.stat().st_size - 24 * 1024)
+    assert run(train, arguments) == 1
+    assert "The disk is full" in capfd.readouterr().err
+    filler.unlink()
+    assert run(train, arguments) == 0

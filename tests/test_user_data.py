@@ -89,6 +89,13 @@ def test_everything_of_the_users_own(folder):
 
 def test_a_data_module_that_does_not_say_its_classes_is_told_how(folder, capfd):
     (folder / "blobs.py").write_text(MODULE.replace(", self.num_classes = batch_size, 3", " = batch_size"))
-    arguments = ["--config-dir", "mine", "data=blobs", "data.batch_size=30", *network("teacher", 32), *network("student", 2)]
+    arguments = [
+        "--config-dir",
+        "mine",
+        "data=blobs",
+        "data.batch_size=30",
+        *network("teacher", 32),
+        *network("student", 2),
+    ]
     assert run(train, arguments) == 2
     assert "Blobs.num_classes must be a whole number of at least 2 after setup(), got None" in capfd.readouterr().err

@@ -44,6 +44,7 @@ class Distiller(LightningModule):
         self.seed = 0
         self._sums = torch.zeros(len(self.terms) + 1, dtype=torch.float64)
         self._steps = 0
+        self.samples = 0  # trained on so far, by this rank
 
     @property
     def needs_teacher(self) -> bool:
@@ -99,6 +100,7 @@ class Distiller(LightningModule):
         values = [term(student, teachers, labels) for term in self.terms]
         loss = torch.stack([value * term.weight for value, term in zip(values, self.terms, strict=True)]).sum()
         self._record(loss, values)
+        self.samples += len(batch.targets)
         self._check_finite(batch_idx, student, teachers)
         return loss * self._share(len(batch.targets))
 
@@ -158,11 +160,12 @@ class Distiller(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         forwards = [teacher.samples for teacher in self.teachers]
-        checkpoint["progress"] = {"sums": self._sums.cpu(), "steps": self._steps, "forwards": forwards}
+        progress = {"sums": self._sums.cpu(), "steps": self._steps, "samples": self.samples, "forwards": forwards}
+        checkpoint["progress"] = progress
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         progress = checkpoint["progress"]
-        self._sums, self._steps = progress["sums"], progress["steps"]
+        self._sums, self._steps, self.samples = progress["sums"], progress["steps"], progress["samples"]
         for teacher, samples in zip(self.teachers, progress["forwards"], strict=True):
             teacher.samples = samples
 
