@@ -104,7 +104,7 @@ class KeepLast(Checkpoint):
 
     def _stop_if_asked(self) -> None:
         if self._asked_to_stop:
-            raise Interrupted(f"Interrupted. {self.path.parent.name} is saved; the same command continues it.")
+            raise Interrupted("what was reached is saved; the same command continues it")
 
     def _on_signal(self, number: int, frame: object) -> None:
         if self._asked_to_stop:

@@ -38,14 +38,21 @@ def stage_parts(stage: Stage) -> dict[str, Any]:
     return {
         "network": _network(stage.network, method.roles),
         "data": {**_without(stage.data, NEUTRAL_DATA), "digest": data_facts(stage.data).digest},
-        "loss": _active(stage.loss),
+        "hardware": _hardware(stage),
+        "source": source_hash({"kdlab.stage", *_targets(stage), *(term.function.__module__ for term in method.terms)}),
+        **(_training(stage) if stage.epochs else {}),
+    }
+
+
+def _training(stage: Stage) -> dict[str, Any]:
+    """What matters only where there is something to train."""
+    return {
         "recipe": {"epochs": stage.epochs, "seed": stage.seed, "optimizer": stage.optimizer},
+        "loss": _active(stage.loss),
         "scheduler": stage.scheduler,
         "callbacks": stage.callbacks,
-        "hardware": _hardware(stage),
         "trainer": _without(stage.trainer, NEUTRAL_TRAINER | set(stage.hardware)),
         "teachers": [[stage_fingerprint(teacher), weight] for teacher, weight in stage.teachers],
-        "source": source_hash({"kdlab.stage", *_targets(stage), *(term.function.__module__ for term in method.terms)}),
     }
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -79,8 +79,12 @@ def teacher_stage(cfg: DictConfig) -> Stage:
             f"got true and {stage.network['checkpoint']}. Set one of them."
         )
     if stage.network["checkpoint"] or _answers_these_classes(stage.network):
-        return Stage(**{**vars(stage), "epochs": 0, "seed": 0})
+        return replace(stage, epochs=0, seed=0, data=_seeded(stage.data, 0))
     return stage
+
+
+def _seeded(data: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    return {**data, "seed": seed} if "seed" in data else {**data}
 
 
 def _with_all_labels(said: dict[str, Any]) -> dict[str, Any]:
@@ -110,9 +114,7 @@ def _stage(
     teachers: tuple[tuple[Stage, float], ...] = (),
 ) -> Stage:
     recipe = _recipe(cfg, name, said)
-    data = recipe["data"]
-    if "seed" in data:
-        data["seed"] = recipe["seed"]
+    data = recipe["data"] = _seeded(recipe["data"], recipe["seed"])
     settings = {key: value for key, value in _plain(network).items() if key != "train"}
     return Stage(
         name=name,
@@ -137,8 +139,9 @@ def _recipe(cfg: DictConfig, name: str, said: Mapping[str, Any]) -> dict[str, An
     with open_dict(whole):
         whole["stage"] = OmegaConf.merge({key: said[key] for key in RECIPE}, changes)
     recipe = _plain(whole["stage"])
-    _check_whole(f"plan.{name}.epochs" if "epochs" in changes else "epochs", recipe["epochs"], least=1)
-    _check_whole(f"plan.{name}.seed" if "seed" in changes else "seed", recipe["seed"], least=0)
+    for key, least in (("epochs", 1), ("seed", 0)):
+        origin = f"plan.{name}." if key in changes else "model.teacher.train." if name == "teacher" else ""
+        _check_whole(origin + key, recipe[key], least)
     return recipe
 
 

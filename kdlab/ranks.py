@@ -33,7 +33,7 @@ def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], count
     try:
         _wait(processes, folder)
     except KeyboardInterrupt:
-        raise Interrupted("Interrupted. The last whole epoch is saved; the same command continues it.") from None
+        raise Interrupted("the last whole epoch is saved; the same command continues it") from None
     finally:
         for process in processes:
             process.kill()

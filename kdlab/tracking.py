@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdlab.errors import BadInput
+from kdlab.errors import BadInput, KdlabError
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
@@ -235,6 +235,8 @@ def _reason(error: Exception) -> str:
 def _exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return 255  # what wandb itself reports for Ctrl-C
+    if isinstance(error, KdlabError):
+        return error.exit_code
     if not isinstance(error, SystemExit) or isinstance(error.code, str):
         return 1
     return error.code or 0

@@ -114,3 +114,5 @@ def test_a_checkpoint_counts_by_content_and_not_by_path(tmp_path):
     assert one == other_path
     assert one["teacher"] != other_content["teacher"]
     assert one["baseline"] == other_content["baseline"]
+    other_recipe = ("model.teacher.train.optimizer.lr=0.5", "model.teacher.train.seed=3", "scheduler=cosine")
+    assert prints(f"model.teacher.checkpoint={paths[0]}", *other_recipe)["teacher"] == one["teacher"]

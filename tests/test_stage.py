@@ -9,12 +9,13 @@ import torch
 from lightning.pytorch import Callback
 
 import kdlab.checkpointing
+from kdlab.config import compose_config
 from kdlab.errors import Interrupted, TrainingFailed
-from kdlab.plan import Plan
+from kdlab.plan import Plan, make_plan
 from kdlab.saved import load_network, load_predictions
 from kdlab.stage import train
 from kdlab.store import Store
-from tests.small import tiny_plan
+from tests.small import TINY, tiny_plan
 
 DROPOUT = ("model.student.kwargs.dropout=0.3",)
 
@@ -181,18 +182,18 @@ def test_a_run_without_validation_trains_and_ranks_nothing(tmp_path):
     assert result["best_minus_last"] is None
 
 
+def small_cnn_plan(*overrides: str) -> Plan:
+    widths = [argument for argument in TINY if "student.kwargs" in argument]
+    return make_plan(compose_config([*(argument for argument in TINY if argument not in widths), *overrides]))
+
+
 def test_two_ranks_are_one_process_on_a_network_without_batch_statistics(tmp_path):
     from kdlab.ranks import train_with_ranks
 
-    base = (
-        "loss=ce",
-        "model/student=small_cnn",
-        "~model.student.kwargs.widths",
-        "data.train_samples=90",
-        "optimizer.lr=0.01",
-    )
-    one = stage_in(tmp_path / "one", tiny_plan(*base), "student")
-    plan, store = tiny_plan(*base, "hardware=ddp", "hardware.threads=1", "trainer.devices=2"), Store(tmp_path / "two")
+    base = ("loss=ce", "model/student=small_cnn", "data.train_samples=90", "optimizer.lr=0.01")
+    one = stage_in(tmp_path / "one", small_cnn_plan(*base), "student")
+    plan = small_cnn_plan(*base, "hardware=ddp", "hardware.threads=1", "trainer.devices=2")
+    store = Store(tmp_path / "two")
     two = store.folder(plan.student)
     two.mkdir()
     store.describe(plan.student)

@@ -101,3 +101,24 @@ def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_pat
     again = finish(start(tmp_path, TINY))
     assert " trained " not in again
     assert "nothing was trained" in again
+
+
+def test_ctrl_c_saves_exits_with_130_and_the_same_command_goes_on(tmp_path):
+    overrides = [*TINY, "epochs=60", "baseline=false"]
+    process = start(tmp_path, overrides)
+    while "✓ teacher" not in (line := process.stdout.readline()):
+        assert line, "the command ended early"
+    while not any(path.stat().st_size for path in tmp_path.glob("store/*/last.ckpt") if not done(path)):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate()
+    assert process.returncode == 130, said
+    assert "the same command continues" in said
+    assert "Traceback" not in said
+    finish(start(tmp_path, overrides))
+    steps = [row.split(",") for row in history(tmp_path, "student")]
+    assert [int(row[steps[0].index("step")]) for row in steps[1:]] == list(range(3, 181, 3))
+
+
+def done(checkpoint: Path) -> bool:
+    return (checkpoint.parent / "result.json").is_file()

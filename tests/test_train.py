@@ -189,3 +189,17 @@ def test_a_full_disk_is_explained_and_the_run_goes_on_once_there_is_room(small_d
     assert "The disk is full" in capfd.readouterr().err
     filler.unlink()
     assert run(train, arguments) == 0
+
+
+def test_two_ranks_under_a_multirun_make_two_runs_and_say_everything_once(tmp_path, capfd):
+    ddp = ["hardware=ddp", "hardware.threads=1", "trainer.devices=2", "loss=ce", "seed=0,1", "epochs=1"]
+    tiny = [argument for argument in TINY if not argument.startswith(("hardware", "epochs"))]
+    assert run(train, ["-m", *tiny, *ddp, f"paths.outputs={tmp_path}"]) == 0
+    runs = [path.parent for path in tmp_path.glob("*/result.json")]
+    said = capfd.readouterr().out
+    assert len(runs) == len({path.name for path in runs}) == 2
+    assert said.count("✓ student    trained") == 2
+    assert said.count("test accuracy  ") == 2
+    for one in runs:
+        assert len(predictions(one, "student")[1]) == 500
+        assert [stage["name"] for stage in json.loads((one / "result.json").read_text())["stages"]] == ["student"]

@@ -97,19 +97,25 @@ class Distiller(LightningModule):
         batch = Batch.of(batch)
         student, labels = self._see(batch)
         teachers = [(_only(teacher(batch.inputs), batch.targets), teacher.weight) for teacher in self.teachers]
-        values = [term(student, teachers, labels) for term in self.terms]
+        shares = self._shares(batch.targets)
+        values = [term(student, teachers, labels) * shares["labels" in term.inputs] for term in self.terms]
         loss = torch.stack([value * term.weight for value, term in zip(values, self.terms, strict=True)]).sum()
         self._record(loss, values)
         self.samples += len(batch.targets)
         self._check_finite(batch_idx, student, teachers)
-        return loss * self._share(len(batch.targets))
+        return loss
 
-    def _share(self, samples: int) -> float:
-        """DDP averages over ranks; a rank with fewer samples of the global batch must count for less."""
+    def _shares(self, targets: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """What a rank's means count for: all its samples, and those with a label, over the average rank's.
+
+        DDP averages over ranks, and of a global batch one rank may hold more samples, or more labels, than another.
+        """
         if self.trainer.world_size == 1:
-            return 1.0
-        count = torch.tensor(float(samples), device=self.device)
-        return samples / float(self.trainer.strategy.reduce(count, reduce_op="mean"))
+            return 1.0, 1.0
+        counts = torch.stack([torch.tensor(len(targets), device=targets.device), (targets != UNLABELLED).sum()]).float()
+        average = self.trainer.strategy.reduce(counts.clone(), reduce_op="mean").clamp(min=1e-9)
+        samples, labelled = counts / average
+        return samples, labelled
 
     def _see(self, batch: Batch) -> tuple[Outputs, Tensor]:
         outputs = Outputs(self.student(batch.inputs), self._taps.pop())
