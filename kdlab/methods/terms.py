@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from hydra.utils import get_method
 from torch import Tensor
 
 from kdlab.errors import BadInput
+from kdlab.targets import find
 
 INPUTS = ("student", "teacher", "labels")  # what a step hands to a loss function, by parameter name
 
@@ -44,7 +44,7 @@ class Term:
         """Reads `loss.terms.<name>`; without `_target_` the function is the one of `kdlab.losses` with that name."""
         arguments = dict(settings)
         target = arguments.pop("_target_", None)
-        function = get_method(target) if target else _own_loss(name)
+        function = find(target, f"loss.terms.{name}") if target else _own_loss(name)
         weight = _checked_weight(name, arguments.pop("weight", 1.0))
         taps = tuple(arguments.pop("taps", ()))
         _check_arguments(name, function, arguments)

@@ -38,6 +38,11 @@ def test_averages_teachers_by_their_weights():
     [
         ("responze_kd", {}, "did you mean 'response_kd'"),
         ("response_kd", {"temprature": 2}, r"loss\.terms\.response_kd\.temprature.*did you mean 'temperature'"),
+        (
+            "mine",
+            {"_target_": "no.such.thing"},
+            r"loss\.terms\.mine\._target_ must name what can be imported.*got no\.such\.thing",
+        ),
         ("response_kd", {"weight": -1}, r"loss\.terms\.response_kd\.weight must be a finite number, 0 or more; got -1"),
         ("response_kd", {"weight": float("nan")}, "got nan"),
     ],
