@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from kdlab.history import Row
+from kdlab.history import Row, read_history
 from kdlab.identity import ranks, stage_fingerprint
 from kdlab.plan import Plan
 from kdlab.ranks import train_with_ranks
@@ -59,6 +59,8 @@ def _train(stage: Stage, folder: Path, store: Store, watch: Watch) -> None:
     with _told(stage, watch) as (callbacks, listen):
         if count > 1 and stage.epochs:
             train_with_ranks(stage, folder, teachers, count)
+            for row in read_history(folder / "metrics.csv"):
+                listen(row)
         else:
             train(stage, folder, teachers, listen=listen, callbacks=callbacks)
 
@@ -66,7 +68,8 @@ def _train(stage: Stage, folder: Path, store: Store, watch: Watch) -> None:
 @contextmanager
 def _told(stage: Stage, watch: Watch) -> Iterator[tuple[list[Callback], Listen]]:
     """Bar and W&B run of one stage."""
-    identity = {"name": stage.name, "fingerprint": stage_fingerprint(stage), "job_type": "stage"}
+    name = f"{stage.name}-{stage.network['name']}-s{stage.seed}"
+    identity = {"name": name, "fingerprint": stage_fingerprint(stage), "job_type": "stage"}
     settings = watch.wandb if stage.epochs else None
     with (
         wandb_run(settings, **identity, config=_config(stage)) as tracker,

@@ -62,3 +62,9 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text_atomically(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows that `write_history` left; a column that a row lacks is left out."""
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

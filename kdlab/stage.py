@@ -14,6 +14,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch import Tensor
 from torch.optim import Optimizer
 
 from kdlab.atomic import write_text_atomically
@@ -23,7 +24,7 @@ from kdlab.history import History, Row, write_history
 from kdlab.methods.base import Distiller
 from kdlab.metrics import classification_figures, flops, parameter_count, predict
 from kdlab.models.network import Network
-from kdlab.saved import load_network, make_network, save_network, save_predictions
+from kdlab.saved import WEIGHTS, load_network, make_network, save_network, save_predictions
 from kdlab.seeds import Stream, derive_seed
 from kdlab.targets import build
 from kdlab.teacher import FrozenTeacher
@@ -170,32 +171,43 @@ def _resumable(checkpoint: Path) -> Path | None:
 
 
 def _finish(stage: Stage, folder: Path, network: Network, keep: KeepLast, method: Distiller) -> None:
-    rows = keep.history.rows
+    """Evaluates the trained network once and writes what the stage leaves behind, `result.json` last."""
     data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
-    device = method.device
-    figures = {split: predict(network, loader, device) for split, loader in _evaluation(data)}
-    measured = {
+    predictions = {split: predict(network, batches, method.device) for split, batches in _evaluation(data)}
+    save_network(folder, network.cpu())
+    save_predictions(folder, *predictions["test"])
+    write_history(folder / "metrics.csv", keep.history.rows)
+    example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
+    result = {**_figures(predictions), **_cost(folder, network, example), **_training(keep, method)}
+    write_text_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+    return {
         f"{split}/{name}": value
-        for split, (logits, targets) in figures.items()
+        for split, (logits, targets) in predictions.items()
         for name, value in classification_figures(logits, targets).items()
     }
-    save_network(folder, network.cpu())
-    save_predictions(folder, *figures["test"])
-    write_history(folder / "metrics.csv", rows)
-    example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
-    result = {
-        **measured,
+
+
+def _cost(folder: Path, network: Network, example: Any) -> dict[str, int]:
+    return {
         "params": parameter_count(network.module),
         "flops": flops(network, example),
-        "size_bytes": (folder / "student.safetensors").stat().st_size,
+        "size_bytes": (folder / WEIGHTS).stat().st_size,
+    }
+
+
+def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
+    rows = keep.history.rows
+    return {
         "epochs": len(rows),
         "seconds": round(keep.seconds, 2) if rows else 0.0,
         "samples_per_second": method.trainer.world_size * method.samples / keep.seconds if rows else None,
         "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
         "best_minus_last": _best_minus_last(rows),
     }
-    write_text_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
 
 
 def _evaluation(data: LightningDataModule) -> Iterator[tuple[str, Any]]:

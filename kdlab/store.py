@@ -73,6 +73,8 @@ class Store:
             lock.acquire()
         try:
             write_text_atomically(owner, f"process {os.getpid()} on {socket.gethostname()}")
+            for rest in folder.glob(".*"):
+                rest.unlink()  # a temporary file whose writer was killed
             yield folder
         finally:
             owner.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def assert_whole(folder: Path) -> None:
     """Every file that is there can be read."""
     for path in folder.glob("store/*/*"):
         if path.name.startswith("."):
-            continue  # a temporary file that its writer could not remove
+            continue  # a temporary file that its writer could not remove; gone once the stage goes on
         if path.suffix == ".json":
             json.loads(path.read_text())
         elif path.suffix == ".safetensors":
@@ -85,6 +85,7 @@ def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_pa
         assert done.items() <= still.items(), "a finished stage was trained again"
         done = still
     finish(start(killed, overrides))
+    assert not list(killed.glob("store/*/.*"))
     assert done.items() <= finished(killed).items()
     for stage in ("teacher", "baseline", "student"):
         torch.testing.assert_close(weights(killed, stage), weights(tmp_path / "undisturbed", stage), rtol=0, atol=0)

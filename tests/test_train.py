@@ -137,9 +137,10 @@ def test_wandb_gets_a_run_a_stage_and_one_for_the_cell(tmp_path, monkeypatch):
     arguments = [*TINY, "logger=[wandb,csv]", "logger.project=students", "tags=[tiny]", f"paths.outputs={tmp_path}"]
     assert run(train, arguments) == 0
     runs = {one.run.display_name: one for one in offline_runs(tmp_path)}
-    assert set(runs) == {"teacher", "baseline", "student", "response-T4-a0.7-s0"}
+    stages = {"teacher-resnet8-s0", "baseline-resnet8-s0", "student-resnet8-s0"}
+    assert set(runs) == {*stages, "response-T4-a0.7-s0"}
     assert {one.run.project for one in runs.values()} == {"students"}
-    cell, student = runs["response-T4-a0.7-s0"], runs["student"]
+    cell, student = runs["response-T4-a0.7-s0"], runs["student-resnet8-s0"]
     assert (cell.run.job_type, student.run.job_type, cell.exit_code, student.exit_code) == ("cell", "stage", 0, 0)
     (path,) = tmp_path.glob("response-*/result.json")
     result = json.loads(path.read_text())
