@@ -130,13 +130,19 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
         return []
     recovered = result["gap_recovered"]
     share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
-    lines = [f"\n[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}  (one seed)"]
+    lines = [f"\n[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}", _budget(result)]
     if result["teacher"]["test/accuracy"] < result["baseline"]["test/accuracy"]:
         lines.append(
             "[bold red]The teacher is worse than the baseline.[/] A student should not copy it: train it longer "
             "(model.teacher.train.epochs=…) or give it weights (model.teacher.checkpoint=…)."
         )
     return lines
+
+
+def _budget(result: Mapping[str, Any]) -> str:
+    """How far the gain can be trusted: most gains shrink as the student without a teacher trains on."""
+    epochs = next(stage["epochs"] for stage in result["stages"] if stage["name"] == "student")
+    return f"One seed, {epochs} epochs: +sweeps=seeds gives it error bars, a longer budget may shrink it."
 
 
 def _outcome(result: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ def result(teacher, baseline, student, recovered):
         "gain": student - baseline,
         "gap_recovered": recovered,
         "agreement": 97.0,
+        "stages": [{"name": "student", "epochs": 30}],
         "agreement_baseline": 90.0,
     }
 
@@ -53,7 +54,8 @@ def test_the_table_has_a_column_a_network_and_leaves_out_what_nobody_has():
 
 
 def test_the_gain_is_said_with_its_share_of_the_gap():
-    (line,) = conclusions(result(99.0, 92.0, 98.0, 6 / 7))
+    line, budget = conclusions(result(99.0, 92.0, 98.0, 6 / 7))
+    assert "One seed, 30 epochs" in budget
     assert "+6.00 points" in line
     assert "86 % of the gap" in line
 
@@ -62,7 +64,7 @@ def test_a_loss_is_said_without_a_share_and_a_worse_teacher_loudly():
     lines = conclusions(result(90.0, 92.0, 91.0, None))
     assert "-1.00 points" in lines[0]
     assert "gap" not in lines[0]
-    assert "The teacher is worse than the baseline." in lines[1]
+    assert "The teacher is worse than the baseline." in lines[2]
 
 
 def test_without_a_baseline_nothing_is_concluded():
