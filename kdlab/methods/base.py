@@ -131,19 +131,21 @@ class Distiller(LightningModule):
         """A sum that met a NaN or infinity stays so: on a GPU one look in many steps is enough."""
         if self.device.type != "cpu" and step % GPU_CHECK_EVERY:
             return
+        self._refuse_non_finite(lambda: _ranges(student, teachers))
+
+    def _refuse_non_finite(self, seen: Callable[[], str] = lambda: "") -> None:
         finite = self._sums[1:].isfinite().tolist()
         if all(finite):
             return
         guilty = ", ".join(term.name for term, fine in zip(self.terms, finite, strict=True) if not fine)
-        ranges = [f"student logits {_range(student.logits)}"]
-        ranges += [f"teacher logits {_range(outputs.logits)}" for outputs, _ in teachers]
         raise TrainingFailed(
-            f"The loss is not finite: term {guilty}, epoch {self.current_epoch + 1}, step {self.global_step}; "
-            f"{', '.join(ranges)}. A lower optimizer.lr, trainer.gradient_clip_val=1.0 or a smaller weight often "
-            "helps. The last good checkpoint is kept."
+            f"The loss is not finite: term {guilty}, epoch {self.current_epoch + 1}, step {self.global_step}{seen()}. "
+            "A lower optimizer.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
+            "The last good checkpoint is kept."
         )
 
     def on_train_epoch_end(self) -> None:
+        self._refuse_non_finite()
         means = self._sums / max(self._steps, 1)
         names = ["loss", *(term.name for term in self.terms)]
         self.log_dict({f"train/{name}": mean for name, mean in zip(names, means, strict=True)}, sync_dist=True)
@@ -165,6 +167,7 @@ class Distiller(LightningModule):
         self.log_dict({"val/accuracy": 100 * correct / count, "val/nll": nll / count}, rank_zero_only=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._refuse_non_finite()
         forwards = [teacher.samples for teacher in self.teachers]
         progress = {"sums": self._sums.cpu(), "steps": self._steps, "samples": self.samples, "forwards": forwards}
         checkpoint["progress"] = progress
@@ -185,6 +188,11 @@ def _only(outputs: Outputs, targets: Tensor) -> Outputs:
     if outputs.logits.ndim == 3:
         return Outputs(outputs.logits[targets != UNLABELLED], outputs.features)
     return outputs
+
+
+def _ranges(student: Outputs, teachers: Sequence[tuple[Outputs, float]]) -> str:
+    ranges = [f"student logits {_range(student.logits)}"]
+    return "; " + ", ".join(ranges + [f"teacher logits {_range(outputs.logits)}" for outputs, _ in teachers])
 
 
 def _range(logits: Tensor) -> str:
