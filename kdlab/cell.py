@@ -47,11 +47,11 @@ def cell_name(cfg: DictConfig) -> str:
 
 
 @contextmanager
-def reported_cell(cfg: DictConfig, plan: Plan) -> Iterator[Tracker]:
+def reported_cell(cfg: DictConfig, plan: Plan, settings: WandbSettings | None) -> Iterator[Tracker]:
     """A W&B run around the body; the body summarises its result into it."""
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     name = cell_name(cfg)
-    with wandb_run(wandb_settings(cfg), name=name, fingerprint=plan.fingerprint, job_type="cell", config=config) as run:
+    with wandb_run(settings, name=name, fingerprint=plan.fingerprint, job_type="cell", config=config) as run:
         yield run
 
 

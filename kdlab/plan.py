@@ -57,11 +57,11 @@ def make_plan(cfg: DictConfig) -> Plan:
 
 def single(cfg: DictConfig) -> Plan:
     """One teacher, one student, and the same student without the teacher."""
-    if not make_method(student_stage(cfg)).needs_teacher:
-        student = student_stage(cfg)
-        return Plan(stages=(student,), student=student)
+    alone = student_stage(cfg)
+    if not make_method(alone).needs_teacher:
+        return Plan(stages=(alone,), student=alone)
     teacher = teacher_stage(cfg)
-    student = student_stage(cfg, teachers=((teacher, 1.0),))
+    student = replace(alone, teachers=((teacher, 1.0),))
     baseline = student_stage(cfg, name="baseline", loss=SUPERVISED) if cfg.baseline else None
     return Plan(tuple(filter(None, (teacher, baseline, student))), student, teacher, baseline)
 
@@ -97,11 +97,10 @@ def student_stage(
     cfg: DictConfig,
     name: str = "student",
     loss: Mapping[str, Any] | None = None,
-    teachers: tuple[tuple[Stage, float], ...] = (),
 ) -> Stage:
     """The student's network on the run's recipe, with the run's loss unless another one is given."""
     said = _plain(cfg, resolve=False)
-    return _stage(cfg, name, cfg.model.student, said, loss=loss or _plain(cfg.loss), teachers=teachers)
+    return _stage(cfg, name, cfg.model.student, said, loss=loss or _plain(cfg.loss))
 
 
 def _stage(
@@ -111,7 +110,6 @@ def _stage(
     said: Mapping[str, Any],
     *,
     loss: Mapping[str, Any],
-    teachers: tuple[tuple[Stage, float], ...] = (),
 ) -> Stage:
     recipe = _recipe(cfg, name, said)
     data = recipe["data"] = _seeded(recipe["data"], recipe["seed"])
@@ -122,7 +120,6 @@ def _stage(
         loss=loss,
         hardware=_plain(cfg.hardware),
         trainer=_plain(cfg.trainer),
-        teachers=teachers,
         setting=f"model.{'teacher' if network is cfg.model.teacher else 'student'}",
         **recipe,
     )

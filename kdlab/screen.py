@@ -61,7 +61,7 @@ class Screen:
     def opening(self, folder: Path, stages: Sequence[Stage]) -> None:
         """What is about to happen."""
         student = stages[-1]
-        pair = " → ".join(dict.fromkeys(_title(stage) for stage in stages if stage.name != "baseline"))
+        pair = " → ".join(dict.fromkeys(stage.network["name"] for stage in stages if stage.name != "baseline"))
         data = student.data["_target_"].rpartition(".")[2]
         self.console.print(f"[bold]{folder.name}[/]  {pair} on {data}")
 
@@ -97,10 +97,6 @@ class _StepBar(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.progress.advance(self.task)
-
-
-def _title(stage: Stage) -> str:
-    return f"{stage.network['name']}"
 
 
 def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:

@@ -22,9 +22,10 @@ def train(cfg: DictConfig) -> None:
     quiet_screen()
     screen, store, plan = Screen(), Store.at(cfg.paths.store), make_plan(cfg)
     check_stages(plan.stages, store.finished)
-    with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan) as tracker:
+    wandb = wandb_settings(cfg)
+    with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan, wandb) as tracker:
         screen.opening(directory.path, plan.stages)
-        reused = execute(plan, store, Watch(screen, wandb_settings(cfg)))
+        reused = execute(plan, store, Watch(screen, wandb))
         result = finished_result(plan, store, reused, directory.config)
         directory.finish(result, plan, store)
         tracker.summarise(figures(result))
