@@ -14,9 +14,13 @@ from kdlab.tracking import Tracker, WandbSettings, wandb_run
 
 FIGURES = (
     "teacher",
+    "teachers",
     "student",
     "baseline",
+    "control",
+    "ensemble",
     "gain",
+    "gain_over_control",
     "gap_recovered",
     "agreement",
     "agreement_baseline",
@@ -57,7 +61,9 @@ def reported_cell(cfg: DictConfig, plan: Plan, settings: WandbSettings | None) -
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """What of a result goes into the summary of the cell's run."""
-    return {name: result[name] for name in FIGURES if result.get(name) is not None}
+    generations = {f"generation{number}": found for number, found in enumerate(result.get("generations", ()), 1)}
+    steps = {step["name"]: step["figures"] for step in result.get("steps", ())}
+    return {**{name: result[name] for name in FIGURES if result.get(name) is not None}, **generations, **steps}
 
 
 def _sweep() -> str | None:

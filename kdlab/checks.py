@@ -11,10 +11,15 @@ from torch import nn
 
 from kdlab.errors import BadInput, KdlabError
 from kdlab.history import History
-from kdlab.stage import Stage, initial_network, make_method, make_trainer
+from kdlab.methods.base import Distiller
+from kdlab.models.network import Network
+from kdlab.preparation import initial_network, initial_peer, term_facts
+from kdlab.rehearsal import rehearse
+from kdlab.stage import Stage, make_method, make_trainer
 from kdlab.taps import Taps
 from kdlab.targets import build, check_arguments, check_known, refused
 
+SHOWN = 12  # module paths in a message
 OWN_TRAINER_KEYS = {
     "max_epochs": "epochs",
     "logger": "logger",
@@ -104,15 +109,46 @@ def _check_checkpoint(stage: Stage) -> None:
 
 
 def _check_network(stage: Stage) -> None:
-    network = initial_network(stage)
-    roles = make_method(stage).roles
-    sides = {stage.setting: stage, **{teacher.setting: teacher for teacher, _ in stage.teachers}}
+    """Builds the network with its weights, and tries the terms on what it and its teachers offer."""
+    network, method = initial_network(stage), make_method(stage)
+    _check_terms(stage, method)
+    if not stage.epochs or not method.looks_inside:
+        return
+    others = [initial_network(teacher) for teacher, _ in stage.teachers] + [*filter(None, [initial_peer(stage)])]
+    _check_roles(stage.setting, stage.network, network, method.roles)
+    owners = [(teacher.setting, teacher.network) for teacher, _ in stage.teachers]
+    if stage.peer:
+        owners = [("model.teacher", stage.peer)]
+    for (setting, settings), other in zip(owners, others, strict=True):
+        _check_roles(setting, settings, other, method.roles if stage.peer else method.teacher_roles)
+    rehearse(method, term_facts(method, network, stage, others))
+
+
+def _check_terms(stage: Stage, method: Distiller) -> None:
+    for epoch in range(stage.epochs):
+        if not any(term.weight_at(epoch) for term in method.settings):
+            raise BadInput(
+                f"loss.terms: in every epoch some term must count, and none does in epoch {epoch} (from 0) of "
+                f"{stage.epochs}. Change from_epoch or until_epoch of one."
+            )
+
+
+def _check_roles(setting: str, settings: Mapping[str, Any], network: Network, roles: Iterable[str]) -> None:
+    taps = settings.get("taps") or {}
     for role in roles:
-        for setting, owner in sides.items():
-            taps = owner.network.get("taps") or {}
-            if role not in taps:
-                raise BadInput(
-                    f"{setting}.taps.{role} is missing: loss= reads the tap {role!r}, and {owner.network['name']} "
-                    f"has {', '.join(taps) or 'none'}. Name a module: {setting}.taps.{role}=…"
-                )
-    Taps(network.module, {role: stage.network["taps"][role] for role in roles}).remove()
+        if role not in taps:
+            raise BadInput(
+                f"{setting}.taps.{role} is missing: loss= reads the tap {role!r}, and {settings['name']} has "
+                f"{', '.join(taps) or 'none'}. Name one of its modules, such as {', '.join(_modules(network.module))}: "
+                f"{setting}.taps.{role}=…"
+            )
+    Taps(network.module, {role: taps[role] for role in roles}).remove()
+
+
+def _modules(module: nn.Module) -> list[str]:
+    """Paths of a network's larger parts, in order: the children, and those of plain sequences."""
+    paths: list[str] = []
+    for name, child in module.named_children():
+        inner = child.named_children() if isinstance(child, nn.Sequential | nn.ModuleList) else ()
+        paths += [name, *(f"{name}.{part}" for part, _ in inner)]
+    return [path for path in paths if not isinstance(module.get_submodule(path), nn.ModuleList)][:SHOWN]

@@ -1,9 +1,9 @@
 """From overrides to composed configs, checked before anything runs."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from kdlab.errors import BadInput
-from kdlab.overrides import cells, check_options, check_values, group_names, is_group, needs_adding, parse
+from kdlab.overrides import cells, check_options, check_values, group_names, is_group, is_there, needs_adding, parse
+from kdlab.places import chooser, is_named
 from kdlab.searchpath import CONF, use_kdlab_config
 
 
@@ -51,8 +52,8 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
     """
     with hydra_app(folder) as app:
         loader = app.config_loader
-        typed = parse(overrides, loader)
-        chosen = _check_groups(typed, loader)
+        typed = _read(overrides, loader)
+        chosen = _groups(typed, loader)
         base = _compose(next(cells(chosen)))
         if not multirun and base.hydra.mode != RunMode.MULTIRUN and not _asks_for_sweep(typed):
             for override in typed:
@@ -98,13 +99,14 @@ def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
 def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:
     """Checks what is typed and what the sweep's own file varies, in every option that either of them visits."""
     params = OmegaConf.to_container(base.hydra.sweeper, resolve=False).get("params") or {}  # type: ignore[union-attr]
-    varied = parse([f"{key}={value}" for key, value in params.items()], loader)
+    varied = _read([f"{key}={value}" for key, value in params.items()], loader)
     for override in (*typed, *varied):
         check_values(override, base.hydra.sweeper._target_)
-    chosen = _check_groups([*typed, *varied], loader)
+    chosen = _groups([*typed, *varied], loader)
     added = _added([*typed, *varied], [_compose(lines) for lines in cells(chosen)], loader)
+    added |= _absent_before_the_sweep(typed, loader)
     lines = [_line(override, added, loader) for override in typed]
-    every = parse([*lines, *(_line(override, added, loader) for override in varied)], loader)
+    every = _read([*lines, *(_line(override, added, loader) for override in varied)], loader)
     config = _compose(next(cells(every)))
     sweep = Path(config.hydra.sweep.dir).absolute()
     if any(override.key_or_group == "hydra.sweep.dir" for override in typed):
@@ -117,14 +119,35 @@ def _compose(lines: Sequence[str]) -> DictConfig:
     try:
         return compose("train", list(lines), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadInput(" ".join(str(error).split())) from error
+        reason = str(error).partition("\nTo append to your default list")[
+            0
+        ]  # a plus is not what makes the difference here
+        raise BadInput(" ".join(reason.split())) from error
 
 
-def _check_groups(overrides: Sequence[Override], loader: ConfigLoader) -> list[Override]:
-    chosen = [override for override in overrides if is_group(override, loader)]
+def _read(lines: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """Overrides whose options exist; those for a new place of the user's own have the plus that Hydra wants."""
+    overrides = parse(lines, loader)
+    chosen = _groups(overrides, loader)
     for override in chosen:
         check_options(override, loader)
-    return chosen
+    if not any(is_named(override) for override in chosen):
+        return overrides
+    elsewhere = [override for override in chosen if override.package is None]
+    filled = _compose(next(cells(elsewhere))).hydra.runtime.choices
+    return [_with_plus(override) if _is_new(override, filled) else override for override in overrides]
+
+
+def _is_new(override: Override, filled: Collection[str]) -> bool:
+    return is_named(override) and chooser(override) not in filled
+
+
+def _with_plus(override: Override) -> Override:
+    return replace(override, type=OverrideType.ADD, input_line=f"+{override.input_line}")
+
+
+def _groups(overrides: Sequence[Override], loader: ConfigLoader) -> list[Override]:
+    return [override for override in overrides if is_group(override, loader)]
 
 
 def _added(overrides: Sequence[Override], bases: Sequence[DictConfig], loader: ConfigLoader) -> set[str]:
@@ -133,6 +156,14 @@ def _added(overrides: Sequence[Override], bases: Sequence[DictConfig], loader: C
     plain: list[Any] = [OmegaConf.to_container(base, resolve=False) for base in bases] if values else []
     groups = group_names()
     return {value.key_or_group for value in values for base in plain if needs_adding(value, base, groups)}
+
+
+def _absent_before_the_sweep(typed: Sequence[Override], loader: ConfigLoader) -> set[str]:
+    """The keys that only options of a sweep bring: Hydra composes what is typed a first time without what varies."""
+    fixed = [override for override in _groups(typed, loader) if not override.is_sweep_override()]
+    base: Any = OmegaConf.to_container(_compose(next(cells(fixed))), resolve=False)
+    values = [override for override in typed if not is_group(override, loader) and not override.is_delete()]
+    return {override.key_or_group for override in values if not is_there(base, override.key_or_group)}
 
 
 def _line(override: Override, added: set[str], loader: ConfigLoader) -> str:

@@ -1,7 +1,7 @@
 """What a stage is made of, as its fingerprint sees it: by inclusion, files by content, code by its source."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from hydra.utils import get_object
 
 from kdlab.errors import BadInput
 from kdlab.fingerprint import file_hash, fingerprint
+from kdlab.methods.base import Distiller
 from kdlab.models.build import SOURCES
 from kdlab.source import source_hash
 from kdlab.stage import Stage, make_data, make_method
@@ -39,20 +40,24 @@ def stage_parts(stage: Stage) -> dict[str, Any]:
         "network": _network(stage.network, method.roles),
         "data": {**_without(stage.data, NEUTRAL_DATA), "digest": data_facts(stage.data).digest},
         "hardware": _hardware(stage),
-        "source": source_hash({"kdlab.stage", *_targets(stage), *(term.function.__module__ for term in method.terms)}),
-        **(_training(stage) if stage.epochs else {}),
+        "source": source_hash({"kdlab.stage", *_targets(stage), *(term.loss.__module__ for term in method.settings)}),
+        **(_training(stage, method) if stage.epochs else {}),
     }
 
 
-def _training(stage: Stage) -> dict[str, Any]:
+def _training(stage: Stage, method: Distiller) -> dict[str, Any]:
     """What matters only where there is something to train."""
     return {
         "recipe": {"epochs": stage.epochs, "seed": stage.seed, "optimizer": stage.optimizer},
-        "loss": _active(stage.loss),
+        "loss": _active(stage.loss, method),
         "scheduler": stage.scheduler,
         "callbacks": stage.callbacks,
         "trainer": _without(stage.trainer, NEUTRAL_TRAINER | set(stage.hardware)),
-        "teachers": [[stage_fingerprint(teacher), weight] for teacher, weight in stage.teachers],
+        "teachers": [
+            [stage_fingerprint(teacher), weight, _taps(teacher.network, method.teacher_roles)]
+            for teacher, weight in stage.teachers
+        ],
+        "peer": _network(stage.peer, method.roles) if stage.peer else None,
     }
 
 
@@ -107,24 +112,32 @@ def _hardware(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _network(settings: Mapping[str, Any], roles: list[str]) -> dict[str, Any]:
+def _network(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
     checkpoint = settings.get("checkpoint")
-    taps = {role: settings.get("taps", {}).get(role) for role in roles}
     content = file_hash(Path(checkpoint)) if checkpoint and Path(checkpoint).is_file() else checkpoint
-    return {**settings, "checkpoint": content, "taps": taps}
+    return {**settings, "checkpoint": content, "taps": _taps(settings, roles)}
 
 
-def _active(loss: Mapping[str, Any]) -> dict[str, Any]:
-    terms = {name: term for name, term in loss["terms"].items() if term.get("weight", 1.0)}
-    return {**loss, "terms": terms}
+def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
+    """Only the taps that a loss reads."""
+    return {role: (settings.get("taps") or {}).get(role) for role in roles}
+
+
+def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
+    """The settings of the loss, without terms that have no weight."""
+    active = {term.name for term in method.settings}
+    replaced = active - set(loss["terms"])  # a method may put terms of its own in the place of some
+    kept = {name: term for name, term in loss["terms"].items() if name in active or replaced}
+    return {**loss, "terms": kept}
 
 
 def _targets(stage: Stage) -> Iterator[str]:
     """The modules behind every `_target_` of a stage, and behind its network."""
-    if stage.network["source"] == "cifar":
-        yield "kdlab.models.cifar"
-    elif stage.network["source"] not in SOURCES:
-        yield stage.network["source"]
+    for network in filter(None, (stage.network, stage.peer)):
+        if network["source"] == "cifar":
+            yield "kdlab.models.cifar"
+        elif network["source"] not in SOURCES:
+            yield network["source"]
     for settings in (stage.loss, stage.data, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
         yield str(get_object(settings["_target_"]).__module__)
 

@@ -1,5 +1,6 @@
 """What a command line may change: an unknown group, option or key is an error that names the closest one."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from kdlab.errors import BadInput
+from kdlab.places import check_place, check_read, chooser, is_place, place_of
 from kdlab.searchpath import CONF
 
 OPEN = (  # nodes below which any key may be added
@@ -53,13 +55,14 @@ def is_group(override: Override, loader: ConfigLoader) -> bool:
 
 
 def check_options(override: Override, loader: ConfigLoader) -> None:
-    """Refuses options that a group does not have, also within a sweep.
+    """Refuses options that a group does not have, also within a sweep, and places that it cannot go to.
 
     Raises:
-        BadInput: naming the closest one.
+        BadInput: naming the closest option, or the places.
     """
-    group, line = override.key_or_group, override.input_line
-    options = sorted(name for name in loader.get_group_options(group) if not name.startswith("_"))
+    check_place(override)
+    group, line = chooser(override), override.input_line
+    options = sorted(name for name in loader.get_group_options(override.key_or_group) if not name.startswith("_"))
     if override.is_delete():
         raise BadInput(f"{line}: {group} cannot be removed. {_closest_option(group, '', options)}")
     if isinstance(override.value(), list) and not override.is_sweep_override() and group not in SEVERAL:
@@ -102,6 +105,7 @@ def needs_adding(override: Override, base: Mapping[str, Any], groups: Sequence[s
         BadInput: it is for no setting, or for a node with settings of its own.
     """
     key = override.key_or_group
+    check_read(override)
     node = _node(base, key)
     if node is ABSENT:
         if override.is_delete() or not _is_open(base, key):  # nothing to delete, or nowhere to add
@@ -110,9 +114,15 @@ def needs_adding(override: Override, base: Mapping[str, Any], groups: Sequence[s
         return True
     if override.is_delete() and not _is_open(base, key):
         raise BadInput(f"{override.input_line}: {key} cannot be removed. Give it another value: {key}=…")
-    if isinstance(node, dict) and not override.is_delete() and not isinstance(override.value(), dict):
+    several = isinstance(node, dict) or (is_place(key) and override.value() is not None)
+    if several and not override.is_delete() and not isinstance(override.value(), dict):
         raise BadInput(f"{override.input_line}: {key} is not a single value. {_below(node, override, groups)}")
     return False
+
+
+def is_there(base: Mapping[str, Any], key: str) -> bool:
+    """Whether a config, as plain values, has a key."""
+    return _node(base, key) is not ABSENT
 
 
 def cells(overrides: Sequence[Override]) -> Iterator[list[str]]:
@@ -172,7 +182,7 @@ def _node(base: Mapping[str, Any], key: str) -> Any:
 
 
 def _chosen_in(base: Mapping[str, Any], key: str) -> str:
-    group = key.partition(".")[0]
+    group = place_of(key)[1] or key.partition(".")[0]
     option = base["hydra"]["runtime"]["choices"].get(group)
     return f" with {group}={option}" if option and "." in key else ""
 
@@ -181,8 +191,15 @@ def _is_open(base: Mapping[str, Any], key: str) -> bool:
     parts = key.split(".")
     above = [".".join(parts[:length]) for length in range(1, len(parts))]
     return any(
-        fnmatchcase(path, pattern) and isinstance(_node(base, path), dict | None) for path in above for pattern in OPEN
+        fnmatchcase(path, pattern) and isinstance(_node(base, _first(path)), dict | None)
+        for path in above
+        for pattern in OPEN
     )
+
+
+def _first(path: str) -> str:
+    """Steps and generations of a plan are numbered: a plan that has the first is open to the others."""
+    return re.sub(r"\d+$", "1", path)
 
 
 def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -198,6 +215,9 @@ def _closest_key(base: Mapping[str, Any], key: str, groups: Sequence[str]) -> st
     node = _node(base, parent) if parent else base
     if isinstance(node, dict) and (alike := get_close_matches(part, list(node), n=1, cutoff=0.75)):
         return f"Did you mean {'.'.join([*parent.split('.'), alike[0], *rest]).lstrip('.')}?"
+    place, choose = place_of(key)
+    if place and not isinstance(_node(base, place), dict):
+        return f"First choose what {place} is: {choose}=…"
     known = [name for name in _keys(base) if not name.startswith("hydra.") or key.startswith("hydra")] + list(groups)
     close = get_close_matches(key, known, n=1, cutoff=0.75)
     by_end = {name.rpartition(".")[2]: name for name in reversed(known)}
@@ -220,6 +240,8 @@ def _below(node: Mapping[str, Any], override: Override, groups: Sequence[str]) -
     group = key.replace(".", "/")
     if group in groups:
         return f"An option is chosen with slashes: {group}={override.value()}"
+    if is_place(key):
+        return f"An option is chosen with {place_of(key)[1]}={override.value()}"
     return _listed(node, f"{key}.") if node else f"Set something in it: {key}.<name>=…"
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import torch
 
+from kdlab.ensemble import ensemble_figures, ensemble_logits
+from kdlab.hints import hints
 from kdlab.identity import stage_fingerprint
 from kdlab.metrics import agreement, kl_to_teacher
-from kdlab.plan import Plan
+from kdlab.plan import Ensemble, Plan, Step
 from kdlab.saved import load_predictions
+from kdlab.stage import Stage
 from kdlab.store import Store
 
 FIGURES = (
@@ -22,6 +25,7 @@ FIGURES = (
     "params",
     "flops",
     "size_bytes",
+    "epochs",
     "seconds",
     "samples_per_second",
 )
@@ -38,15 +42,22 @@ def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool], config
         reused: by stage name, whether it was there before this run.
         config: the run's resolved config.
     """
-    roles = {role: {name: store.result(stage).get(name) for name in FIGURES} for role, stage in plan.by_role().items()}
+    roles = {role: _figures(stage, store) for role, stage in plan.by_role().items()}
+    if len(plan.teachers) > 1:
+        together = ensemble_figures(Ensemble(plan.teachers), store)
+        roles["teacher"] = {name: together.get(name) for name in FIGURES}
     teacher, student, baseline = (roles.get(role) for role in ("teacher", "student", "baseline"))
     return {
         "status": "finished",
         "teacher": teacher,
         "student": student,
         "baseline": baseline,
+        "control": roles.get("control"),
         **_gains(teacher, student, baseline),
+        "gain_over_control": _difference(student, roles.get("control")),
         **_likeness(plan, store),
+        **_several(plan, store),
+        "hints": hints(plan, store),
         "best_minus_last": {"value": store.result(plan.student)["best_minus_last"], "split": "val"},
         "stages": _stages(plan, store, reused),
         "environment": environment(),
@@ -71,6 +82,10 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _figures(stage: Stage, store: Store) -> dict[str, Any]:
+    return {name: store.result(stage).get(name) for name in FIGURES}
+
+
 def _gains(
     teacher: Mapping[str, Any] | None, student: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -84,12 +99,44 @@ def _gains(
     return {"gain": gain, "gap_recovered": gain / gap}
 
 
+def _difference(student: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
+    return student["test/accuracy"] - other["test/accuracy"] if student and other else None
+
+
+def _several(plan: Plan, store: Store) -> dict[str, Any]:
+    """What only plans with several teachers, generations or steps have to tell."""
+    found: dict[str, Any] = {}
+    if len(plan.teachers) > 1:
+        found["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
+    if plan.generations:
+        found["generations"] = [_figures(stage, store) for stage in plan.generations]
+    if plan.ensemble:
+        found["ensemble"] = ensemble_figures(plan.ensemble, store)
+    if plan.steps:
+        found["steps"] = [_step(step, store) for step in plan.steps]
+    return found
+
+
+def _step(step: Step, store: Store) -> dict[str, Any]:
+    stage, figures = step.stage, _figures(step.stage, store)
+    above = sum(store.result(teacher)["params"] for teacher, _ in stage.teachers)
+    return {
+        "name": stage.name,
+        "network": {name: stage.network.get(name) for name in ("source", "name", "kwargs")},
+        "params": figures["params"],
+        "target_params": step.target_params,
+        "ratio": above / figures["params"],
+        "epochs": figures["epochs"],
+        "figures": figures,
+    }
+
+
 def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
     """How far student and baseline predict as the teacher does, on the test set."""
     logits = {role: load_predictions(store.folder(stage))[0] for role, stage in plan.by_role().items()}
     if "teacher" not in logits:
         return {"agreement": None, "agreement_baseline": None, "kl_to_teacher": None}
-    teacher = logits["teacher"]
+    teacher, _ = ensemble_logits(Ensemble(plan.teachers), store)
     return {
         "agreement": agreement(logits["student"], teacher),
         "agreement_baseline": agreement(logits["baseline"], teacher) if "baseline" in logits else None,

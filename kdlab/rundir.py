@@ -50,9 +50,9 @@ class RunDirectory:
         return cls(path, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
     def finish(self, result: Mapping[str, Any], plan: Plan, store: Store) -> None:
-        """Writes `result.json` and links each stage by its name."""
-        for stage in plan.stages:
-            _link(self.path / stage.name, store.folder(stage))
+        """Writes `result.json` and links each stage by its name and by its role."""
+        for name, stage in plan.by_name().items():
+            _link(self.path / name, store.folder(stage))
         self._write(result)
 
     def __enter__(self) -> "RunDirectory":

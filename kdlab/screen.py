@@ -12,10 +12,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from kdlab.history import Row
+from kdlab.plan import Plan
 from kdlab.stage import Stage
 
 Listen = Callable[[Row], None]
-ROLES = ("teacher", "baseline", "student")
+ROLES = ("teacher", "baseline", "control", "student", "ensemble")
 PREFIXES = ("", "k", "M", "G", "T")
 
 
@@ -58,19 +59,23 @@ class Screen:
             watcher = _StepBar(progress, task)
             yield [watcher], lambda row: watcher.show(row, epochs)
 
-    def opening(self, folder: Path, stages: Sequence[Stage]) -> None:
+    def opening(self, folder: Path, plan: Plan) -> None:
         """What is about to happen."""
-        student = stages[-1]
-        pair = " → ".join(dict.fromkeys(stage.network["name"] for stage in stages if stage.name != "baseline"))
-        data = student.data["_target_"].rpartition(".")[2]
-        self.console.print(f"[bold]{folder.name}[/]  {pair} on {data}")
+        data = plan.student.data["_target_"].rpartition(".")[2]
+        self.console.print(f"[bold]{folder.name}[/]  {_lineage(plan.student)} on {data}")
 
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
         """The run's figures, one column a network; what they say; and where they are."""
         self.console.print()
         self.console.print(figures_table({role: result[role] for role in ROLES if result.get(role)}, result))
+        for key, table in (("steps", steps_table), ("generations", generations_table)):
+            if result.get(key):
+                self.console.print()
+                self.console.print(table(result[key]))
         for line in conclusions(result):
             self.console.print(line)
+        for hint in result["hints"]:
+            self.console.print(hint, markup=False)
         if all(stage["reused"] for stage in result["stages"]):
             self.console.print("Every stage was in the store already: nothing was trained.")
         self.console.print(f"[dim]{folder}/result.json[/]")
@@ -106,10 +111,7 @@ def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str
         networks: figures by the name of the network, as in `result.json`.
         result: adds the rows that compare with the teacher.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for name in networks:
-        table.add_column(name, justify="right")
+    table = _table(*networks)
     for label, key, show in ROWS:
         if any(figures.get(key) is not None for figures in networks.values()):
             table.add_row(label, *(_cell(figures.get(key), show) for figures in networks.values()))
@@ -119,15 +121,42 @@ def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str
     return table
 
 
+def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
+    """The steps of a cascade as rows: however many there are, they fit."""
+    table = _table("network", "parameters", "smaller by", "epochs", "test accuracy")
+    for step in steps:
+        size = (_scaled(step["params"]), f"{step['ratio']:.1f}×")
+        accuracy = _percent(step["figures"]["test/accuracy"])
+        table.add_row(step["name"], step["network"]["name"], *size, str(step["epochs"]), accuracy)
+    return table
+
+
+def generations_table(generations: Sequence[Mapping[str, Any]]) -> Table:
+    """The generations of a born-again run as rows."""
+    table = _table("epochs", "test accuracy", "test NLL (nats)")
+    for number, found in enumerate(generations, 1):
+        cells = (str(found["epochs"]), _percent(found["test/accuracy"]), f"{found['test/nll']:.3f}")
+        table.add_row(f"generation{number}", *cells)
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for header in headers:
+        table.add_column(header, justify="right")
+    return table
+
+
 def conclusions(result: Mapping[str, Any]) -> list[str]:
     """What the table says, in words; warnings included."""
     gain = result.get("gain")
+    lines = [] if gain is None else [f"\n{_gain(gain, result)}"]
+    lines += [*_over_control(result), *_together(result)]
     if gain is None:
-        return []
-    recovered = result["gap_recovered"]
-    share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
-    lines = [f"\n[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}", _budget(result)]
-    if result["teacher"]["test/accuracy"] < result["baseline"]["test/accuracy"]:
+        return lines
+    lines.append(_budget(result))
+    if result["teacher"]["test/accuracy"] < result["baseline"]["test/accuracy"] and not result.get("generations"):
         lines.append(
             "[bold red]The teacher is worse than the baseline.[/] A student should not copy it: train it longer "
             "(model.teacher.train.epochs=…) or give it weights (model.teacher.checkpoint=…)."
@@ -135,10 +164,42 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _gain(gain: float, result: Mapping[str, Any]) -> str:
+    if result.get("generations"):
+        return f"[bold]gain over generation 1 {gain:+.2f} points of test accuracy[/]"
+    recovered = result["gap_recovered"]
+    share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
+    return f"[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}"
+
+
+def _over_control(result: Mapping[str, Any]) -> list[str]:
+    gain = result.get("gain_over_control")
+    if gain is None:
+        return []
+    other = "the labels alone" if result.get("generations") else "the teacher in one step"
+    return [f"gain over {result['control']['epochs']} epochs with {other} {gain:+.2f} points"]
+
+
+def _together(result: Mapping[str, Any]) -> list[str]:
+    ensemble = result.get("ensemble")
+    if not ensemble:
+        return []
+    accuracy, count = ensemble["test/accuracy"], len(result["generations"])
+    more = accuracy - result["student"]["test/accuracy"]
+    every = f"all {count} generations together (mean {ensemble['from']})"
+    return [f"{every} {_percent(accuracy)}, {more:+.2f} points over the last of them"]
+
+
 def _budget(result: Mapping[str, Any]) -> str:
     """How far the gain can be trusted: most gains shrink as the student without a teacher trains on."""
-    epochs = next(stage["epochs"] for stage in result["stages"] if stage["name"] == "student")
+    epochs = sum(stage["epochs"] for stage in result.get("steps") or [result["student"]])
     return f"One seed, {epochs} epochs: +sweeps=seeds gives it error bars, a longer budget may shrink it."
+
+
+def _lineage(stage: Stage) -> str:
+    """A network after those that teach it, such as `resnet56 → resnet20 → resnet8`."""
+    above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
+    return f"{above} → {stage.network['name']}" if above else str(stage.network["name"])
 
 
 def _outcome(result: Mapping[str, Any]) -> str:

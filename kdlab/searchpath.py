@@ -46,3 +46,4 @@ def use_kdlab_config() -> None:
     Plugins.instance().register(SweepFolder)
     Plugins.instance().register(Sweeps)
     OmegaConf.register_new_resolver("one_minus", lambda value: round(1 - float(value), 12), replace=True)
+    OmegaConf.register_new_resolver("or_else", lambda value, other: other if value is None else value, replace=True)

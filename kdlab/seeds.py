@@ -17,6 +17,8 @@ class Stream(IntEnum):
     RESIZED_CROP = 4
     WEIGHTS = 5
     STEP = 6
+    TERMS = 7
+    TERM_STEP = 8
 
 
 def generator(stream: Stream, *counters: int) -> np.random.Generator:

@@ -1,12 +1,10 @@
 """Trains one stage: the only place where a Trainer is built."""
 
-import inspect
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
-from torch.optim import Optimizer
 
 from kdlab.atomic import write_text_atomically
 from kdlab.checkpointing import AtomicCheckpointIO, KeepLast
@@ -24,10 +21,9 @@ from kdlab.history import History, Row, write_history
 from kdlab.methods.base import Distiller
 from kdlab.metrics import classification_figures, flops, parameter_count, predict
 from kdlab.models.network import Network
-from kdlab.saved import WEIGHTS, load_network, make_network, save_network, save_predictions
-from kdlab.seeds import Stream, derive_seed
+from kdlab.preparation import initial_network, prepare, teacher_network
+from kdlab.saved import WEIGHTS, save_network, save_predictions
 from kdlab.targets import build
-from kdlab.teacher import FrozenTeacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +46,7 @@ class Stage:
     trainer: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Mapping[str, Any] = field(default_factory=dict)
     teachers: tuple[tuple["Stage", float], ...] = ()
+    peer: Mapping[str, Any] | None = None  # a second network that is trained beside the first
     setting: str = "model.student"  # the config node of its network, for messages
 
 
@@ -76,7 +73,7 @@ def train(
         method, data = make_method(stage), make_data(stage.data)
         network = initial_network(stage)
         keep = KeepLast(folder / "last.ckpt", History(listen))
-        prepare(method, network, stage, teachers)
+        prepare(method, network, stage, [teacher_network(stage, path) for path in teachers])
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             with keep.answering_signals() if trainer.world_size == 1 else nullcontext():
@@ -97,37 +94,6 @@ def make_data(settings: Mapping[str, Any]) -> LightningDataModule:
     return data
 
 
-def initial_network(stage: Stage) -> Network:
-    """The stage's network with the weights it starts from: given ones, or random ones that depend on its seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(Stream.WEIGHTS, stage.seed))
-        channels_last = bool(stage.hardware.get("channels_last"))
-        return make_network(stage.network, channels_last=channels_last, setting=stage.setting)
-
-
-def prepare(method: Distiller, network: Network, stage: Stage, teachers: Sequence[Path] = ()) -> None:
-    """Gives a method its student, its frozen teachers and its recipe."""
-    frozen = [
-        FrozenTeacher(
-            load_network(path, channels_last=bool(stage.hardware.get("channels_last"))),
-            weight=weight,
-            taps=teacher.network.get("taps"),
-            roles=method.roles,
-        )
-        for (teacher, weight), path in zip(stage.teachers, teachers, strict=True)
-    ]
-    method.prepare(
-        network,
-        frozen,
-        optimizer=build(stage.optimizer, "optimizer"),
-        scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
-        taps=stage.network.get("taps"),
-        seed=stage.seed,
-    )
-    if stage.hardware.get("compile"):
-        network.module.compile()
-
-
 def make_trainer(stage: Stage, folder: Path, callbacks: Sequence[Callback], history: History) -> Trainer:
     """A Trainer with kdlab's checkpoints and history in place of its own; `trainer.*` wins over `hardware=`."""
     hardware = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
@@ -145,25 +111,23 @@ def make_trainer(stage: Stage, folder: Path, callbacks: Sequence[Callback], hist
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         default_root_dir=folder,
-        **{"log_every_n_steps": 1, **options, "strategy": _strategy(options)},
+        **{"log_every_n_steps": 1, **options, "strategy": _strategy(options, _has_windows(stage.loss))},
     )
 
 
-def _strategy(options: Mapping[str, Any]) -> Strategy | str:
+def _strategy(options: Mapping[str, Any], some_unused: bool) -> Strategy | str:
     if options["strategy"] != "ddp":
         return str(options["strategy"])
     on_gpu = options["accelerator"] in ("gpu", "cuda") or (
         options["accelerator"] == "auto" and torch.cuda.is_available()
     )
-    return DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo")
+    backend = "nccl" if on_gpu else "gloo"
+    return DDPStrategy(process_group_backend=backend, find_unused_parameters=some_unused)
 
 
-def _schedule(make: Callable[..., Any], method: Distiller, optimizer: Optimizer) -> dict[str, Any]:
-    """A scheduler that counts `total_steps` moves every step, any other one every epoch."""
-    if "total_steps" not in inspect.signature(make).parameters:
-        return {"scheduler": make(optimizer), "interval": "epoch"}
-    steps = int(method.trainer.estimated_stepping_batches)
-    return {"scheduler": make(optimizer, total_steps=steps), "interval": "step"}
+def _has_windows(loss: Mapping[str, Any]) -> bool:
+    """Whether some term, and what it learns, rests in some epochs."""
+    return any(term.get("from_epoch") or term.get("until_epoch") for term in loss["terms"].values())
 
 
 def _resumable(checkpoint: Path) -> Path | None:
@@ -175,11 +139,17 @@ def _finish(stage: Stage, folder: Path, network: Network, keep: KeepLast, method
     data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
     predictions = {split: predict(network, batches, method.device) for split, batches in _evaluation(data)}
+    companions = {
+        name: {**_figures({"test": predict(companion, data.test_dataloader(), method.device)})}
+        for name, companion in method.companions().items()
+    }
     save_network(folder, network.cpu())
     save_predictions(folder, *predictions["test"])
     write_history(folder / "metrics.csv", keep.history.rows)
     example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
     result = {**_figures(predictions), **_cost(folder, network, example), **_training(keep, method)}
+    if companions:
+        result["companions"] = companions
     write_text_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
 
 
@@ -204,7 +174,7 @@ def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
     return {
         "epochs": len(rows),
         "seconds": round(keep.seconds, 2) if rows else 0.0,
-        "samples_per_second": method.trainer.world_size * method.samples / keep.seconds if rows else None,
+        "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
         "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
         "best_minus_last": _best_minus_last(rows),
     }

@@ -1,6 +1,7 @@
 """Taps: activations inside a network, captured under the role that they play in a loss."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -8,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from kdlab.errors import BadInput
+from kdlab.layout import as_map
 from kdlab.models.network import Network
+
+
+@dataclass
+class Outputs:
+    """What one network made of a batch: `logits`, and `features` by the role of their tap."""
+
+    logits: Tensor
+    features: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Taps:
@@ -80,6 +90,18 @@ class Taps:
         )
 
 
+def observe(network: nn.Module, taps: Taps, inputs: Any) -> Outputs:
+    """One forward pass: logits and what the taps saw, of images always as maps (see `kdlab.layout`).
+
+    Args:
+        network: takes `inputs`; the one that `taps` are registered on.
+        taps: emptied by this.
+        inputs: a batch of images, or a dict that a `Network` takes.
+    """
+    logits = network(inputs)
+    return Outputs(logits, _laid_out(network, taps.pop(), inputs))
+
+
 def probe(module: nn.Module, paths: Mapping[str, str], example: Tensor | Mapping[str, Any]) -> dict[str, torch.Size]:
     """Shapes of the tapped activations, by role, leaving the network as it was.
 
@@ -100,7 +122,7 @@ def probe(module: nn.Module, paths: Mapping[str, str], example: Tensor | Mapping
     try:
         with torch.no_grad():
             _run(module, example)
-        return {role: feature.shape for role, feature in taps.pop().items()}
+        return {role: feature.shape for role, feature in _laid_out(module, taps.pop(), example).items()}
     finally:
         taps.remove()
         for part, training in modes:
@@ -111,6 +133,14 @@ def _run(module: nn.Module, example: Tensor | Mapping[str, Any]) -> Any:
     if isinstance(example, Tensor) or isinstance(module, Network):
         return module(example)
     return module(**example)
+
+
+def _laid_out(network: nn.Module, features: dict[str, Tensor], inputs: Any) -> dict[str, Tensor]:
+    """Features of images as maps, those of anything else as they are."""
+    if not isinstance(inputs, Tensor) or inputs.ndim != 4:
+        return features
+    bare = network.module if isinstance(network, Network) else network
+    return {role: as_map(feature, bare) for role, feature in features.items()}
 
 
 def _find(module: nn.Module, role: str, path: str) -> nn.Module:

@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 
-from kdlab.methods.terms import Outputs
 from kdlab.models.network import Network
-from kdlab.taps import Taps
+from kdlab.taps import Outputs, Taps, observe
 
 
 class FrozenTeacher:
@@ -42,6 +41,6 @@ class FrozenTeacher:
     @torch.no_grad()
     def __call__(self, inputs: Any) -> Outputs:
         """Logits and tapped features for a batch of raw inputs."""
-        logits = self.network(inputs)
-        self.samples += len(logits)
-        return Outputs(logits, self._taps.pop())
+        outputs = observe(self.network, self._taps, inputs)
+        self.samples += len(outputs.logits)
+        return outputs

@@ -24,7 +24,7 @@ def train(cfg: DictConfig) -> None:
     check_stages(plan.stages, store.finished)
     wandb = wandb_settings(cfg)
     with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan, wandb) as tracker:
-        screen.opening(directory.path, plan.stages)
+        screen.opening(directory.path, plan)
         reused = execute(plan, store, Watch(screen, wandb))
         result = finished_result(plan, store, reused, directory.config)
         directory.finish(result, plan, store)

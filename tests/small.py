@@ -3,13 +3,16 @@
 from kdlab.config import compose_config
 from kdlab.plan import Plan, make_plan
 
-TINY = [
+QUICK = [
     "hardware=cpu",
     "hardware.threads=1",
     "data.train_samples=96",
     "data.batch_size=32",
     "epochs=2",
     "model.teacher.train.epochs=1",
+]
+TINY = [
+    *QUICK,
     "model/teacher=resnet8",
     "+model.teacher.kwargs.widths=[4,4,8,8]",
     "model.student.kwargs.widths=[2,2,4,4]",

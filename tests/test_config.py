@@ -2,8 +2,10 @@
 
 import pytest
 
+from kdlab.cli import run
 from kdlab.config import checked_overrides, compose_config
 from kdlab.errors import BadInput
+from kdlab.help import help_page
 
 
 def test_an_option_can_be_chosen_two_levels_down():
@@ -39,11 +41,34 @@ def test_keys_may_be_added_below_open_nodes(key):
     assert checked_overrides([f"{key}=1"]).overrides == [f"++{key}=1"]
 
 
+def test_a_plan_is_open_to_changes_of_any_of_its_numbered_stages_and_to_no_others():
+    for plan, key in (("born_again", "plan.generation12.epochs"), ("assistant", "plan.step3.loss.temperature")):
+        assert f"++{key}=1" in checked_overrides([f"plan={plan}", f"{key}=1"]).overrides
+    with pytest.raises(BadInput, match=r"plan\.step2\.epochs is not a setting with plan=single"):
+        checked_overrides(["plan.step2.epochs=1"])
+    with pytest.raises(BadInput, match=r"plan\.stp2\.epochs is not a setting.*Did you mean plan\.step1\.epochs"):
+        checked_overrides(["plan=assistant", "plan.stp2.epochs=1"])
+
+
+def test_a_loss_may_bring_its_plan_and_the_command_line_still_wins(tmp_path):
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "mine.yaml").write_text(
+        "defaults: [{override /plan@_global_.plan: born_again}]\n"
+        "_target_: kdlab.methods.Distiller\nterms: {ce: {weight: 1.0}}\n"
+    )
+    brought = checked_overrides(["loss=mine", "plan.generations=2"], folder=str(tmp_path)).config
+    assert (brought.plan.generations, brought.hydra.runtime.choices.plan) == (2, "born_again")
+    typed = checked_overrides(["loss=mine", "plan=single"], folder=str(tmp_path)).config
+    assert (typed.plan._target_, typed.hydra.runtime.choices.plan) == ("kdlab.plans.single.single", "single")
+    with pytest.raises(BadInput, match=r"Did you mean plan\.generations"):
+        checked_overrides(["loss=mine", "plan.generatons=2"], folder=str(tmp_path))
+
+
 def test_what_is_there_may_be_removed_below_open_nodes_alone():
     assert "nesterov" not in compose_config(["~optimizer.nesterov"]).optimizer
     with pytest.raises(BadInput, match=r"^~epochs: epochs cannot be removed. Give it another value: epochs=…$"):
         compose_config(["~epochs"])
-    with pytest.raises(BadInput, match=r"^~loss: loss cannot be removed. Options: ce, "):
+    with pytest.raises(BadInput, match=r"^~loss: loss cannot be removed. Options: .*, ce, "):
         compose_config(["~loss"])
 
 
@@ -83,7 +108,7 @@ def test_a_sweep_composes_its_first_cell_and_has_a_folder_of_its_own(tmp_path):
 
 
 def test_a_sweep_visits_options_by_pattern():
-    with pytest.raises(BadInput, match=r"loss.alpha is not a setting with loss=ce"):
+    with pytest.raises(BadInput, match=r"loss.alpha=0.5: loss.alpha is not a setting with loss="):
         checked_overrides(["loss=glob(*)", "loss.alpha=0.5"], multirun=True)
 
 
@@ -116,3 +141,119 @@ def test_a_further_folder_adds_options(tmp_path):
     (tmp_path / "loss" / "mine.yaml").write_text("_target_: kdlab.methods.Distiller\nterms: {ce: {weight: 2.0}}\n")
     config = checked_overrides(["loss=mine"], folder=str(tmp_path)).config
     assert config.loss.terms.ce.weight == 2.0
+
+
+SECOND = "model/teacher@model.teachers.second"
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_another_teacher_and_a_transfer_set_are_options_in_a_place_of_their_own(plus):
+    cfg = compose_config([f"{plus}{SECOND}=resnet20", f"{plus}data@transfer=cifar100", "model/teacher=resnet56"])
+    assert (cfg.model.teacher.name, cfg.model.teachers.second.name) == ("resnet56", "resnet20")
+    assert (cfg.data._target_, cfg.transfer._target_) == ("kdlab.data.Digits", "kdlab.data.CIFAR100")
+    assert cfg.transfer.root == cfg.paths.data
+
+
+def test_without_them_there_is_one_teacher_and_no_transfer_set():
+    cfg = compose_config([])
+    assert (cfg.model.teachers, cfg.transfer) == ({}, None)
+    assert compose_config(["transfer=null", "model.teachers={}"]) == cfg
+
+
+def test_what_is_in_such_a_place_has_settings_and_options_like_the_first_one():
+    third = SECOND.replace("second", "third")
+    options = [f"{SECOND}=resnet20", f"{third}=resnet32", "optimizer@model.teachers.third.train.optimizer=adamw"]
+    values = ["model.teachers.second.weight=2", "model.teachers.third.kwargs.dropout=0.1", "transfer.padding=2"]
+    cfg = compose_config([*options, "data@transfer=cifar100", *values])
+    assert {name: teacher.name for name, teacher in cfg.model.teachers.items()} == {
+        "second": "resnet20",
+        "third": "resnet32",
+    }
+    assert (cfg.model.teachers.second.weight, cfg.model.teachers.third.weight) == (2, 1)
+    assert "SGD" in cfg.model.teachers.second.train.optimizer._target_
+    assert "AdamW" in cfg.model.teachers.third.train.optimizer._target_
+    assert (cfg.model.teachers.third.kwargs.dropout, cfg.transfer.padding, cfg.data.padding) == (0.1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([f"{SECOND}=resnt20"], rf"{SECOND} has no option 'resnt20'. Did you mean {SECOND}=resnet20\?$"),
+        (["data@transfer=cifr100"], r"data@transfer has no option 'cifr100'. Did you mean data@transfer=cifar100\?$"),
+        (["data@transfer=[digits,mnist]"], r"one option at a time. A run with each: -m data@transfer=one,another$"),
+        (["modle/teacher@model.teachers.a=resnet20"], r"modle/teacher is not a setting. Did you mean model/teacher\?$"),
+        (
+            ["model/teacher@model.teachrs.second=resnet20"],
+            rf"one more model/teacher goes to model.teachers.<name>, got 'model.teachrs.second'. "
+            rf"Did you mean {SECOND}=resnet20\?$",
+        ),
+        (["+model/teacher@model.teachers.a.b=resnet20"], r"Did you mean model/teacher@model.teachers.b=resnet20\?$"),
+        (["+model/teacher@model.teachers=resnet20"], rf"got 'model.teachers'. Did you mean {SECOND}=resnet20\?$"),
+        (["+model/teacher@model.teacher=resnet20"], r"Did you mean model/teacher=resnet20\?$"),
+        (
+            ["+data@trasfer=mnist"],
+            r"one more data goes to transfer, got 'trasfer'. Did you mean data@transfer=mnist\?$",
+        ),
+        (["+optimizer@model.teachers.second.train.optimizer=sgd"], r"Did you mean to override one of [^+]*$"),
+        (
+            [f"{SECOND}=resnet20", "model.teachers.second.chekpoint=x"],
+            rf"is not a setting with {SECOND}=resnet20. Did you mean model.teachers.second.checkpoint\?$",
+        ),
+        ([f"{SECOND}=resnet20", "model.teachers.secnd.weight=2"], r"Did you mean model.teachers.second.weight\?$"),
+        (["data@transfer=mnist", "transfer.paddng=1"], r"with data@transfer=mnist. Did you mean transfer.padding\?$"),
+        (["model.teachers.second.weight=2"], rf"First choose what model.teachers.second is: {SECOND}=…$"),
+        (["model.teachers.second=resnet20"], rf"First choose what model.teachers.second is: {SECOND}=…$"),
+        (["transfer.padding=1"], r"First choose what transfer is: data@transfer=…$"),
+        (["transfer=mnist"], r"transfer is not a single value. An option is chosen with data@transfer=mnist$"),
+        (["data@transfer=mnist", "transfer=digits"], r"An option is chosen with data@transfer=digits$"),
+        (
+            ["data@transfer=mnist", "transfer.batch_size=3"],
+            r"transfer.batch_size has no effect. Of a transfer set only the images and their views count, all else is "
+            r"the data's: set data.batch_size.$",
+        ),
+        (["data@transfer=mnist", "transfer.seed=3"], r"all else is the data's: set seed.$"),
+    ],
+)
+def test_a_mistake_in_such_a_place_says_what_is_meant(lines, text):
+    with pytest.raises(BadInput, match=text):
+        compose_config(lines)
+
+
+def test_a_sweep_visits_options_in_such_a_place_and_settings_below_them():
+    lines = [f"{SECOND}=resnet20,resnet32", "model.teachers.second.weight=2", "data@transfer=mnist,digits"]
+    checked = checked_overrides([*lines, "transfer.padding=1,2"], multirun=True)
+    assert checked.overrides[0] == f"+{lines[0]}"
+    assert (checked.config.model.teachers.second.name, checked.config.model.teachers.second.weight) == ("resnet20", 2)
+    with pytest.raises(BadInput, match=r"Did you mean model.teachers.second.weight\?$"):
+        checked_overrides([lines[0], "model.teachers.second.weigt=2"], multirun=True)
+
+
+def test_a_setting_that_every_option_of_a_sweep_brings_is_there_before_hydra_looks_for_it(tmp_path):
+    seen = []
+    lines = ["-m", f"{SECOND}=resnet20,resnet32", "model.teachers.second.weight=2", "data@transfer=mnist,digits"]
+    lines += ["transfer.padding=3", f"paths.outputs={tmp_path}"]
+    assert run(lambda cfg: seen.append((cfg.model.teachers.second, cfg.transfer)), lines) == 0
+    assert [(teacher.name, transfer._target_) for teacher, transfer in seen] == [
+        (name, f"kdlab.data.{data}") for name in ("resnet20", "resnet32") for data in ("MNIST", "Digits")
+    ]
+    assert {(teacher.weight, transfer.padding) for teacher, transfer in seen} == {(2, 3)}
+
+
+def test_an_option_that_an_experiment_put_there_can_be_changed_and_joined_by_another(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "two.yaml").write_text(
+        f"# @package _global_\ndefaults: [{{/{SECOND}: resnet20}}, {{override /data@transfer: mnist}}]\n"
+        "transfer: {padding: 3}\nmodel: {teachers: {second: {weight: 5}}}\n"
+    )
+    lines = ["experiment=two", f"{SECOND}=resnet32", f"{SECOND.replace('second', 'third')}=resnet8"]
+    cfg = checked_overrides([*lines, "data@transfer=digits"], folder=str(tmp_path)).config
+    assert [(teacher.name, teacher.weight) for teacher in cfg.model.teachers.values()] == [
+        ("resnet32", 5),
+        ("resnet8", 1),
+    ]
+    assert (cfg.transfer._target_, cfg.transfer.padding) == ("kdlab.data.Digits", 3)
+
+
+def test_the_help_page_says_how_to_choose_them():
+    page = help_page()
+    assert "data@transfer=  " in page and f"{SECOND}=  " in page

@@ -74,5 +74,5 @@ def test_a_teacher_has_its_weights_from_one_place():
 def test_a_pretrained_network_with_a_new_head_is_fine_tuned_and_one_without_is_used_as_it_is(monkeypatch):
     plan = tiny_plan("model/teacher=resnet18", "model.teacher.pretrained=true")
     assert plan.teacher.epochs == 1
-    monkeypatch.setattr("kdlab.plan.pretrained_classes", lambda source, name: 10)
+    monkeypatch.setattr("kdlab.stages.pretrained_classes", lambda source, name: 10)
     assert tiny_plan("model/teacher=resnet18", "model.teacher.pretrained=true").teacher.epochs == 0

@@ -8,7 +8,7 @@ import torch
 
 from kdlab.config import compose_config
 from kdlab.metrics import classification_figures, predict
-from kdlab.plan import teacher_stage
+from kdlab.stages import teacher_stage
 from kdlab.stage import initial_network, make_data
 from tests.conftest import shared_data
 

@@ -1,13 +1,22 @@
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from kdlab.screen import Screen, _scaled, conclusions, figures_table
+from kdlab.screen import Screen, _scaled, conclusions, figures_table, steps_table
+from tests.small import tiny_plan
 
 
 def network(accuracy):
-    return {"test/accuracy": accuracy, "test/nll": 0.5, "params": 5006, "flops": 1_700_000, "seconds": 0.0}
+    return {
+        "test/accuracy": accuracy,
+        "test/nll": 0.5,
+        "params": 5006,
+        "flops": 1_700_000,
+        "epochs": 30,
+        "seconds": 0.0,
+    }
 
 
 def result(teacher, baseline, student, recovered):
@@ -17,7 +26,6 @@ def result(teacher, baseline, student, recovered):
         "gain": student - baseline,
         "gap_recovered": recovered,
         "agreement": 97.0,
-        "stages": [{"name": "student", "epochs": 30}],
         "agreement_baseline": 90.0,
     }
 
@@ -77,3 +85,64 @@ def test_without_a_terminal_there_is_no_bar():
         listen({"epoch": 1, "train/loss": 0.5})
     assert len(callbacks) == 1
     assert console.file.getvalue().strip() == ""
+
+
+def step(name, network, params, ratio, epochs, accuracy):
+    figures = {"test/accuracy": accuracy, "epochs": epochs}
+    return {"name": name, "network": {"name": network}, "params": params, "ratio": ratio, "epochs": epochs} | {
+        "figures": figures
+    }
+
+
+def test_the_steps_of_a_chain_are_rows():
+    rows = shown(steps_table([step("step1", "resnet20", 269_722, 3.16, 15, 91.5), step("step2", "x", 9, 5.0, 5, 80.0)]))
+    assert rows[0] == ["network", "parameters", "smaller", "by", "epochs", "test", "accuracy"]
+    assert rows[1] == ["step1", "resnet20", "270", "k", "3.2×", "15", "91.50", "%"]
+    assert len(rows) == 3
+
+
+def test_a_chain_is_compared_with_one_step_of_as_many_epochs():
+    found = result(99.0, 92.0, 98.0, 0.5) | {"control": {"epochs": 20}, "gain_over_control": -0.4}
+    found["steps"] = [{"epochs": 15}, {"epochs": 5}]
+    lines = conclusions(found)
+    assert lines[1] == "gain over 20 epochs with the teacher in one step -0.40 points"
+    assert "One seed, 20 epochs" in lines[2]
+
+
+def test_generations_are_compared_with_the_first_with_as_many_epochs_and_with_all_together():
+    found = result(91.0, 92.0, 94.0, None) | {"control": {"epochs": 60}, "gain_over_control": 1.5}
+    found |= {"generations": [{}, {}, {}], "ensemble": {"test/accuracy": 94.25, "from": "probabilities"}}
+    lines = conclusions(found)
+    assert "gain over generation 1 +2.00 points" in lines[0]
+    assert lines[1:3] == [
+        "gain over 60 epochs with the labels alone +1.50 points",
+        "all 3 generations together (mean probabilities) 94.25 %, +0.25 points over the last of them",
+    ]
+    assert not any("worse" in line for line in lines)
+
+
+def test_every_column_that_there_can_be_fits_a_screen_of_100():
+    roles = ("teacher", "baseline", "control", "student", "ensemble")
+    found = {role: {**network(100.0), "params": 123_456_789, "flops": 123_456_789} for role in roles}
+    console = Console(file=io.StringIO(), width=300)
+    console.print(figures_table(found))
+    assert max(len(line.rstrip()) for line in console.file.getvalue().splitlines()) <= 100
+
+
+def test_the_opening_names_the_networks_from_the_teacher_down():
+    console = Console(file=io.StringIO(), width=100)
+    chain = tiny_plan("plan=assistant", "plan.assistants=[resnet14]")
+    Screen(console).opening(Path("run"), chain)
+    Screen(console).opening(Path("run"), tiny_plan("+model/teacher@model.teachers.x=resnet20"))
+    first, second = console.file.getvalue().splitlines()
+    assert first.endswith("resnet8 → resnet14 → resnet8 on Digits")
+    assert second.endswith("resnet8 + resnet20 → resnet8 on Digits")
+
+
+def test_a_hint_is_printed_with_its_brackets():
+    console = Console(file=io.StringIO(), width=100)
+    hint = "resnet56 → resnet8: (plan=assistant plan.assistants=[resnet20])"
+    Screen(console).closing(
+        Path("run"), result(99.0, 92.0, 98.0, 0.5) | {"stages": [{"reused": False}], "hints": [hint]}
+    )
+    assert hint in console.file.getvalue()

@@ -5,6 +5,7 @@ from kdlab.data.digits import Digits
 from kdlab.data.folder import ImageFolder
 from kdlab.data.memory import InMemory
 from kdlab.data.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
+from kdlab.data.transfer import Transfer
 
 __all__ = [
     "CIFAR10",
@@ -16,4 +17,5 @@ __all__ = [
     "FashionMNIST",
     "ImageFolder",
     "InMemory",
+    "Transfer",
 ]

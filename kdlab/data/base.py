@@ -104,6 +104,11 @@ class ImageData(L.LightningDataModule, ABC):
     def digest(self) -> str:
         """A hash of what the data are: by content, wherever they lie."""
 
+    @property
+    def sample_labels(self) -> Tensor:
+        """The label of each sample of the training list, `UNLABELLED` where it is withheld: `(samples,)`, int64."""
+        return self._targets["train"]
+
     def check(self) -> None:
         """Refuse values outside their range."""
         for name in (field.name for field in fields(self) if field.type is bool):

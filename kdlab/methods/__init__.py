@@ -1,6 +1,24 @@
 """What one training step does: the LightningModules that `loss=` chooses from."""
 
+from kdlab.methods.attention_transfer import AttentionTransfer
 from kdlab.methods.base import Distiller
+from kdlab.methods.born_again import BornAgain
+from kdlab.methods.feature import FeatureDistillation
+from kdlab.methods.mutual_learning import MutualLearning
+from kdlab.methods.progressive import Progressive
+from kdlab.methods.self_distillation import SelfDistillation
+from kdlab.methods.soft_targets import DecoupledDistillation, SoftTargets
 from kdlab.methods.teacher_student import TeacherStudent
 
-__all__ = ["Distiller", "TeacherStudent"]
+__all__ = [
+    "AttentionTransfer",
+    "BornAgain",
+    "DecoupledDistillation",
+    "Distiller",
+    "FeatureDistillation",
+    "MutualLearning",
+    "Progressive",
+    "SelfDistillation",
+    "SoftTargets",
+    "TeacherStudent",
+]

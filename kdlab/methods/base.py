@@ -1,19 +1,23 @@
 """The base of every method: a student that minimises a named, weighted sum of terms."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from inspect import isclass
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.errors import BadInput, TrainingFailed
-from kdlab.methods.terms import Outputs, Term
+from kdlab.methods.progress import Progress
+from kdlab.methods.shares import Shares
+from kdlab.methods.term_settings import TermSettings
+from kdlab.methods.terms import Answer, Facts, Step, Term
 from kdlab.models.network import Network
 from kdlab.seeds import Stream, derive_seed
-from kdlab.taps import Taps
+from kdlab.taps import Outputs, Taps, observe
 from kdlab.teacher import FrozenTeacher
 
 GPU_CHECK_EVERY = 50  # steps between two looks at the loss on a device that a look would stall
@@ -26,35 +30,72 @@ class Distiller(LightningModule):
     `prepare`. Terms of weight 0 are left out entirely.
 
     Args:
-        terms: by name, the settings of `kdlab.methods.terms.Term`.
+        terms: by name, what `kdlab.methods.term_settings.TermSettings` reads.
 
     Raises:
         BadInput: an unknown term, argument or weight, or no term with a weight above 0.
     """
 
+    needs_peer = False  # whether a second network is trained beside the student
     student: Network
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
-        every = [Term.from_settings(name, settings) for name, settings in terms.items()]
-        self.terms = [term for term in every if term.weight > 0]
-        if not self.terms:
+        every = [TermSettings.read(name, settings) for name, settings in terms.items()]
+        self.settings = [term for term in every if term.weight > 0]
+        if not self.settings:
             raise BadInput(f"loss.terms needs at least one weight above 0, got {', '.join(terms) or 'no terms'}.")
+        self.terms = nn.ModuleList()
         self.teachers: Sequence[FrozenTeacher] = ()
         self.seed = 0
-        self._sums = torch.zeros(len(self.terms) + 1, dtype=torch.float64)
-        self._steps = 0
-        self.samples = 0  # trained on so far, by this rank
+        self.progress = Progress([term.name for term in self.settings])
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the labels are all it learns from."""
+        return not any("teacher" in term.inputs for term in self.settings)
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any active term reads a teacher."""
-        return any("teacher" in term.inputs for term in self.terms)
+        """Whether any active term reads a frozen teacher."""
+        return any(term.needs_teacher for term in self.settings)
 
     @property
     def roles(self) -> list[str]:
-        """The taps that the active terms read, each once."""
-        return list(dict.fromkeys(role for term in self.terms for role in term.taps))
+        """The student's taps that the active terms read, each once."""
+        return list(dict.fromkeys(role for term in self.settings for role in term.roles))
+
+    @property
+    def teacher_roles(self) -> list[str]:
+        """The teachers' taps that the active terms read, each once."""
+        return list(dict.fromkeys(role for term in self.settings for role in term.teacher_roles))
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether its terms depend on more of networks and data than the number of classes."""
+        return bool(self.roles) or any(isclass(term.loss) for term in self.settings)
+
+    def build_terms(self, facts: Facts, seed: int = 0) -> None:
+        """Makes what the terms learn besides the student: adapters, memory banks and the like.
+
+        Args:
+            facts: shapes of the features, and what else a loss may ask for.
+            seed: of their initial weights.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(Stream.TERMS, seed))
+            self.make_terms(facts)
+
+    def make_terms(self, facts: Facts) -> None:
+        """Makes the terms from torch's global generator."""
+        self.terms = self.made_terms(facts)
+
+    def made_terms(self, facts: Facts) -> nn.ModuleList:
+        """All terms between one student and its teachers."""
+        terms = [Term(settings) for settings in self.settings]
+        for term in terms:
+            term.build(facts)
+        return nn.ModuleList(terms)
 
     def prepare(
         self,
@@ -66,7 +107,7 @@ class Distiller(LightningModule):
         taps: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
-        """Gives the method what it trains.
+        """Gives the method what it trains, after `build_terms`.
 
         Args:
             student: the network to train.
@@ -95,69 +136,75 @@ class Distiller(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)
-        student, labels = self._see(batch)
-        teachers = [(_only(teacher(batch.inputs), batch.targets), teacher.weight) for teacher in self.teachers]
-        shares = self._shares(batch.targets)
-        values = [term(student, teachers, labels) * shares["labels" in term.inputs] for term in self.terms]
-        loss = torch.stack([value * term.weight for value, term in zip(values, self.terms, strict=True)]).sum()
-        self._record(loss, values)
-        self.samples += len(batch.targets)
+        student, step = self.see(batch, batch_idx)
+        teachers = self.answers(batch)
+        values = self.values(student, teachers, step, Shares.on(self.trainer, batch.targets))
+        loss = self.weighed(values)
+        self.progress.add(loss, values, len(batch.targets))
         self._check_finite(batch_idx, student, teachers)
         return loss
 
-    def _shares(self, targets: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """What a rank's means count for: all its samples, and those with a label, over the average rank's.
+    def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, Step]:
+        """What the student says of a batch, and what else losses may read in this step."""
+        raw = observe(self.student, self._taps, batch.inputs)
+        seed = derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx)
+        return only_targets(raw, batch), Step(labels_of(raw, batch), batch.index, seed, self.current_epoch)
 
-        DDP averages over ranks, and of a global batch one rank may hold more samples, or more labels, than another.
-        """
-        if self.trainer.world_size == 1:
-            return 1.0, 1.0
-        counts = torch.stack([torch.tensor(len(targets), device=targets.device), (targets != UNLABELLED).sum()]).float()
-        average = self.trainer.strategy.reduce(counts.clone(), reduce_op="mean").clamp(min=1e-9)
-        samples, labelled = counts / average
-        return samples, labelled
+    def answers(self, batch: Batch) -> list[Answer]:
+        """What the teachers say of a batch, with their weights."""
+        return [(only_targets(teacher(batch.inputs), batch), teacher.weight) for teacher in self.teachers]
 
-    def _see(self, batch: Batch) -> tuple[Outputs, Tensor]:
-        outputs = Outputs(self.student(batch.inputs), self._taps.pop())
-        return _only(outputs, batch.targets), _labels(outputs, batch.targets)
+    def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
+        """The unweighted values of the terms that count in this epoch, by name."""
+        return self.term_values(self.terms, student, teachers, step, shares)
 
-    def _record(self, loss: Tensor, values: Sequence[Tensor]) -> None:
-        if self._sums.device != loss.device:
-            self._sums = self._sums.to(loss.device)
-        self._sums += torch.stack([loss.detach(), *(value.detach() for value in values)])
-        self._steps += 1
+    def term_values(
+        self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares
+    ) -> dict[str, Tensor]:
+        """The same of any terms; each is this rank's share of the value."""
+        return {
+            term.name: term(student, teachers, step) * shares.of(term.settings)
+            for term in cast(Iterable[Term], terms)
+            if term.settings.weight_at(step.epoch)
+        }
 
-    def _check_finite(self, step: int, student: Outputs, teachers: Sequence[tuple[Outputs, float]]) -> None:
-        """A sum that met a NaN or infinity stays so: on a GPU one look in many steps is enough."""
+    def companions(self) -> dict[str, Network]:
+        """Networks that were trained beside the student, by name."""
+        return {}
+
+    def weighed(self, values: Mapping[str, Tensor]) -> Tensor:
+        """The loss: values of terms times their weights in this epoch."""
+        weights = {term.name: term.weight_at(self.current_epoch) for term in self.settings}
+        return torch.stack([value * weights[name] for name, value in values.items()]).sum()
+
+    def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Answer]) -> None:
+        """On a GPU, where a look waits for all that is under way, one in many steps is enough."""
         if self.device.type != "cpu" and step % GPU_CHECK_EVERY:
             return
         self._refuse_non_finite(lambda: _ranges(student, teachers))
 
     def _refuse_non_finite(self, seen: Callable[[], str] = lambda: "") -> None:
-        finite = self._sums[1:].isfinite().tolist()
-        if all(finite):
-            return
-        guilty = ", ".join(term.name for term, fine in zip(self.terms, finite, strict=True) if not fine)
-        raise TrainingFailed(
-            f"The loss is not finite: term {guilty}, epoch {self.current_epoch + 1}, step {self.global_step}{seen()}. "
-            "A lower optimizer.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
-            "The last good checkpoint is kept."
-        )
+        if guilty := self.progress.not_finite():
+            raise TrainingFailed(
+                f"The loss is not finite: term {', '.join(guilty)}, epoch {self.current_epoch + 1}, "
+                f"step {self.global_step}{seen()}. "
+                "A lower optimizer.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
+                "The last good checkpoint is kept."
+            )
 
     def on_train_epoch_end(self) -> None:
         self._refuse_non_finite()
-        means = self._sums / max(self._steps, 1)
-        names = ["loss", *(term.name for term in self.terms)]
-        self.log_dict({f"train/{name}": mean for name, mean in zip(names, means, strict=True)}, sync_dist=True)
-        self._sums, self._steps = torch.zeros_like(self._sums), 0
+        active = [term.name for term in self.settings if term.weight_at(self.current_epoch)]
+        means = self.progress.close_epoch(active)
+        self.log_dict({f"train/{name}": mean for name, mean in means.items()}, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         self._validated = torch.zeros(3, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         batch = Batch.of(batch)
-        outputs = Outputs(self.student(batch.inputs))
-        logits, labels = _only(outputs, batch.targets).logits.float(), _labels(outputs, batch.targets)
+        raw = Outputs(self.student(batch.inputs))
+        logits, labels = only_targets(raw, batch).logits.float(), labels_of(raw, batch)
         correct = (logits.argmax(-1) == labels).sum()
         nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
         self._validated += torch.stack([correct.double(), nll.double(), correct.new_tensor(len(labels)).double()])
@@ -169,28 +216,27 @@ class Distiller(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._refuse_non_finite()
         forwards = [teacher.samples for teacher in self.teachers]
-        progress = {"sums": self._sums.cpu(), "steps": self._steps, "samples": self.samples, "forwards": forwards}
-        checkpoint["progress"] = progress
+        checkpoint["progress"] = {**self.progress.state_dict(), "forwards": forwards}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        progress = checkpoint["progress"]
-        self._sums, self._steps, self.samples = progress["sums"], progress["steps"], progress["samples"]
-        for teacher, samples in zip(self.teachers, progress["forwards"], strict=True):
+        self.progress.load_state_dict(checkpoint["progress"])
+        for teacher, samples in zip(self.teachers, checkpoint["progress"]["forwards"], strict=True):
             teacher.samples = samples
 
 
-def _labels(outputs: Outputs, targets: Tensor) -> Tensor:
-    return targets[targets != UNLABELLED] if outputs.logits.ndim == 3 else targets
+def labels_of(raw: Outputs, batch: Batch) -> Tensor:
+    """Sequences: the targets of tokens that have one. Images: every sample's."""
+    return batch.targets[batch.targets != UNLABELLED] if raw.logits.ndim == 3 else batch.targets
 
 
-def _only(outputs: Outputs, targets: Tensor) -> Outputs:
+def only_targets(raw: Outputs, batch: Batch) -> Outputs:
     """Sequences: only the tokens that have a target, as (tokens, vocabulary). Images: everything."""
-    if outputs.logits.ndim == 3:
-        return Outputs(outputs.logits[targets != UNLABELLED], outputs.features)
-    return outputs
+    if raw.logits.ndim == 3:
+        return Outputs(raw.logits[batch.targets != UNLABELLED], raw.features)
+    return raw
 
 
-def _ranges(student: Outputs, teachers: Sequence[tuple[Outputs, float]]) -> str:
+def _ranges(student: Outputs, teachers: Sequence[Answer]) -> str:
     ranges = [f"student logits {_range(student.logits)}"]
     return "; " + ", ".join(ranges + [f"teacher logits {_range(outputs.logits)}" for outputs, _ in teachers])
 

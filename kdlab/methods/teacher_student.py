@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.methods.base import Distiller
+from kdlab.methods.soft_targets import SoftTargets, is_number
 
 
-class TeacherStudent(Distiller):
+class TeacherStudent(SoftTargets):
     """Trains a student on a teacher's softened outputs beside the labels (Hinton et al. 2015, arXiv:1503.02531).
 
     Args:
@@ -20,17 +20,9 @@ class TeacherStudent(Distiller):
     """
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]], temperature: float, alpha: float) -> None:
-        if not _is_number(temperature) or not 0 < temperature < float("inf"):
-            raise BadInput(
-                f"loss.temperature must be above 0, got {temperature!r}. Usual values are 1 to 8: loss.temperature=4."
-            )
-        if not _is_number(alpha) or not 0 <= alpha <= 1:
+        if not is_number(alpha) or not 0 <= alpha <= 1:
             raise BadInput(
                 "loss.alpha must lie in [0, 1] (the weight of the teacher's term; the labels get 1 - alpha), "
                 f"got {alpha!r}. For example loss.alpha=0.7."
             )
-        super().__init__(terms)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        super().__init__(terms, temperature)

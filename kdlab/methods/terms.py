@@ -1,103 +1,178 @@
 """One named, weighted summand of a method's loss."""
 
-import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from kdlab.errors import BadInput
-from kdlab.targets import find
+from kdlab.adapters import make_adapter, match_size
+from kdlab.gather import gather_samples
+from kdlab.losses.shapes import smaller_size
+from kdlab.methods.term_settings import Roles, TermSettings
+from kdlab.taps import Outputs
 
-INPUTS = ("student", "teacher", "labels")  # what a step hands to a loss function, by parameter name
-
-
-@dataclass
-class Outputs:
-    """What one network made of a batch: `logits`, and `features` by the role of their tap."""
-
-    logits: Tensor
-    features: dict[str, Tensor] = field(default_factory=dict)
+Answer = tuple[Outputs, float]  # what a teacher said, and its weight among several
+Shapes = Mapping[str, torch.Size]  # of the features of one sample, by role
 
 
 @dataclass(frozen=True)
-class Term:
-    """A loss function with its weight, its arguments and the activations that it reads.
+class Facts:
+    """What terms are built from.
 
-    The function receives the inputs that its parameters name: `student` and `teacher` are logits, or one tap's
-    features each where `taps` lists roles (the values are then summed over taps); `labels` are class numbers.
-    Several teachers are averaged by their weights.
+    Attributes:
+        student: shapes of the student's tapped features.
+        teachers: the same of each teacher, in order.
+        num_classes: of the data.
+        sample_labels: `(training list length,)`, int64, −100 where withheld; None where the data do not say.
     """
 
-    name: str
-    function: Callable[..., Tensor]
-    weight: float
-    taps: tuple[str, ...]
-    arguments: Mapping[str, Any]
+    student: Shapes
+    teachers: Sequence[Shapes]
+    num_classes: int
+    sample_labels: Tensor | None = None
 
-    @classmethod
-    def from_settings(cls, name: str, settings: Mapping[str, Any]) -> "Term":
-        """Reads `loss.terms.<name>`; without `_target_` the function is the one of `kdlab.losses` with that name."""
-        arguments = dict(settings)
-        target = arguments.pop("_target_", None)
-        function = find(target, f"loss.terms.{name}") if target else _own_loss(name)
-        weight = _checked_weight(name, arguments.pop("weight", 1.0))
-        taps = tuple(arguments.pop("taps", ()))
-        _check_arguments(name, function, arguments)
-        return cls(name, function, weight, taps, arguments)
 
-    @cached_property
-    def inputs(self) -> frozenset[str]:
-        """Which of `student`, `teacher` and `labels` the function takes."""
-        return frozenset(INPUTS) & frozenset(inspect.signature(self.function).parameters)
+@dataclass(frozen=True)
+class Step:
+    """What every loss of one step may read besides features: see `kdlab.methods.term_settings.INPUTS`."""
 
-    def __call__(self, student: Outputs, teachers: Sequence[tuple[Outputs, float]], labels: Tensor) -> Tensor:
-        """The unweighted value of this term for one batch."""
-        if "teacher" not in self.inputs:
-            return self._value(student, None, labels)
+    labels: Tensor
+    index: Tensor | None
+    seed: int
+    epoch: int
+
+
+class Term(nn.Module):
+    """A loss between the student and its teachers, with what it has to learn for that.
+
+    The values of several taps are summed, those of several teachers averaged by their weights. Features are compared
+    in float32, whatever precision the networks run in.
+
+    Args:
+        settings: what the config says of it.
+    """
+
+    def __init__(self, settings: TermSettings) -> None:
+        super().__init__()
+        self.name, self.settings = settings.name, settings
+        self.comparisons = nn.ModuleList()
+
+    def build(self, facts: Facts) -> None:
+        """Makes adapters and whatever else the loss owns, from torch's global generator."""
+        others = [facts.student] if self.settings.source == "self" else facts.teachers
+        for other in others if "teacher" in self.settings.inputs else [facts.student]:
+            row = [Comparison(self.settings, (own, of), facts, (facts.student, other)) for own, of in self._entries()]
+            self.comparisons.append(nn.ModuleList(row))
+
+    def forward(self, student: Outputs, teachers: Sequence[Answer], step: Step) -> Tensor:
+        """The unweighted value for one batch: a float32 scalar."""
+        if self.settings.source == "self" or "teacher" not in self.settings.inputs:
+            teachers = [(student, 1.0)]
         total = sum(weight for _, weight in teachers)
-        values = [self._value(student, outputs, labels) * (weight / total) for outputs, weight in teachers]
+        rows: Any = self.comparisons
+        values: list[Tensor] = [
+            comparison(student, outputs, step) * (weight / total)
+            for row, (outputs, weight) in zip(rows, teachers, strict=True)
+            for comparison in row
+        ]
         return sum(values[1:], start=values[0])
 
-    def _value(self, student: Outputs, teacher: Outputs | None, labels: Tensor) -> Tensor:
-        values = [self._of(student, teacher, labels, role) for role in self.taps or (None,)]
-        return sum(values[1:], start=values[0])
-
-    def _of(self, student: Outputs, teacher: Outputs | None, labels: Tensor, role: str | None) -> Tensor:
-        given: dict[str, Any] = {
-            "student": student.features[role] if role else student.logits,
-            "teacher": teacher and (teacher.features[role] if role else teacher.logits),
-            "labels": labels,
-        }
-        return self.function(**{name: given[name] for name in self.inputs}, **self.arguments)
+    def _entries(self) -> Iterable[tuple[Roles, Roles]]:
+        return zip(self.settings.taps or ((),), self.settings.teacher_taps or ((),), strict=True)
 
 
-def _own_loss(name: str) -> Callable[..., Tensor]:
-    losses = importlib.import_module("kdlab.losses")
-    if name not in losses.__all__:
-        close = get_close_matches(name, losses.__all__, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"kdlab.losses has: {', '.join(losses.__all__)}."
-        raise BadInput(
-            f"loss.terms.{name}: a term is named after its loss function or names one by _target_; got {name!r}. {hint}"
+class Comparison(nn.Module):
+    """One value of a term: one tap (or several together) of the student against those of one teacher.
+
+    Args:
+        settings: of the term.
+        roles: whose features are read: the student's, the teacher's; both empty for logits.
+        facts: what the loss may ask for.
+        shapes: of the student's and of the teacher's features.
+    """
+
+    def __init__(
+        self, settings: TermSettings, roles: tuple[Roles, Roles], facts: Facts, shapes: tuple[Shapes, Shapes]
+    ) -> None:
+        super().__init__()
+        self.settings, self.roles = settings, roles
+        student, teacher = ([of[role] for role in names] for of, names in zip(shapes, roles, strict=True))
+        pairs = list(zip(student, teacher, strict=True))
+        if settings.adapter != "none":
+            self.adapters = nn.ModuleList(_adapter(settings.adapter, *pair) for pair in pairs)
+            pairs = [_adapted(settings.adapter, *pair) for pair in pairs]
+        offered = {**_shape_facts(pairs), "num_classes": facts.num_classes, "sample_labels": facts.sample_labels}
+        self.loss: Callable[..., Any] = _ready(settings, offered)
+
+    def forward(self, student: Outputs, teacher: Outputs, step: Step) -> Tensor:
+        own, other = self._compared(student, teacher)
+        with torch.autocast(student.logits.device.type, enabled=False):
+            given = {"student": _float(own), "teacher": _float(other), "labels": step.labels, "index": step.index}
+            wanted: dict[str, Any] = {name: value for name, value in given.items() if name in self.settings.inputs}
+            if self.settings.compares_samples:
+                wanted = gather_samples(wanted)
+            if "seed" in self.settings.inputs:
+                wanted["seed"] = step.seed
+            value: Tensor = self.loss(**wanted)
+        return value
+
+    def _compared(self, student: Outputs, teacher: Outputs) -> tuple[Any, Any]:
+        """Logits, features or tuples of features of both sides, adapted to each other."""
+        if not self.roles[0]:
+            return student.logits, teacher.logits.detach()
+        own = [student.features[role] for role in self.roles[0]]
+        other = [teacher.features[role].detach() for role in self.roles[1]]
+        if self.settings.adapter != "none":
+            own, other = self._adapted_features(own, other)
+        return (own[0], other[0]) if len(own) == 1 else (tuple(own), tuple(other))
+
+    def _adapted_features(self, own: list[Tensor], other: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        own, other = (
+            [match_size(feature, target.shape[1:]) for feature, target in zip(side, opposite, strict=True)]
+            for side, opposite in ((own, other), (other, own))
         )
-    return getattr(losses, name)  # type: ignore[no-any-return]
+        mapped = own if self.settings.adapter == "student" else other
+        mapped[:] = [adapter(feature) for adapter, feature in zip(self.adapters, mapped, strict=True)]
+        return own, other
 
 
-def _checked_weight(name: str, weight: Any) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-        raise BadInput(f"loss.terms.{name}.weight must be a finite number, 0 or more; got {weight!r}.")
-    return float(weight)
+def _ready(settings: TermSettings, offered: Mapping[str, Any]) -> Callable[..., Any]:
+    """The loss with its arguments: a class made, with the facts that it asks for, a function bound."""
+    if not inspect.isclass(settings.loss):
+        return partial(settings.loss, **settings.arguments)
+    asked = inspect.signature(settings.loss).parameters
+    facts = {name: value for name, value in offered.items() if name in asked}
+    made: Any = settings.loss(**settings.arguments, **facts)
+    return made  # type: ignore[no-any-return]
 
 
-def _check_arguments(name: str, function: Callable[..., Tensor], arguments: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(function).parameters
-    known = [parameter for parameter in parameters if parameter not in INPUTS]
-    for argument in arguments:
-        if argument not in known:
-            close = get_close_matches(argument, [*known, "weight", "taps"], n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes: {', '.join([*known, 'weight', 'taps'])}."
-            raise BadInput(f"loss.terms.{name}.{argument}: {function.__name__} has no such argument; {hint}")
+def _adapter(side: str, student: torch.Size, teacher: torch.Size) -> nn.Module:
+    """Trained on the student's side; a teacher's stays as drawn: a target that learns would make itself easy."""
+    own, other = (student, teacher) if side == "student" else (teacher, student)
+    adapter = make_adapter(own, other) or nn.Identity()
+    return adapter.requires_grad_(side == "student")
+
+
+def _adapted(side: str, student: torch.Size, teacher: torch.Size) -> tuple[torch.Size, torch.Size]:
+    """Both shapes once one side is mapped: its width follows the other's, and the larger map shrinks."""
+    kept = teacher if side == "student" else student
+    shape = torch.Size([kept[0], *smaller_size(student, teacher)]) if len(kept) == 3 else kept
+    return shape, shape
+
+
+def _shape_facts(pairs: Sequence[tuple[torch.Size, torch.Size]]) -> dict[str, Any]:
+    if not pairs:
+        return {}
+    student, teacher = zip(*pairs, strict=True)
+    return {
+        "student_shape": student[0] if len(pairs) == 1 else student,
+        "teacher_shape": teacher[0] if len(pairs) == 1 else teacher,
+    }
+
+
+def _float(features: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    return features.float() if isinstance(features, Tensor) else tuple(feature.float() for feature in features)

@@ -1,19 +1,22 @@
 """The CIFAR networks of the distillation benchmarks, under the names that the papers use.
 
-He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2 (arXiv:1512.03385). The `x4`
-networks are four times as wide and come from RepDistiller (Tian et al., ICLR 2020, arXiv:1910.10699).
+The benchmark is that of RepDistiller (Tian et al., "Contrastive Representation Distillation", ICLR 2020,
+arXiv:1910.10699): its networks have its parameters, and load the state dicts that it saves. Its ResNets have
+`shortcut="projection"`; the `x4` networks are four times as wide.
 """
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from kdlab.errors import BadInput
+from kdlab.models.mobilenet import MobileNetV2
+from kdlab.models.resnet import ResNet
+from kdlab.models.resnet50 import ResNet50
+from kdlab.models.shufflenet import ShuffleNetV1, ShuffleNetV2
+from kdlab.models.small_cnn import SmallCNN
+from kdlab.models.vgg import VGG
+from kdlab.models.wide_resnet import WideResNet
 
 __all__ = [
+    "mobilenetv2_half",
     "resnet8",
     "resnet8x4",
     "resnet14",
@@ -21,128 +24,20 @@ __all__ = [
     "resnet32",
     "resnet32x4",
     "resnet44",
+    "resnet50_cifar",
     "resnet56",
     "resnet110",
+    "shufflenetv1",
+    "shufflenetv2",
     "small_cnn",
+    "vgg8",
+    "vgg13",
+    "wrn",
+    "wrn_16_1",
+    "wrn_16_2",
+    "wrn_40_1",
+    "wrn_40_2",
 ]
-
-
-class ResNet(nn.Module):
-    """A residual network for small images: three stages of basic blocks, at full, half and quarter size.
-
-    State dicts that call the last layer `linear` (github.com/akamaster/pytorch_resnet_cifar10) load as well.
-
-    Args:
-        depth: 6n + 2 layers, n blocks to a stage.
-        num_classes: logits.
-        widths: channels of the stem and of the three stages.
-        shortcut: where a block changes shape, `pad` subsamples and fills with zero channels (option A of the
-            paper, no parameters); `projection` is a 1x1 convolution with BatchNorm (option B, RepDistiller).
-        dropout: probability in [0, 1] before the last layer.
-        in_channels: channels of the image.
-
-    Raises:
-        BadInput: depth, widths or shortcut that no such network has.
-    """
-
-    def __init__(
-        self,
-        depth: int,
-        num_classes: int,
-        *,
-        widths: Sequence[int] = (16, 16, 32, 64),
-        shortcut: str = "pad",
-        dropout: float = 0.0,
-        in_channels: int = 3,
-    ) -> None:
-        super().__init__()
-        _check(depth, widths, shortcut)
-        stem, *stages = widths
-        blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(in_channels, stem, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(stem)
-        self.layer1 = _stage(stem, stages[0], blocks, 1, shortcut)
-        self.layer2 = _stage(stages[0], stages[1], blocks, 2, shortcut)
-        self.layer3 = _stage(stages[1], stages[2], blocks, 2, shortcut)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(stages[2], num_classes)
-        self.apply(_initialise)
-        self.register_load_state_dict_pre_hook(_rename_linear)  # type: ignore[no-untyped-call]
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = F.relu(self.bn1(self.conv1(images)))
-        features = self.layer3(self.layer2(self.layer1(features)))
-        logits: Tensor = self.fc(self.dropout(features.mean(dim=(2, 3))))
-        return logits
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut; the output is after the ReLU, and nothing happens in place."""
-
-    def __init__(self, channels: int, width: int, stride: int, shortcut: str) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = _shortcut(channels, width, stride, shortcut)
-
-    def forward(self, features: Tensor) -> Tensor:
-        residual = F.relu(self.bn1(self.conv1(features)))
-        return F.relu(self.bn2(self.conv2(residual)) + self.downsample(features))
-
-
-class PadShortcut(nn.Module):
-    """Every `stride`-th pixel, with zero channels added on both sides: option A of the paper."""
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.before = (width - channels) // 2
-        self.after = width - channels - self.before
-
-    def forward(self, features: Tensor) -> Tensor:
-        kept = features[:, :, :: self.stride, :: self.stride]
-        return F.pad(kept, (0, 0, 0, 0, self.before, self.after))
-
-
-class SmallCNN(nn.Module):
-    """Two convolutions and a hidden layer: a student of another family, for small images.
-
-    Args:
-        num_classes: logits.
-        image_size: side of the square image, in pixels, at least 4.
-        dropout: probability in [0, 1] before the last layer.
-        in_channels: channels of the image.
-
-    Raises:
-        BadInput: in the forward pass, images of another size.
-    """
-
-    def __init__(self, num_classes: int, *, image_size: int = 32, dropout: float = 0.0, in_channels: int = 3) -> None:
-        super().__init__()
-        self.image_size = image_size
-        self.conv1 = nn.Conv2d(in_channels, 32, 3, padding=1)
-        self.relu1 = nn.ReLU()
-        self.pool1 = nn.MaxPool2d(2)
-        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
-        self.relu2 = nn.ReLU()
-        self.pool2 = nn.MaxPool2d(2)
-        self.hidden = nn.Linear(64 * (image_size // 4) ** 2, 128)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(128, num_classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        if images.shape[-2:] != (self.image_size, self.image_size):
-            raise BadInput(
-                f"kwargs.image_size: small_cnn was built for {self.image_size}x{self.image_size} images, "
-                f"got {images.shape[-2]}x{images.shape[-1]}; set kwargs.image_size, or image_size to resize"
-            )
-        features = self.pool1(self.relu1(self.conv1(images)))
-        features = self.pool2(self.relu2(self.conv2(features)))
-        logits: Tensor = self.fc(self.dropout(F.relu(self.hidden(features.flatten(1)))))
-        return logits
-
 
 # Parameters at 10 classes, `pad` shortcuts (`projection` for the x4 networks).
 resnet8 = partial(ResNet, 8)  # 75,290
@@ -156,39 +51,15 @@ resnet8x4 = partial(ResNet, 8, widths=(32, 64, 128, 256), shortcut="projection")
 resnet32x4 = partial(ResNet, 32, widths=(32, 64, 128, 256), shortcut="projection")  # 7,410,730
 small_cnn = SmallCNN  # 545,098
 
-
-def _check(depth: int, widths: Sequence[int], shortcut: str) -> None:
-    if depth < 8 or depth % 6 != 2:
-        raise BadInput(f"depth: a CIFAR ResNet has 6n + 2 layers (8, 14, 20, …), got {depth}")
-    if len(widths) != 4:
-        raise BadInput(f"kwargs.widths: four numbers are needed, the stem's and three stages', got {list(widths)}")
-    if shortcut not in ("pad", "projection"):
-        raise BadInput(f"kwargs.shortcut: choose 'pad' or 'projection', got {shortcut!r}")
-    if shortcut == "pad" and list(widths) != sorted(widths):
-        raise BadInput(
-            f"kwargs.widths: with shortcut 'pad' no stage may be narrower than the one before, "
-            f"got {list(widths)}; use shortcut 'projection' or growing widths"
-        )
-
-
-def _stage(channels: int, width: int, blocks: int, stride: int, shortcut: str) -> nn.Sequential:
-    first = BasicBlock(channels, width, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(width, width, 1, shortcut) for _ in range(blocks - 1)))
-
-
-def _shortcut(channels: int, width: int, stride: int, shortcut: str) -> nn.Module:
-    if stride == 1 and channels == width:
-        return nn.Identity()
-    if shortcut == "pad":
-        return PadShortcut(channels, width, stride)
-    return nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def _rename_linear(_network: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for name in [name for name in state if name.startswith(f"{prefix}linear.")]:
-        state[f"{prefix}fc.{name.removeprefix(f'{prefix}linear.')}"] = state.pop(name)
+# Parameters at 100 classes, as RepDistiller's.
+wrn = WideResNet
+wrn_16_1 = partial(WideResNet, depth=16, width=1)
+wrn_16_2 = partial(WideResNet, depth=16, width=2)
+wrn_40_1 = partial(WideResNet, depth=40, width=1)
+wrn_40_2 = partial(WideResNet, depth=40, width=2)
+vgg8 = partial(VGG, widths=((64,), (128,), (256,), (512,), (512,)))
+vgg13 = partial(VGG, widths=((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)))
+mobilenetv2_half = partial(MobileNetV2, width=0.5)
+shufflenetv1 = ShuffleNetV1
+shufflenetv2 = ShuffleNetV2
+resnet50_cifar = ResNet50

@@ -1,52 +1,139 @@
 import pytest
 import torch
+from torch import nn
 
-from kdlab.errors import BadInput
-from kdlab.methods.terms import Outputs, Term
+from kdlab.losses.batchwise import compares_samples
+from kdlab.methods.term_settings import TermSettings
+from kdlab.methods.terms import Facts, Step, Term
+from kdlab.taps import Outputs
+
+STEP = Step(labels=torch.zeros(2, dtype=torch.long), index=torch.arange(2), seed=5, epoch=0)
 
 
 def distance(student, teacher, power=1.0):
     return ((student - teacher).abs() ** power).sum()
 
 
+def pair(student, teacher):
+    (low, high), (of_low, of_high) = student, teacher
+    return (low - of_low).sum() + 10 * (high - of_high).sum()
+
+
+def seeded(student, seed):
+    return student.sum() * 0 + seed
+
+
+class Scaled(nn.Module):
+    """Owns a weight, of the shape that it is told."""
+
+    def __init__(self, student_shape, teacher_shape, num_classes, start=1.0):
+        super().__init__()
+        self.shapes = (student_shape, teacher_shape, num_classes)
+        self.scale = nn.Parameter(torch.full(student_shape, start))
+
+    def forward(self, student, teacher):
+        return (self.scale * (student - teacher)).sum()
+
+
 def outputs(value):
-    return Outputs(torch.full((2, 3), value), {"low": torch.full((2,), value), "high": torch.full((4,), value)})
+    return Outputs(torch.full((2, 3), value), {"low": torch.full((2, 1), value), "high": torch.full((2, 2), value)})
 
 
-def term(**settings):
-    return Term.from_settings("distance", {"_target_": f"{__name__}.distance", **settings})
+SHAPES = {"low": torch.Size([1]), "high": torch.Size([2])}
 
 
-def test_finds_a_loss_by_the_name_of_the_term():
-    assert Term.from_settings("response_kd", {"weight": 0.5, "temperature": 2.0}).arguments == {"temperature": 2.0}
+def term(of="distance", teachers=1, **settings):
+    made = Term(TermSettings.read(of, {"_target_": f"{__name__}.{of}", **settings}))
+    made.build(Facts(SHAPES, [SHAPES] * teachers, num_classes=3))
+    return made
+
+
+def value(made, student, teachers):
+    return made(student, teachers, STEP).item()
 
 
 def test_reads_logits_without_taps_and_sums_over_taps_with_them():
     student, teachers = outputs(3.0), [(outputs(1.0), 1.0)]
-    assert term()(student, teachers, torch.zeros(2)).item() == 6 * 2
-    assert term(taps=["low", "high"])(student, teachers, torch.zeros(2)).item() == 2 * 2 + 4 * 2
-    assert term(taps=["low"], power=2.0)(student, teachers, torch.zeros(2)).item() == 2 * 4
+    assert value(term(), student, teachers) == 6 * 2
+    assert value(term(taps=["low", "high"]), student, teachers) == 2 * 2 + 4 * 2
+    assert value(term(taps=["low"], power=2.0), student, teachers) == 2 * 4
+
+
+def test_hands_taps_of_a_list_over_together():
+    assert value(term("pair", taps=[["low", "high"]]), outputs(3.0), [(outputs(1.0), 1.0)]) == 2 * 2 + 10 * 4 * 2
 
 
 def test_averages_teachers_by_their_weights():
     teachers = [(outputs(1.0), 3.0), (outputs(3.0), 1.0)]
-    assert term()(outputs(3.0), teachers, torch.zeros(2)).item() == pytest.approx(0.75 * 12)
+    assert value(term(teachers=2), outputs(3.0), teachers) == pytest.approx(0.75 * 12)
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("responze_kd", {}, "did you mean 'response_kd'"),
-        ("response_kd", {"temprature": 2}, r"loss\.terms\.response_kd\.temprature.*did you mean 'temperature'"),
-        (
-            "mine",
-            {"_target_": "no.such.thing"},
-            r"loss\.terms\.mine\._target_ must name what can be imported.*got no\.such\.thing",
-        ),
-        ("response_kd", {"weight": -1}, r"loss\.terms\.response_kd\.weight must be a finite number, 0 or more; got -1"),
-        ("response_kd", {"weight": float("nan")}, "got nan"),
-    ],
-)
-def test_refuses_what_does_not_fit(name, settings, message):
-    with pytest.raises(BadInput, match=message):
-        Term.from_settings(name, settings)
+def test_the_student_can_be_its_own_teacher_without_a_gradient_to_that_side():
+    student = outputs(3.0)
+    student.features = {"low": torch.tensor([[3.0], [4.0]]).requires_grad_(), "high": torch.ones(2, 1).requires_grad_()}
+    made = term(taps=["low"], teacher_taps=["high"], source="self", teachers=0)
+    result = made(student, [], STEP)
+    result.backward()
+    assert result.item() == 2 + 3
+    assert student.features["high"].grad is None
+
+
+def test_a_class_is_made_for_each_tap_from_the_shapes_it_asks_for():
+    made = term("Scaled", taps=["low", "high"], start=2.0)
+    assert [loss.shapes for loss in (c.loss for row in made.comparisons for c in row)] == [
+        ((1,), (1,), 3),
+        ((2,), (2,), 3),
+    ]
+    assert value(made, outputs(3.0), [(outputs(1.0), 1.0)]) == 2 * (2 * 2 + 4 * 2)
+    assert {name.split(".")[-1] for name, _ in made.named_parameters()} == {"scale"}
+
+
+def test_every_teacher_has_a_class_of_its_own():
+    assert len(list(term("Scaled", teachers=2, taps=["low"]).parameters())) == 2
+
+
+def test_a_loss_that_draws_numbers_gets_the_seed_of_the_step():
+    assert value(term("seeded", teachers=0), outputs(3.0), []) == 5
+
+
+@pytest.mark.parametrize(("side", "trained"), [("student", True), ("teacher", False)])
+def test_an_adapter_maps_one_side_to_the_width_of_the_other(side, trained):
+    settings = TermSettings.read("hint", {"taps": ["high"], "adapter": side})
+    shapes = {"high": torch.Size([4, 8, 8])}, {"high": torch.Size([6, 4, 4])}
+    made = Term(settings)
+    made.build(Facts(shapes[0], [shapes[1]], num_classes=3))
+    student = Outputs(torch.zeros(5, 3), {"high": torch.randn(5, 4, 8, 8)})
+    teacher = Outputs(torch.zeros(5, 3), {"high": torch.randn(5, 6, 4, 4)})
+    adapter = made.comparisons[0][0].adapters[0]
+    own, other = torch.nn.functional.avg_pool2d(student.features["high"], 2), teacher.features["high"]
+    expected = ((adapter(own) - other) if side == "student" else (own - adapter(other))).square().mean()
+    assert made(student, [(teacher, 1.0)], STEP).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert all(parameter.requires_grad == trained for parameter in made.parameters())
+
+
+def test_equal_shapes_get_no_adapter():
+    settings = TermSettings.read("hint", {"taps": ["high"], "adapter": "student"})
+    made = Term(settings)
+    made.build(Facts(SHAPES, [SHAPES], num_classes=3))
+    assert not list(made.parameters())
+
+
+def test_features_are_compared_in_float32_also_under_autocast():
+    """In bfloat16 the product of a matrix with its own transpose would be rounded to 8 bits."""
+    seen = {}
+
+    def look(student, teacher):
+        seen["dtype"] = (student @ teacher.mT).dtype
+        return student.sum()
+
+    made = Term(TermSettings("look", look, taps=(("low",),), teacher_taps=(("low",),)))
+    made.build(Facts(SHAPES, [SHAPES], num_classes=3))
+    half = Outputs(torch.zeros(2, 3), {"low": torch.ones(2, 1, dtype=torch.bfloat16)})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made(half, [(half, 1.0)], STEP)
+    assert seen["dtype"] == torch.float32
+
+
+def test_losses_that_compare_samples_say_so():
+    assert compares_samples(distance).compares_samples
+    del distance.compares_samples

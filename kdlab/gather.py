@@ -1,0 +1,49 @@
+"""The whole batch on every rank, with gradients, in the order in which one process would have it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+
+
+def gather_samples(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Each tensor with the samples of all ranks along its first dimension; on one rank, as it is.
+
+    Rank r holds samples r, r + ranks, r + 2·ranks, … of the batch. The backward pass adds up what all ranks send back
+    to a sample, so that a loss of the whole batch on every rank, averaged over ranks by DDP, is that loss once.
+
+    Args:
+        tensors: by name; a tuple of tensors is gathered tensor by tensor, None stays None.
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return dict(tensors)
+    return {name: _gathered(value) for name, value in tensors.items()}
+
+
+def _gathered(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_gathered(part) for part in value)
+    return value if value is None else _whole(value)
+
+
+def _whole(mine: Tensor) -> Tensor:
+    sizes = _sizes(mine)
+    padding = mine.new_zeros((max(sizes) - len(mine), *mine.shape[1:]))
+    padded = torch.cat([mine, padding]).contiguous()
+    if mine.is_floating_point() and mine.requires_grad:
+        parts = list(all_gather(padded))  # type: ignore[no-untyped-call]
+    else:
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+    interleaved = torch.stack(parts, dim=1).flatten(0, 1)
+    held = torch.stack([torch.arange(max(sizes)) < size for size in sizes], dim=1).flatten()
+    return interleaved[held.to(mine.device)]
+
+
+def _sizes(mine: Tensor) -> list[int]:
+    sizes = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, torch.tensor([len(mine)], device=mine.device))
+    return [int(size) for size in sizes]

@@ -1,0 +1,70 @@
+"""Distances between two activations of one shape: the student copies what the teacher encodes.
+
+Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015 (arXiv:1412.6550).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdlab.losses.shapes import check_equal
+
+
+def hint(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared error of the student's features.
+
+    Args:
+        student: `(batch, …)`, of any shape; `adapter: student` brings it to the teacher's.
+        teacher: features of the same shape; treated as a constant.
+
+    Returns:
+        Scalar, averaged over batch and elements: the scale on which the published weight (100) is quoted; float32.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    check_equal("hint", student, teacher)
+    return F.mse_loss(student.float(), teacher.detach().float())
+
+
+def normalised_distance(student: Tensor, teacher: Tensor, reduction: str = "sum") -> Tensor:
+    """Squared distance of features that are scaled to length 1, each sample by itself.
+
+    Args:
+        student: `(batch, …)`, of any shape; `adapter: student` brings it to the teacher's.
+        teacher: features of the same shape; treated as a constant.
+        reduction: over the elements of a sample: "sum", or "mean" as in many tutorials, which is as many times
+            smaller as a sample has elements.
+
+    Returns:
+        Scalar, averaged over the batch; with "sum" in [0, 4] and twice the `cosine_distance`; float32.
+
+    Raises:
+        ValueError: the shapes differ, or the reduction is neither.
+    """
+    check_equal("normalised_distance", student, teacher)
+    if reduction not in ("sum", "mean"):
+        raise ValueError(
+            f"normalised_distance reduces over elements by 'sum' or 'mean', got {reduction!r}; reduction: sum"
+        )
+    own, other = F.normalize(student.float().flatten(1)), F.normalize(teacher.detach().float().flatten(1))
+    squares = (own - other).square()
+    return squares.mean() if reduction == "mean" else squares.sum(dim=1).mean()
+
+
+def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 − cosine of the angle between two samples' features.
+
+    Args:
+        student: `(batch, …)`, of any shape, each sample read as one vector; `adapter: student` brings it to the
+            teacher's.
+        teacher: features of the same shape; treated as a constant.
+
+    Returns:
+        Scalar in [0, 2], averaged over the batch; 1 where a sample is zero; float32.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    check_equal("cosine_distance", student, teacher)
+    cosine = F.cosine_similarity(student.float().flatten(1), teacher.detach().float().flatten(1))
+    return 1 - cosine.mean()

@@ -1,0 +1,31 @@
+"""Attention transfer: the student looks where the teacher looks."""
+
+from math import prod
+
+from kdlab.errors import BadInput
+from kdlab.methods.base import Distiller
+from kdlab.methods.terms import Facts, Shapes
+
+
+class AttentionTransfer(Distiller):
+    """Matches spatial attention maps on several layers (Zagoruyko & Komodakis 2017, arXiv:1612.03928).
+
+    Raises:
+        BadInput: when it is built, a tap whose map has one position: normalised, its attention is the constant 1.
+    """
+
+    def build_terms(self, facts: Facts, seed: int = 0) -> None:
+        """Makes the terms, once every map is known to have places to choose from."""
+        for side, shapes in (("student", facts.student), *(("teacher", shapes) for shapes in facts.teachers)):
+            _check_maps(side, shapes)
+        super().build_terms(facts, seed)
+
+
+def _check_maps(side: str, shapes: Shapes) -> None:
+    for role, shape in shapes.items():
+        if len(shape) == 3 and prod(shape[1:]) == 1:
+            raise BadInput(
+                f"model.{side}.taps.{role}: attention needs a map of more than one position, got "
+                f"{tuple(shape)} (channels, height, width). Tap an earlier module, or give the network larger images: "
+                f"model.{side}.image_size=64."
+            )

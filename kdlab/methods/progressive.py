@@ -1,0 +1,50 @@
+"""Progressive distillation: the teacher's weight falls and the temperature rises from step to step of a cascade."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdlab.errors import BadInput
+from kdlab.methods.soft_targets import is_number
+from kdlab.methods.teacher_student import TeacherStudent
+
+LEAST_ALPHA = 0.1
+MOST_TEMPERATURE = 20.0
+
+
+class Progressive(TeacherStudent):
+    """One step of a cascade of ever smaller networks, with temperature and alpha of its own.
+
+    At step i, from 0, the temperature is temperature + i · temperature_step, at most 20, and alpha is
+    alpha − i · alpha_step, at least 0.1 (or alpha itself where that is smaller).
+
+    Args:
+        terms: see `Distiller`; `ce` and `response_kd` get this step's weights and temperature.
+        temperature: of the first step, above 0.
+        alpha: of the first step, in [0, 1].
+        temperature_step: by which the temperature rises.
+        alpha_step: by which alpha falls.
+        step: which step of the cascade this is; the plan says so.
+
+    Raises:
+        BadInput: a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, Mapping[str, Any]],
+        temperature: float,
+        alpha: float,
+        *,
+        temperature_step: float = 1.0,
+        alpha_step: float = 0.1,
+        step: int = 0,
+    ) -> None:
+        for name, value in (("temperature_step", temperature_step), ("alpha_step", alpha_step), ("step", step)):
+            if not is_number(value) or not 0 <= value < float("inf"):
+                raise BadInput(f"loss.{name} must be a finite number, 0 or more; got {value!r}. For example 1.")
+        softness = min(temperature + step * temperature_step, max(MOST_TEMPERATURE, temperature))
+        share = round(max(alpha - step * alpha_step, min(LEAST_ALPHA, alpha)), 12)
+        kd = {**terms["response_kd"], "weight": share, "temperature": softness}
+        ce = {**terms["ce"], "weight": round(1 - share, 12)}
+        super().__init__({**terms, "ce": ce, "response_kd": kd}, softness, share)
+        self.temperature, self.alpha = softness, share

@@ -1,0 +1,79 @@
+"""MobileNetV2 for small images: depthwise convolutions between a wide and a narrow 1x1 one.
+
+Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018 (arXiv:1801.04381), as the
+CIFAR-100 benchmark has it (Tian et al., ICLR 2020, arXiv:1910.10699).
+"""
+
+from torch import Tensor, nn
+
+from kdlab.models.initial_weights import kaiming_fan_out, small_linear
+from kdlab.models.renaming import accept_names
+
+# Of each stage: the channels at full width, the number of blocks, the stride of the first.
+STAGES = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+EXPANSION = 6  # inner channels of a block for one of its input; 1 in the first stage
+STEM, LAST = 32, 1280
+
+
+class MobileNetV2(nn.Module):
+    """Seven stages of inverted residuals, from stride 2 to 16. Their outputs are linear, as the paper wants it.
+
+    State dicts of RepDistiller, which call the last layer `classifier.0`, load as well.
+
+    Args:
+        num_classes: logits.
+        width: factor on the channels of the stem and the stages.
+        dropout: probability in [0, 1] before the last layer.
+        in_channels: channels of the image.
+    """
+
+    def __init__(self, num_classes: int, *, width: float = 1.0, dropout: float = 0.0, in_channels: int = 3) -> None:
+        super().__init__()
+        self.conv1 = _convolution(in_channels, int(STEM * width), 3, stride=2)
+        self.blocks = _stages(width)
+        self.conv2 = _convolution(int(STAGES[-1][0] * width), LAST, 1, stride=1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(LAST, num_classes)
+        self.apply(kaiming_fan_out)
+        self.apply(small_linear)
+        accept_names(self, {r"^classifier\.0\.": "fc."})
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.conv2(self.blocks(self.conv1(images)))
+        logits: Tensor = self.fc(self.dropout(features.mean(dim=(2, 3))))
+        return logits
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow without an activation; the input is added where the shape stays."""
+
+    def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = channels * expansion
+        self.adds_input = stride == 1 and channels == width
+        self.conv = nn.Sequential(
+            *_convolution(channels, inner, 1, stride=1),
+            *_convolution(inner, inner, 3, stride=stride, groups=inner),
+            nn.Conv2d(inner, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        residual: Tensor = self.conv(features)
+        return features + residual if self.adds_input else residual
+
+
+def _stages(width: float) -> nn.Sequential:
+    channels, stages = int(STEM * width), []
+    for place, (full, blocks, stride) in enumerate(STAGES):
+        wanted, expansion = int(full * width), EXPANSION if place else 1
+        first = InvertedResidual(channels, wanted, stride, expansion)
+        others = (InvertedResidual(wanted, wanted, 1, expansion) for _ in range(blocks - 1))
+        stages.append(nn.Sequential(first, *others))
+        channels = wanted
+    return nn.Sequential(*stages)
+
+
+def _convolution(channels: int, width: int, kernel: int, *, stride: int, groups: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())

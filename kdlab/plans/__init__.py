@@ -1,0 +1,1 @@
+"""One planner per kind of plan, named by `conf/plan/*.yaml`."""

@@ -1,0 +1,54 @@
+"""Teacher assistants: networks of sizes in between pass on what the student cannot take from the teacher directly.
+
+Mirzadeh, Farajtabar, Li, Levine, Matsukawa & Ghasemzadeh, "Improved Knowledge Distillation via Teacher Assistant",
+AAAI 2020 (arXiv:1902.03393).
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kdlab.errors import BadInput
+from kdlab.network_options import NETWORK, network_options
+from kdlab.plan import Plan
+from kdlab.plans.cascade import Rung, cascade
+from kdlab.stages import network_settings, untrained
+from kdlab.targets import check_known
+
+EXAMPLE = "For example plan.assistants=[resnet32,resnet14]"
+
+
+def assistant(cfg: DictConfig) -> Plan:
+    """The teacher, each of `plan.assistants` in turn, and `model.student`."""
+    student = network_settings(cfg.model.student)
+    rungs = [
+        Rung(untrained(student, **_network(f"plan.assistants[{place}]", entry)), f"plan.assistants[{place}]")
+        for place, entry in enumerate(_assistants(cfg.plan.assistants))
+    ]
+    return cascade(cfg, [*rungs, Rung(student, "model.student")], "fewer plan.assistants")
+
+
+def _assistants(value: Any) -> list[Any]:
+    if not OmegaConf.is_list(value) or not value:
+        raise BadInput(
+            "plan.assistants must list networks between teacher and student, largest first, "
+            f"got {value}. {EXAMPLE}; without one it is plan=single."
+        )
+    return OmegaConf.to_container(value, resolve=True)  # type: ignore[return-value]
+
+
+def _network(setting: str, entry: Any) -> Mapping[str, Any]:
+    """The settings of an assistant that is named, or described in full."""
+    if isinstance(entry, dict):
+        check_known(setting, entry, NETWORK)
+        if "source" in entry and "name" in entry:
+            return {"kwargs": {}, "taps": {}, **entry}
+        raise BadInput(f"{setting} must have a source and a name, got {entry}. {EXAMPLE}.")
+    options = network_options()
+    if entry in options:
+        return options[entry]
+    close = get_close_matches(str(entry), options, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(options))}."
+    raise BadInput(f"{setting} must name an option of conf/network, got {entry!r}. {hint}")

@@ -1,0 +1,117 @@
+"""Everything a method needs before its first step: networks, frozen teachers, probed terms, a recipe."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch.optim import Optimizer
+
+from kdlab.data.batch import Batch
+from kdlab.methods.base import Distiller
+from kdlab.methods.mutual_learning import MutualLearning
+from kdlab.methods.terms import Facts, Shapes
+from kdlab.models.network import Network
+from kdlab.saved import load_network, make_network
+from kdlab.seeds import Stream, derive_seed
+from kdlab.taps import probe
+from kdlab.targets import build
+from kdlab.teacher import FrozenTeacher
+
+if TYPE_CHECKING:
+    from kdlab.stage import Stage
+
+
+def initial_network(stage: "Stage") -> Network:
+    """The stage's network with the weights it starts from: given ones, or random ones that depend on its seed alone."""
+    return _drawn(stage, stage.network, stage.setting)
+
+
+def initial_peer(stage: "Stage") -> Network | None:
+    """The network that is trained beside the stage's own, where there is one."""
+    return _drawn(stage, stage.peer, "model.teacher", 1) if stage.peer else None
+
+
+def _drawn(stage: "Stage", settings: Mapping[str, Any], setting: str, *counters: int) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(Stream.WEIGHTS, stage.seed, *counters))
+        channels_last = bool(stage.hardware.get("channels_last"))
+        return make_network(settings, channels_last=channels_last, setting=setting)
+
+
+def teacher_network(stage: "Stage", folder: Path) -> Network:
+    """The network that one of the stage's teachers left in its folder."""
+    return load_network(folder, channels_last=bool(stage.hardware.get("channels_last")))
+
+
+def prepare(method: Distiller, network: Network, stage: "Stage", teachers: Sequence[Network] = ()) -> None:
+    """Gives a method its student, its frozen teachers, its peer and its recipe.
+
+    Args:
+        method: of `make_method`.
+        network: the student.
+        stage: all that is said of it.
+        teachers: the networks of `stage.teachers`, in order.
+    """
+    peer = initial_peer(stage)
+    method.build_terms(term_facts(method, network, stage, [*teachers, *filter(None, [peer])]), stage.seed)
+    if stage.peer and isinstance(method, MutualLearning):
+        method.join(cast(Network, peer), stage.peer.get("taps"))
+    method.prepare(
+        network,
+        _frozen(stage, teachers, method.teacher_roles),
+        optimizer=build(stage.optimizer, "optimizer"),
+        scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
+        taps=stage.network.get("taps"),
+        seed=stage.seed,
+    )
+    if stage.hardware.get("compile"):
+        network.module.compile()
+
+
+def _frozen(stage: "Stage", networks: Sequence[Network], roles: Sequence[str]) -> list[FrozenTeacher]:
+    return [
+        FrozenTeacher(network, weight=weight, taps=teacher.network.get("taps"), roles=roles)
+        for (teacher, weight), network in zip(stage.teachers, networks, strict=True)
+    ]
+
+
+def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequence[Network]) -> Facts:
+    """What the method's terms are built from: all networks are probed with a sample of the data.
+
+    Args:
+        method: whose taps are looked at; without any, the data are not read.
+        network: the student.
+        stage: names the taps of all networks.
+        others: the teachers, in order, or the peer.
+    """
+    classes = int(stage.network["num_classes"])
+    if not method.looks_inside:
+        return Facts({}, [{} for _ in others], classes)
+    data = build(stage.data, "data")
+    data.setup("fit")
+    example = Batch.of(next(iter(data.train_dataloader()))).sample(0)
+    answering = [stage.peer] if stage.peer else [teacher.network for teacher, _ in stage.teachers]
+    roles = method.roles if stage.peer else method.teacher_roles
+    return Facts(
+        student=_shapes(network, stage.network, method.roles, example),
+        teachers=[_shapes(other, settings, roles, example) for other, settings in zip(others, answering, strict=True)],
+        num_classes=classes,
+        sample_labels=getattr(data, "sample_labels", None),
+    )
+
+
+def _shapes(network: Network, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
+    taps = settings.get("taps") or {}
+    shapes = probe(network, {role: taps[role] for role in roles}, example)
+    return {role: shape[1:] for role, shape in shapes.items()}
+
+
+def _schedule(make: Callable[..., Any], method: Distiller, optimizer: Optimizer) -> dict[str, Any]:
+    """A scheduler that counts `total_steps` moves every step, any other one every epoch."""
+    if "total_steps" not in inspect.signature(make).parameters:
+        return {"scheduler": make(optimizer), "interval": "epoch"}
+    steps = int(method.trainer.estimated_stepping_batches)
+    return {"scheduler": make(optimizer, total_steps=steps), "interval": "step"}

@@ -1,0 +1,43 @@
+import pytest
+
+from kdlab.config import compose_config
+from kdlab.errors import BadInput
+from kdlab.plan import make_plan
+from tests.small import TINY, tiny_plan
+
+
+def test_assistants_are_options_of_conf_network_in_the_order_given_with_the_students_preprocessing():
+    plan = tiny_plan("plan=assistant", "plan.assistants=[resnet32,resnet14_slim]", "epochs=3")
+    assert [step.stage.network["name"] for step in plan.steps] == ["resnet32", "resnet14", "resnet8"]
+    slim = plan.steps[1].stage.network
+    assert slim["kwargs"] == {"widths": [8, 8, 16, 32]}
+    assert slim["taps"]["mid"] == "layer2"
+    same = ("mean", "std", "image_size", "num_classes", "pretrained", "checkpoint")
+    assert all(slim[name] == plan.student.network[name] for name in same)
+    assert [step.target_params for step in plan.steps] == [None] * 3
+
+
+def test_an_assistant_may_be_described_in_full():
+    described = "{source: cifar, name: resnet8, kwargs: {widths: [3, 3, 6, 6]}}"
+    (first, _) = tiny_plan("plan=assistant", f"plan.assistants=[{described}]").steps
+    assert first.stage.network["kwargs"] == {"widths": [3, 3, 6, 6]}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[]", r"plan\.assistants must list networks .* largest first, got \[\]\. For example plan\.assistants=\[res"),
+        ("resnet20", r"plan\.assistants must list networks .* got resnet20"),
+        (
+            "[resnt20]",
+            r"plan\.assistants\[0\] must name an option of conf/network, got 'resnt20'\. Did you mean resnet",
+        ),
+        ("[zzz]", r"got 'zzz'\. There are: .*resnet110"),
+        ("[{name: resnet8}]", r"plan\.assistants\[0\] must have a source and a name, got \{'name': 'resnet8'\}"),
+        ("[{source: cifar, nme: x}]", r"plan\.assistants\[0\]\.nme is not a setting.*plan\.assistants\[0\]\.name"),
+    ],
+)
+def test_refuses_what_names_no_network(value, message):
+    cfg = compose_config([*TINY, "plan=assistant", f"plan.assistants={value}"])
+    with pytest.raises(BadInput, match=message):
+        make_plan(cfg)

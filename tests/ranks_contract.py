@@ -1,0 +1,60 @@
+"""One rank of several, or the only process: two steps of every loss option on a pair without batch statistics.
+
+python -m tests.ranks_contract FOLDER LOSS…      leaves FOLDER/<loss>-<ranks>.pt, the student's weights
+"""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from kdlab.checkpointing import KeepLast
+from kdlab.config import compose_config
+from kdlab.history import History
+from kdlab.logs import quiet_screen
+from kdlab.plan import Plan, make_plan
+from kdlab.preparation import initial_network, prepare
+from kdlab.stage import make_data, make_method, make_trainer, threads
+from tests.small import QUICK
+
+PAIR = [
+    *QUICK,
+    "plan=single",
+    "model/teacher=small_cnn",
+    "model/student=small_cnn",
+    "model.teacher.train.seed=1",  # of one seed they would be one network
+    "data.labelled_fraction=0.5",
+    "data.train_samples=61",  # batches of 32 and 29: an odd one, and labels that are not halved
+    "data.val_fraction=0",
+    "epochs=1",
+    "optimizer.lr=0.01",
+]
+
+
+def pair_plan(loss: str) -> Plan:
+    """Teacher and student are small_cnn."""
+    return make_plan(compose_config([*PAIR, f"loss={loss}"]))
+
+
+def train(loss: str, root: Path) -> None:
+    """Two steps, with a teacher of random weights that is the same in every process."""
+    plan = pair_plan(loss)
+    method, network = make_method(plan.student), initial_network(plan.student)
+    prepare(method, network, plan.student, [initial_network(teacher) for teacher, _ in plan.student.teachers])
+    hardware = {**plan.student.hardware, "devices": WORLD, "strategy": "ddp" if WORLD > 1 else "auto"}
+    keep = KeepLast(root / f"{loss}-{WORLD}.ckpt", History(lambda row: None))
+    trainer = make_trainer(replace(plan.student, hardware=hardware), root, [keep], keep.history)
+    with threads(1):
+        trainer.fit(method, datamodule=make_data(plan.student.data))
+    if trainer.is_global_zero:
+        torch.save(network.module.state_dict(), root / f"{loss}-{WORLD}.pt")
+
+
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+
+if __name__ == "__main__":
+    quiet_screen()
+    for name in sys.argv[2:]:
+        train(name, Path(sys.argv[1]))

@@ -1,0 +1,112 @@
+"""What every loss option promises by being there: it learns, leaves its teacher alone, resumes exactly, and scales."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import kdlab.checkpointing
+from kdlab.data.batch import Batch
+from kdlab.preparation import initial_network, prepare, teacher_network
+from kdlab.searchpath import CONF
+from kdlab.stage import make_data, make_method
+from kdlab.store import Store
+from tests.ranks_contract import pair_plan
+from tests.small import tiny_plan
+from tests.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
+
+LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
+TEACHER_ONLY = ("ce", "mean_teacher", "mutual", "self_attention")  # need no frozen teacher
+
+
+def plan_of(loss, *overrides):
+    return tiny_plan(f"loss={loss}", "plan=single", *overrides)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for all options: they share a teacher."""
+    return tmp_path_factory.mktemp("contract")
+
+
+def ready(store, plan):
+    """The student's method before its first step, with its networks, and its first batch."""
+    stage = plan.student
+    teachers = [stage_in(store, plan, teacher.name) for teacher, _ in stage.teachers]
+    method, network = make_method(stage), initial_network(stage)
+    prepare(method, network, stage, [teacher_network(stage, folder) for folder in teachers])
+    data = make_data(stage.data)
+    data.setup("fit")
+    return method, next(iter(data.train_dataloader()))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_two_steps_move_the_student_and_no_bit_of_the_teacher(loss, store):
+    plan = plan_of(loss, "epochs=1", "trainer.limit_train_batches=2")
+    before = {name: tensor.clone() for name, tensor in initial_network(plan.student).module.state_dict().items()}
+    taught_by = {teacher.name: weights(stage_in(store, plan, teacher.name)) for teacher, _ in plan.student.teachers}
+    after = weights(stage_in(store, plan, "student"))
+    moved = [name for name in after if after[name].is_floating_point() and not torch.equal(after[name], before[name])]
+    assert {"conv1.weight", "layer3.0.conv2.weight"} <= set(moved)
+    for name, tensors in taught_by.items():
+        torch.testing.assert_close(weights(stage_in(store, plan, name)), tensors, rtol=0, atol=0)
+    assert bool(taught_by) == (loss not in TEACHER_ONLY)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(loss, store):
+    method, batch = ready(store, plan_of(loss))
+    for autocast in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            student, step = method.see(Batch.of(batch), 0)
+            teachers = method.answers(Batch.of(batch))
+            values = {term.name: term(student, teachers, step) for term in method.terms}
+        for name, value in values.items():
+            gradients = torch.autograd.grad(
+                value, list(method.student.parameters()), retain_graph=True, allow_unused=True
+            )
+            strength = sum(gradient.abs().sum() for gradient in gradients if gradient is not None)
+            assert value.dtype == torch.float32, name
+            assert value.isfinite(), name
+            assert 0 < strength < torch.inf, name
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_crash_within_an_epoch_changes_no_bit(loss, store, tmp_path, monkeypatch):
+    undisturbed = stage_in(store, plan_of(loss), "student")
+    monkeypatch.setattr(kdlab.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
+    plan = plan_of(loss)
+    for teacher, _ in plan.student.teachers:
+        Store(tmp_path).folder(teacher).symlink_to(Store(store).folder(teacher))
+    with pytest.raises(Crash):
+        stage_in(tmp_path, plan, "student", [CrashAt(4)])  # of 2 epochs of 3
+    assert_same_stage(stage_in(tmp_path, plan, "student"), undisturbed)
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory):
+    """All options trained by one process, and by two together, on a pair without batch statistics."""
+    root = tmp_path_factory.mktemp("ranks")
+    for rank_variables in ([None], [0, 1]):
+        processes = [_start(root, rank, len(rank_variables)) for rank in rank_variables]
+        assert [process.wait() for process in processes] == [0] * len(processes)
+    return root
+
+
+def _start(root: Path, rank: int | None, ranks: int) -> subprocess.Popen:
+    several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "NODE_RANK": "0", "LOCAL_RANK": str(rank)}
+    variables = {**several, "WORLD_SIZE": str(ranks)} if rank is not None else {}
+    command = [sys.executable, "-m", "tests.ranks_contract", str(root), *LOSSES]
+    return subprocess.Popen(command, env={**os.environ, **variables}, cwd=CONF.parent)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_two_ranks_end_where_one_process_does(loss, ranked):
+    one, two = (torch.load(ranked / f"{loss}-{ranks}.pt", weights_only=True) for ranks in (1, 2))
+    start = initial_network(pair_plan(loss).student).module.state_dict()
+    for name, tensor in one.items():
+        moved = (tensor - start[name]).norm()
+        assert (two[name] - tensor).norm() <= 2e-3 * moved, name
