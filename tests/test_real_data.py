@@ -8,8 +8,8 @@ import torch
 
 from kdlab.config import compose_config
 from kdlab.metrics import classification_figures, predict
-from kdlab.stages import teacher_stage
 from kdlab.stage import initial_network, make_data
+from kdlab.stages import teacher_stage
 from tests.conftest import shared_data
 
 pytestmark = pytest.mark.real_data

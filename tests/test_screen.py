@@ -87,17 +87,15 @@ def test_without_a_terminal_there_is_no_bar():
     assert console.file.getvalue().strip() == ""
 
 
-def step(name, network, params, ratio, epochs, accuracy):
-    figures = {"test/accuracy": accuracy, "epochs": epochs}
-    return {"name": name, "network": {"name": network}, "params": params, "ratio": ratio, "epochs": epochs} | {
-        "figures": figures
-    }
+def step(network, params, ratio, epochs, accuracy):
+    size = {"network": {"name": network}, "params": params, "ratio": ratio}
+    return {"name": f"step-{network}", **size, "epochs": epochs, "figures": {"test/accuracy": accuracy}}
 
 
 def test_the_steps_of_a_chain_are_rows():
-    rows = shown(steps_table([step("step1", "resnet20", 269_722, 3.16, 15, 91.5), step("step2", "x", 9, 5.0, 5, 80.0)]))
+    rows = shown(steps_table([step("resnet20", 269_722, 3.16, 15, 91.5), step("x", 9, 5.0, 5, 80.0)]))
     assert rows[0] == ["network", "parameters", "smaller", "by", "epochs", "test", "accuracy"]
-    assert rows[1] == ["step1", "resnet20", "270", "k", "3.2×", "15", "91.50", "%"]
+    assert rows[1] == ["step-resnet20", "resnet20", "270", "k", "3.2×", "15", "91.50", "%"]
     assert len(rows) == 3
 
 

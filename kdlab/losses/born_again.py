@@ -57,7 +57,7 @@ def permuted_kd(student: Tensor, teacher: Tensor, seed: int, temperature: float 
         ValueError: the shapes differ, or the temperature is not positive.
     """
     check_logits("permuted_kd", student, teacher, temperature)
-    return response_kd(student, _permute(teacher.detach(), seed), temperature)
+    return response_kd(student, _permute(teacher, seed), temperature)
 
 
 def _permute(logits: Tensor, seed: int) -> Tensor:

@@ -33,3 +33,7 @@ def test_a_constant_vector_has_no_centred_direction_whatever_its_size():
     values.square().sum().backward()
     assert values.abs().max() < 1e-3
     assert rows.grad.abs().max() < 1e-2
+
+
+def test_what_differs_by_less_than_a_hundred_millionth_has_no_centred_direction():
+    assert centred_directions(torch.tensor([[1e-9, 3e-9, 0.0]])).abs().max() < 1e-8

@@ -30,7 +30,7 @@ def test_an_assistant_may_be_described_in_full():
         ("resnet20", r"plan\.assistants must list networks .* got resnet20"),
         (
             "[resnt20]",
-            r"plan\.assistants\[0\] must name an option of conf/network, got 'resnt20'\. Did you mean resnet",
+            r"plan\.assistants\[0\] must name an option of conf/network, got 'resnt20'\. Did you mean ",
         ),
         ("[zzz]", r"got 'zzz'\. There are: .*resnet110"),
         ("[{name: resnet8}]", r"plan\.assistants\[0\] must have a source and a name, got \{'name': 'resnet8'\}"),
