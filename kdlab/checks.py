@@ -12,6 +12,7 @@ from torch import nn
 from kdlab.errors import BadInput, KdlabError
 from kdlab.history import History
 from kdlab.methods.base import Distiller
+from kdlab.methods.terms import Facts
 from kdlab.models.network import Network
 from kdlab.preparation import initial_network, initial_peer, term_facts
 from kdlab.rehearsal import rehearse
@@ -112,8 +113,17 @@ def _check_network(stage: Stage) -> None:
     """Builds the network with its weights, and tries the terms on what it and its teachers offer."""
     network, method = initial_network(stage), make_method(stage)
     _check_terms(stage, method)
-    if not stage.epochs or not method.looks_inside:
-        return
+    if stage.epochs:
+        facts = _facts(stage, method, network)
+        rehearse(method, facts)
+        if stage.peer:
+            rehearse(method, facts.turned)
+
+
+def _facts(stage: Stage, method: Distiller, network: Network) -> Facts:
+    """What the terms are tried on, once every tap is found; where they read logits alone, one teacher is as another."""
+    if not method.looks_inside:
+        return Facts({}, [{}], int(stage.network["num_classes"]))
     others = [initial_network(teacher) for teacher, _ in stage.teachers] + [*filter(None, [initial_peer(stage)])]
     _check_roles(stage.setting, stage.network, network, method.roles)
     owners = [(teacher.setting, teacher.network) for teacher, _ in stage.teachers]
@@ -121,7 +131,7 @@ def _check_network(stage: Stage) -> None:
         owners = [("model.teacher", stage.peer)]
     for (setting, settings), other in zip(owners, others, strict=True):
         _check_roles(setting, settings, other, method.roles if stage.peer else method.teacher_roles)
-    rehearse(method, term_facts(method, network, stage, others))
+    return term_facts(method, network, stage, others)
 
 
 def _check_terms(stage: Stage, method: Distiller) -> None:

@@ -18,7 +18,7 @@ def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
     predictions = [(load_predictions(store.folder(stage)), weight) for stage, weight in ensemble.members]
     logits = torch.stack([one.double() for (one, _), _ in predictions])
     shares = torch.tensor([weight for _, weight in predictions], dtype=torch.float64)
-    shares = (torch.ones_like(shares) / len(shares)).view(-1, 1, 1)
+    shares = (shares / shares.sum()).view(-1, 1, 1)
     _, targets = predictions[0][0]
     if ensemble.average == "logits":
         return (shares * logits).sum(0), targets

@@ -38,7 +38,7 @@ def stage_parts(stage: Stage) -> dict[str, Any]:
     method = make_method(stage)
     return {
         "network": _network(stage.network, method.roles),
-        "data": {**_without(stage.data, NEUTRAL_DATA), "digest": data_facts(stage.data).digest},
+        "data": {**_data(stage.data), "digest": data_facts(stage.data).digest},
         "hardware": _hardware(stage),
         "source": source_hash({"kdlab.stage", *_targets(stage), *(term.loss.__module__ for term in method.settings)}),
         **(_training(stage, method) if stage.epochs else {}),
@@ -112,6 +112,16 @@ def _hardware(stage: Stage) -> dict[str, Any]:
     }
 
 
+def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of data but for where they lie; likewise of the sets that others are made of."""
+    kept = _without(settings, NEUTRAL_DATA)
+    return {name: _data(value) if _is_target(value) else value for name, value in kept.items()}
+
+
+def _is_target(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
 def _network(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
     checkpoint = settings.get("checkpoint")
     content = file_hash(Path(checkpoint)) if checkpoint and Path(checkpoint).is_file() else checkpoint
@@ -138,7 +148,8 @@ def _targets(stage: Stage) -> Iterator[str]:
             yield "kdlab.models.cifar"
         elif network["source"] not in SOURCES:
             yield network["source"]
-    for settings in (stage.loss, stage.data, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
+    inner = filter(_is_target, stage.data.values())
+    for settings in (stage.loss, stage.data, *inner, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
         yield str(get_object(settings["_target_"]).__module__)
 
 

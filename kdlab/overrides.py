@@ -117,7 +117,7 @@ def needs_adding(override: Override, base: Mapping[str, Any], groups: Sequence[s
     several = isinstance(node, dict) or (is_place(key) and override.value() is not None)
     if several and not override.is_delete() and not isinstance(override.value(), dict):
         raise BadInput(f"{override.input_line}: {key} is not a single value. {_below(node, override, groups)}")
-    return False
+    return isinstance(override.value(), dict) and _is_open(base, f"{key}.<name>")  # it may bring keys that are not there
 
 
 def is_there(base: Mapping[str, Any], key: str) -> bool:
@@ -246,8 +246,10 @@ def _below(node: Mapping[str, Any], override: Override, groups: Sequence[str]) -
 
 
 def _listed(node: Mapping[str, Any], prefix: str) -> str:
-    names = [f"{prefix}{name}" for name in node if name != "hydra" and not name.startswith("_")]
-    return f"Settings here: {', '.join(names)}."
+    names = [name for name in node if name != "hydra" and not name.startswith("_")]
+    if prefix == "loss." and "terms" in names:
+        names = [name for name in names if name != "terms"] + [f"terms.{term}.weight" for term in node["terms"]]
+    return f"Settings here: {', '.join(f'{prefix}{name}' for name in names)}."
 
 
 def _closest_option(group: str, choice: str, options: Sequence[str]) -> str:

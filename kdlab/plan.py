@@ -65,8 +65,9 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when any stage's does."""
-        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages]})
+        """Changes when any stage's does, or how they answer together."""
+        together = {"ensemble": self.ensemble.average} if self.ensemble else {}
+        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages], **together})
 
     def by_role(self) -> dict[str, Stage]:
         """The stages that the report names: `teacher`, `baseline`, `control` and `student`, as far as there are any."""

@@ -19,7 +19,7 @@ def rehearse(method: Distiller, facts: Facts) -> None:
 
     Args:
         method: only for this; its terms are built and used up.
-        facts: the probed shapes.
+        facts: the probed shapes; at least one teacher's where a term reads one.
 
     Raises:
         BadInput: a term refuses the features, or its gradient is 0 everywhere.
@@ -44,8 +44,13 @@ def _try(term: Term, student: Outputs, teachers: list[Answer], step: Step) -> No
     try:
         value = term(student, teachers, step)
     except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise BadInput(f"loss.terms.{term.name}: {reason}. {_seen(term)}") from error
+    if value.ndim:
+        raise BadInput(
+            f"loss.terms.{term.name} must be one number for the batch, got a tensor of shape {tuple(value.shape)}. "
+            "Return its mean or its sum."
+        )
     if not _sends_gradient(value, [student.logits, *student.features.values()]):
         raise BadInput(
             f"loss.terms.{term.name} must pull at the student, and its gradient is 0 with these features. {_seen(term)}"
@@ -56,7 +61,7 @@ def _sends_gradient(value: Tensor, inputs: list[Tensor]) -> bool:
     if not value.requires_grad:
         return False
     gradients = torch.autograd.grad(value, inputs, allow_unused=True)
-    return any(gradient is not None and bool(gradient.abs().sum() > 0) for gradient in gradients)
+    return any(gradient is not None and bool((gradient != 0).any()) for gradient in gradients)
 
 
 def _seen(term: Term) -> str:

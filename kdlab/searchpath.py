@@ -45,5 +45,10 @@ def use_kdlab_config() -> None:
     """Teaches Hydra where sweeps lie and what kdlab's configs compute."""
     Plugins.instance().register(SweepFolder)
     Plugins.instance().register(Sweeps)
-    OmegaConf.register_new_resolver("one_minus", lambda value: round(1 - float(value), 12), replace=True)
+    OmegaConf.register_new_resolver("one_minus", _one_minus, replace=True)
     OmegaConf.register_new_resolver("or_else", lambda value, other: other if value is None else value, replace=True)
+
+
+def _one_minus(value: object) -> object:
+    """1 − a number; anything else as it is, for whoever reads it to refuse by name."""
+    return round(1 - value, 12) if isinstance(value, int | float) else value

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from kdlab.data.transfer import transfer_settings
 from kdlab.errors import BadInput
 from kdlab.identity import data_facts
 from kdlab.models.build import pretrained_classes
@@ -100,7 +101,23 @@ def taught_stage(cfg: DictConfig, name: str, teachers: Taught, step: int | None,
             f"plan: {name} is to be taught by {teachers[0][0].name}, but no term of its loss with a weight above 0 "
             f"reads a teacher; got {', '.join(stage.loss['terms'])}. Choose another loss=, or plan=single."
         )
-    return replace(stage, teachers=teachers)
+    return on_transfer_set(cfg, replace(stage, teachers=teachers))
+
+
+def on_transfer_set(cfg: DictConfig, stage: Stage) -> Stage:
+    """The stage on the unlabelled images of `transfer`, where there are any.
+
+    Raises:
+        BadInput: its loss would have nothing to learn from them.
+    """
+    if not cfg.transfer:
+        return stage
+    if make_method(stage).is_supervised:
+        raise BadInput(
+            f"transfer: its images have no labels, and {stage.name} learns from labels alone; got "
+            f"{', '.join(stage.loss['terms'])}. Choose a loss with a teacher, such as loss=response."
+        )
+    return replace(stage, data=transfer_settings(stage.data, plain(cfg.transfer)))
 
 
 def class_count(cfg: DictConfig) -> int:

@@ -44,7 +44,7 @@ LOSSES = {
     "crd": (1, {"crd": {"weight": 0.8, "negatives": 16384, "temperature": 0.07, "momentum": 0.5, "dimension": 128}}),
     "dkd": (1, {"dkd": {"weight": 1, "target_weight": 1, "temperature": 4, "warmup": 20}}),
     "logit_standard": (0.1, {"standardised_kd": {"weight": 9, "temperature": 2}}),
-    "review": (1, {"review": {"weight": 5, "taps": [STAGES]}}),
+    "review": (1, {"review": {"weight": 5, "warmup": 20, "taps": [STAGES]}}),
 }
 SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False}
 

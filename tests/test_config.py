@@ -77,6 +77,7 @@ def test_what_is_there_may_be_removed_below_open_nodes_alone():
     [
         ("trainer=3", r"trainer=3: trainer is not a single value. Set something in it: trainer.<name>=…"),
         ("paths=x", r"Settings here: paths.outputs, paths.store, paths.data\.$"),
+        ("loss.sharpness=2", r"not a setting with loss=response. Settings here: .*, loss.terms.response_kd.weight\.$"),
         ("optimizer=null", r"optimizer has no option 'null'. Options: adamw, sgd"),
         ("data=[digits,mnist]", r"data takes one option at a time. A run with each: -m data=one,another$"),
         ("temprature=3", r"temprature is not a setting. Did you mean loss.temperature\?$"),
@@ -92,6 +93,20 @@ def test_what_is_there_may_be_removed_below_open_nodes_alone():
 def test_what_does_not_compose_says_what_would(line, text):
     with pytest.raises(BadInput, match=text):
         compose_config([line])
+
+
+def test_alpha_where_no_two_weights_sum_to_1_is_refused_with_the_weights_that_there_are():
+    text = r"^loss.alpha=0.5: loss.alpha is not a setting with loss=dkd. Settings here: loss.temperature, "
+    weights = "loss.target_weight, loss.nontarget_weight, loss.terms.ce.weight, loss.terms.dkd.weight.$"
+    with pytest.raises(BadInput, match=text + weights):
+        compose_config(["loss=dkd", "loss.alpha=0.5"])
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_several_keys_of_an_open_node_may_be_set_together(plus):
+    cfg = compose_config([f"{plus}model.student.kwargs={{dropout:0.3,widths:[2,2,4,4]}}", "trainer={max_steps:7}"])
+    assert cfg.model.student.kwargs == {"dropout": 0.3, "widths": [2, 2, 4, 4]}
+    assert cfg.trainer.max_steps == 7
 
 
 def test_a_group_that_allows_it_takes_several_options():

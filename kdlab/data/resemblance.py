@@ -96,7 +96,7 @@ def _discriminant(first: Tensor, second: Tensor) -> Tensor:
     """Ridge regression of the set on standardised features, as weights of the features themselves: `(features,)`."""
     both = torch.cat([first, second])
     spread, mean = torch.std_mean(both, dim=0, correction=0)
-    scale = spread.clamp(min=0)
+    scale = spread.clamp(min=1e-6)
     standard = (both - mean) / scale
     side = torch.cat([-torch.ones(len(first)), torch.ones(len(second))]).double()
     covariance = standard.T @ standard / len(both)

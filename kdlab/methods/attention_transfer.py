@@ -1,8 +1,10 @@
 """Attention transfer: the student looks where the teacher looks."""
 
+from collections.abc import Iterable
 from math import prod
 
 from kdlab.errors import BadInput
+from kdlab.losses.attention import attention_transfer
 from kdlab.methods.base import Distiller
 from kdlab.methods.terms import Facts, Shapes
 
@@ -16,13 +18,16 @@ class AttentionTransfer(Distiller):
 
     def build_terms(self, facts: Facts, seed: int = 0) -> None:
         """Makes the terms, once every map is known to have places to choose from."""
-        for side, shapes in (("student", facts.student), *(("teacher", shapes) for shapes in facts.teachers)):
-            _check_maps(side, shapes)
+        attention = [term for term in self.settings if term.loss is attention_transfer]
+        _check_maps("student", facts.student, [role for term in attention for role in term.roles])
+        for shapes in facts.teachers:
+            _check_maps("teacher", shapes, [role for term in attention for role in term.teacher_roles])
         super().build_terms(facts, seed)
 
 
-def _check_maps(side: str, shapes: Shapes) -> None:
-    for role, shape in shapes.items():
+def _check_maps(side: str, shapes: Shapes, roles: Iterable[str]) -> None:
+    for role in roles:
+        shape = shapes[role]
         if len(shape) == 3 and prod(shape[1:]) == 1:
             raise BadInput(
                 f"model.{side}.taps.{role}: attention needs a map of more than one position, got "

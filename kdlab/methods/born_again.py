@@ -41,7 +41,7 @@ class BornAgain(TeacherStudent):
 def _treated(terms: Mapping[str, Mapping[str, Any]], treatment: str) -> dict[str, Mapping[str, Any]]:
     if treatment == "none":
         return dict(terms)
-    others = {name: settings for name, settings in terms.items() if name not in ("ce", "response_kd")}
     if treatment == "cwtm":
+        others = {name: settings for name, settings in terms.items() if name not in ("ce", "response_kd")}
         return {"confidence_weighted_ce": {"weight": 1.0}, **others}
-    return {"ce": terms["ce"], "permuted_kd": terms["response_kd"], **others}
+    return {"permuted_kd" if name == "response_kd" else name: settings for name, settings in terms.items()}

@@ -1,12 +1,12 @@
 """Deep mutual learning: two students, trained together, each the other's teacher."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from kdlab.data.batch import Batch
+from kdlab.errors import BadInput
 from kdlab.methods.base import only_targets
 from kdlab.methods.shares import Shares
 from kdlab.methods.soft_targets import SoftTargets
@@ -24,6 +24,9 @@ class MutualLearning(SoftTargets):
     Args:
         terms: see `Distiller`.
         temperature: above 0; the paper has 1.
+
+    Raises:
+        BadInput: the temperature is out of its range, or no term reads the other network.
     """
 
     needs_peer = True
@@ -31,6 +34,11 @@ class MutualLearning(SoftTargets):
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]], temperature: float) -> None:
         super().__init__(terms, temperature)
+        if self.is_supervised:
+            raise BadInput(
+                "loss.terms needs one with a weight above 0 that compares the two networks, got only "
+                f"{', '.join(term.name for term in self.settings)}. Set loss.terms.response_kd.weight=1, or loss=ce."
+            )
         self.peer_terms = nn.ModuleList()
 
     @property
@@ -46,8 +54,7 @@ class MutualLearning(SoftTargets):
     def make_terms(self, facts: Facts) -> None:
         """Each direction has adapters of its own."""
         super().make_terms(facts)
-        (peer,) = facts.teachers
-        self.peer_terms = self.made_terms(replace(facts, student=peer, teachers=[facts.student]))
+        self.peer_terms = self.made_terms(facts.turned)
 
     def join(self, peer: Network, taps: Mapping[str, str] | None = None) -> None:
         """Gives the method its second student.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.methods.soft_targets import is_number
-from kdlab.methods.teacher_student import TeacherStudent
+from kdlab.methods.soft_targets import check_temperature, is_number
+from kdlab.methods.teacher_student import TeacherStudent, check_alpha
 
 LEAST_ALPHA = 0.1
 MOST_TEMPERATURE = 20.0
@@ -42,9 +42,27 @@ class Progressive(TeacherStudent):
         for name, value in (("temperature_step", temperature_step), ("alpha_step", alpha_step), ("step", step)):
             if not is_number(value) or not 0 <= value < float("inf"):
                 raise BadInput(f"loss.{name} must be a finite number, 0 or more; got {value!r}. For example 1.")
+        check_temperature(temperature)
+        check_alpha(alpha)
         softness = min(temperature + step * temperature_step, max(MOST_TEMPERATURE, temperature))
         share = round(max(alpha - step * alpha_step, min(LEAST_ALPHA, alpha)), 12)
-        kd = {**terms["response_kd"], "weight": share, "temperature": softness}
-        ce = {**terms["ce"], "weight": round(1 - share, 12)}
-        super().__init__({**terms, "ce": ce, "response_kd": kd}, softness, share)
+        _check_unchanged(terms, _followed(temperature, alpha))
+        followed = _followed(softness, share)
+        super().__init__({name: {**said, **followed.get(name, {})} for name, said in terms.items()}, softness, share)
         self.temperature, self.alpha = softness, share
+
+
+def _followed(temperature: float, alpha: float) -> dict[str, dict[str, float]]:
+    """What terms get of a step's temperature and alpha."""
+    return {"ce": {"weight": round(1 - alpha, 12)}, "response_kd": {"weight": alpha, "temperature": temperature}}
+
+
+def _check_unchanged(terms: Mapping[str, Mapping[str, Any]], first: Mapping[str, Mapping[str, float]]) -> None:
+    """Refuses values of the first step's that are the user's own: they would count for nothing."""
+    for name, settings in first.items():
+        for key, value in settings.items():
+            if (said := terms.get(name, {}).get(key, value)) != value:
+                raise BadInput(
+                    f"loss.terms.{name}.{key} follows the step of the plan, and is {value:g} in the first, got {said}. "
+                    f"Set loss.{'temperature' if key == 'temperature' else 'alpha'}."
+                )

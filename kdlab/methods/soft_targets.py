@@ -1,7 +1,7 @@
 """Methods whose terms share one temperature."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
@@ -19,10 +19,7 @@ class SoftTargets(Distiller):
     """
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]], temperature: float) -> None:
-        if not is_number(temperature) or not 0 < temperature < float("inf"):
-            raise BadInput(
-                f"loss.temperature must be above 0, got {temperature!r}. Usual values are 1 to 8: loss.temperature=4."
-            )
+        check_temperature(temperature)
         super().__init__(terms)
 
 
@@ -52,6 +49,18 @@ class DecoupledDistillation(SoftTargets):
         super().__init__(terms, temperature)
 
 
-def is_number(value: object) -> bool:
+def check_temperature(temperature: object) -> None:
+    """Refuses what cannot soften.
+
+    Raises:
+        BadInput: naming the setting.
+    """
+    if not is_number(temperature) or not 0 < temperature < float("inf"):
+        raise BadInput(
+            f"loss.temperature must be above 0, got {temperature!r}. Usual values are 1 to 8: loss.temperature=4."
+        )
+
+
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a setting is an integer or a float, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)

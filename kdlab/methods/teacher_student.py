@@ -20,9 +20,18 @@ class TeacherStudent(SoftTargets):
     """
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]], temperature: float, alpha: float) -> None:
-        if not is_number(alpha) or not 0 <= alpha <= 1:
-            raise BadInput(
-                "loss.alpha must lie in [0, 1] (the weight of the teacher's term; the labels get 1 - alpha), "
-                f"got {alpha!r}. For example loss.alpha=0.7."
-            )
+        check_alpha(alpha)
         super().__init__(terms, temperature)
+
+
+def check_alpha(alpha: object) -> None:
+    """Refuses what is no share.
+
+    Raises:
+        BadInput: naming the setting.
+    """
+    if not is_number(alpha) or not 0 <= alpha <= 1:
+        raise BadInput(
+            "loss.alpha must lie in [0, 1] (the weight of the teacher's term; the labels get 1 - alpha), "
+            f"got {alpha!r}. For example loss.alpha=0.7."
+        )

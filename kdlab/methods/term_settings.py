@@ -13,6 +13,7 @@ from kdlab.targets import find
 
 INPUTS = ("student", "teacher", "labels", "index", "seed")  # what a step hands to a loss, by parameter name
 FACTS = ("student_shape", "teacher_shape", "num_classes", "sample_labels")  # what the constructor of a loss may ask for
+SHAPES = {"student_shape", "teacher_shape"}  # those that only taps have
 SOURCES = ("teacher", "self")
 ADAPTERS = ("none", "student", "teacher")
 
@@ -68,6 +69,11 @@ class TermSettings:
             raise BadInput(
                 f"loss.terms.{self.name}.teacher_taps must name one role for each of taps {_listed(self.taps)}, "
                 f"got {_listed(self.teacher_taps)}."
+            )
+        if not self.taps and inspect.isclass(self.loss) and SHAPES & set(inspect.signature(self.loss).parameters):
+            raise BadInput(
+                f"loss.terms.{self.name}.taps must name what {self.loss.__name__} compares: it is made for features, "
+                f"got no taps. For example loss.terms.{self.name}.taps=[high]."
             )
         if self.source == "self" and not self.taps:
             raise BadInput(

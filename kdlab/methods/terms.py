@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from kdlab.gather import gather_samples
 from kdlab.losses.shapes import smaller_size
 from kdlab.methods.term_settings import Roles, TermSettings
 from kdlab.taps import Outputs
+from kdlab.targets import refused
 
 Answer = tuple[Outputs, float]  # what a teacher said, and its weight among several
 Shapes = Mapping[str, torch.Size]  # of the features of one sample, by role
@@ -34,6 +35,12 @@ class Facts:
     teachers: Sequence[Shapes]
     num_classes: int
     sample_labels: Tensor | None = None
+
+    @property
+    def turned(self) -> "Facts":
+        """The same for the only teacher as student, and the student as its teacher."""
+        (teacher,) = self.teachers
+        return replace(self, student=teacher, teachers=[self.student])
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,10 @@ def _ready(settings: TermSettings, offered: Mapping[str, Any]) -> Callable[..., 
         return partial(settings.loss, **settings.arguments)
     asked = inspect.signature(settings.loss).parameters
     facts = {name: value for name, value in offered.items() if name in asked}
-    made: Any = settings.loss(**settings.arguments, **facts)
+    try:
+        made: Any = settings.loss(**settings.arguments, **facts)
+    except (ValueError, RuntimeError) as error:
+        raise refused(f"loss.terms.{settings.name}", settings.loss.__name__, settings.arguments, error) from error
     return made  # type: ignore[no-any-return]
 
 

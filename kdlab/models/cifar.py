@@ -51,15 +51,15 @@ resnet8x4 = partial(ResNet, 8, widths=(32, 64, 128, 256), shortcut="projection")
 resnet32x4 = partial(ResNet, 32, widths=(32, 64, 128, 256), shortcut="projection")  # 7,410,730
 small_cnn = SmallCNN  # 545,098
 
-# Parameters at 100 classes, as RepDistiller's.
+# Parameters at 100 classes, as in RepDistiller.
 wrn = WideResNet
-wrn_16_1 = partial(WideResNet, depth=16, width=1)
-wrn_16_2 = partial(WideResNet, depth=16, width=2)
-wrn_40_1 = partial(WideResNet, depth=40, width=1)
-wrn_40_2 = partial(WideResNet, depth=40, width=2)
-vgg8 = partial(VGG, widths=((64,), (128,), (256,), (512,), (512,)))
-vgg13 = partial(VGG, widths=((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)))
-mobilenetv2_half = partial(MobileNetV2, width=0.5)
-shufflenetv1 = ShuffleNetV1
-shufflenetv2 = ShuffleNetV2
-resnet50_cifar = ResNet50
+wrn_16_1 = partial(WideResNet, depth=16, width=1)  # 180,916
+wrn_16_2 = partial(WideResNet, depth=16, width=2)  # 703,284
+wrn_40_1 = partial(WideResNet, depth=40, width=1)  # 569,780
+wrn_40_2 = partial(WideResNet, depth=40, width=2)  # 2,255,156
+vgg8 = partial(VGG, widths=((64,), (128,), (256,), (512,), (512,)))  # 3,965,028
+vgg13 = partial(VGG, widths=((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)))  # 9,462,180
+mobilenetv2_half = partial(MobileNetV2, width=0.5)  # 812,836
+shufflenetv1 = ShuffleNetV1  # 949,258
+shufflenetv2 = ShuffleNetV2  # 1,355,528
+resnet50_cifar = ResNet50  # 23,705,252

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from kdlab.plan import Plan
 from kdlab.stage import make_method
-from kdlab.stages import SUPERVISED, peer_settings, student_stage, teacher_stages
+from kdlab.stages import SUPERVISED, on_transfer_set, peer_settings, student_stage, teacher_stages
 
 
 def single(cfg: DictConfig) -> Plan:
@@ -14,10 +14,10 @@ def single(cfg: DictConfig) -> Plan:
     alone = student_stage(cfg)
     method = make_method(alone)
     if method.is_supervised:
-        return Plan(stages=(alone,), student=alone)
+        return Plan(stages=(on_transfer_set(cfg, alone),), student=alone)
     teachers = teacher_stages(cfg) if method.needs_teacher else ()
     peer = peer_settings(cfg) if method.needs_peer else None
-    student = replace(alone, teachers=teachers, peer=peer)
+    student = on_transfer_set(cfg, replace(alone, teachers=teachers, peer=peer))
     baseline = student_stage(cfg, "baseline", loss=SUPERVISED) if cfg.baseline else None
     trained = (stage for stage in (baseline, student) if stage)
     return Plan((*(teacher for teacher, _ in teachers), *trained), student, teachers, baseline)

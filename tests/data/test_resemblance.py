@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from torchvision import datasets
 
-from kdlab.data import Transfer
+from kdlab.data import ImageFolder, Transfer
 from kdlab.data.digits import read_digits
 from kdlab.data.memory import read_resized
 from kdlab.data.published import Published
@@ -134,18 +134,18 @@ def test_images_are_raw_and_drawn_from_the_whole_list_not_from_its_beginning():
         assert sorted(place) == list(range(len(listed))) != place
 
 
-def test_of_large_images_in_files_few_are_decoded_and_none_is_augmented(tmp_path):
-    for part, name, grey in (("train", "a", 10), ("train", "b", 20), ("test", "a", 30)):
-        (tmp_path / part / name).mkdir(parents=True)
-        for number in range(70):
-            Image.new("RGB", (20, 20), (grey, grey, number)).save(tmp_path / part / name / f"{number}.png")
-    settings = {"_target_": "kdlab.data.ImageFolder", "root": str(tmp_path), "image_size": 8, "num_workers": 0}
-    data = Transfer(of=settings, images=settings)
+def test_of_images_in_files_few_are_decoded_and_none_is_augmented(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / part / "a").mkdir(parents=True)
+        for number, image in enumerate(noise(70)):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / part / "a" / f"{number}.png")
+    data = ImageFolder(root=str(tmp_path), image_size=8, num_workers=0)
     data.setup()
-    shown = some_images(data.images, "train")
-    assert shown.shape == (64, 3, 8, 8)
-    assert {int(image[0, 0, 0]) for image in shown} == {10, 20}
-    assert (some_images(data.of, "test")[:, :2] == 30).all()
+    (tested,) = data.test_dataloader()
+    for part in ("train", "test"):
+        shown = some_images(data, part)
+        assert shown.shape == (64, 3, 8, 8)
+        assert all((tested.inputs == image).flatten(1).all(1).any() for image in shown)
 
 
 def test_a_transfer_set_that_looks_like_the_test_set_is_not_spoken_of():

@@ -188,6 +188,10 @@ def test_images_of_another_shape_are_refused():
         ({"train_samples": 99}, r"^transfer.train_samples must be at most 28, .* got 99"),
         ({"val_fraction": 0.001}, r"^transfer.val_fraction=0.001 of 31 samples rounds to 0"),
         (
+            {"_target_": "kdlab.data.ImageFolder", "root": "my.data.set"},
+            r"^transfer.root=my.data.set is not a folder: name one that holds",
+        ),
+        (
             {"_target_": "lightning.LightningDataModule", "batch_size": 1},
             r"^transfer must be an image set of kdlab.data where there is a transfer set, got lightning.Lightning.*\. "
             r"Choose another one, or leave data@transfer out.$",

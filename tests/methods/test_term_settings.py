@@ -72,7 +72,11 @@ def test_a_weight_rises_over_its_warmup_and_counts_in_its_window():
         ("mine", {"_target_": f"{__name__}.Learned"}, r"loss\.terms\.mine\.rate is missing: Learned has no default"),
         ("response_kd", {"weight": -1}, r"loss\.terms\.response_kd\.weight must be a finite number, 0 or more; got -1"),
         ("response_kd", {"weight": float("nan")}, "got nan"),
-        ("hint", {"taps": "high"}, r"loss\.terms\.hint\.taps must be a list of roles such as \[mid, high\], got 'high'"),
+        (
+            "hint",
+            {"taps": "high"},
+            r"loss\.terms\.hint\.taps must be a list of roles such as \[mid, high\], got 'high'",
+        ),
         ("hint", {"taps": [3]}, r"must be a list of roles.*got \[3\]"),
         (
             "hint",

@@ -54,6 +54,10 @@ def test_fewer_generations_are_the_first_of_more():
     assert two == [stage_fingerprint(stage) for stage in born_again().generations][:2]
 
 
+def test_ways_to_answer_together_have_run_directories_of_their_own():
+    assert born_again("plan.ensemble=logits").fingerprint != born_again().fingerprint
+
+
 def test_one_generation_has_nothing_to_be_compared_with():
     plan = born_again("plan.generations=1")
     assert [stage.name for stage in plan.stages] == ["generation1"]

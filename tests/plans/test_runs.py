@@ -83,10 +83,10 @@ def test_the_ensemble_answers_with_the_mean_of_probabilities(generations):
 
 def test_the_ensemble_of_logits_trains_nothing_new(generations, outputs, capfd):
     arguments = [*TINY, "epochs=3", "plan=born_again", "plan.ensemble=logits", f"paths.outputs={outputs}"]
-    assert run(train, arguments) == 0
+    assert run(train, [*arguments, "name=logits"]) == 0
     said = capfd.readouterr().out
     assert trained(said) == []
-    folder, _ = generations
+    (folder,) = outputs.glob("logits-*")
     logits, targets = zip(*(predictions(folder, f"generation{number}") for number in (1, 2, 3)), strict=True)
     expected = nll(log_softmax(np.mean(logits, axis=0), axis=1), targets[0])
     assert result_of(folder)["ensemble"]["test/nll"] == pytest.approx(expected, rel=1e-5)
@@ -169,6 +169,16 @@ def test_several_teachers_are_reported_as_the_weighted_mean_of_their_probabiliti
     assert list(by_name) == ["teacher", "teacher_second"]
     assert result["teacher"]["params"] == sum(found["params"] for found in by_name.values())
     assert by_name["teacher_second"]["test/accuracy"] == pytest.approx(accuracy(other, targets))
+
+
+def test_an_assistant_may_be_an_option_of_the_users_own_folder(outputs, tmp_path):
+    (tmp_path / "network").mkdir()
+    own = "source: cifar\nname: resnet8\nkwargs: {widths: [3, 3, 6, 6]}\ntaps: {}\n"
+    (tmp_path / "network" / "mine.yaml").write_text(own)
+    arguments = [*TINY, "plan=assistant", "plan.assistants=[mine]", f"paths.outputs={outputs}", "name=own"]
+    assert run(train, ["--config-dir", str(tmp_path), *arguments]) == 0
+    (folder,) = outputs.glob("own-*")
+    assert result_of(folder)["steps"][0]["network"]["kwargs"] == {"widths": [3, 3, 6, 6]}
 
 
 def test_a_plan_with_one_teacher_reports_no_chain(chain, outputs):

@@ -1,0 +1,33 @@
+"""A method before its first step: its networks have random weights, and nobody has trained a teacher."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from kdlab.data.batch import Batch
+from kdlab.methods import Distiller
+from kdlab.preparation import initial_network, prepare
+from kdlab.stage import Stage, make_data, make_method
+from kdlab.taps import Outputs
+
+
+def ready(stage: Stage) -> tuple[Distiller, Batch]:
+    """The stage's method, and its first batch."""
+    method, network = make_method(stage), initial_network(stage)
+    prepare(method, network, stage, [initial_network(teacher) for teacher, _ in stage.teachers])
+    method.trainer = SimpleNamespace(world_size=1, current_epoch=0)
+    data = make_data(stage.data)
+    data.setup("fit")
+    return method, next(iter(data.train_dataloader()))
+
+
+def seen(method: Distiller, batch: Batch) -> tuple[Outputs, Outputs]:
+    """What the student and its only teacher say of the batch."""
+    student, _ = method.see(batch, 0)
+    ((teacher, _),) = method.answers(batch)
+    return student, teacher
+
+
+def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}

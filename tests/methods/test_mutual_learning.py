@@ -1,0 +1,135 @@
+"""Deep mutual learning: both networks, each with the gradient of its own loss and no other."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kdlab.checks import check_stages
+from kdlab.errors import BadInput
+from kdlab.methods import MutualLearning
+from kdlab.metrics import classification_figures, predict
+from kdlab.preparation import initial_network, initial_peer
+from kdlab.stage import make_data
+from tests.methods.first_step import gradients, ready
+from tests.small import tiny_plan
+from tests.test_stage import stage_in, weights
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return tiny_plan("loss=mutual", "loss.temperature=2")
+
+
+def deep_mutual_learning(network, peer, batch, temperature):
+    """A step by hand: cross-entropy, and the divergence from what the other said, T² times as much."""
+    logits = [one.train()(batch.inputs) for one in (network, peer)]
+    losses = []
+    for own, other in (logits, reversed(logits)):
+        soft = F.softmax(other.detach() / temperature, dim=1)
+        divergence = (soft * (soft.log() - F.log_softmax(own / temperature, dim=1))).sum(1).mean()
+        losses.append(temperature**2 * divergence + F.cross_entropy(own, batch.targets))
+    for loss in losses:
+        loss.backward()
+    return losses
+
+
+def test_a_step_gives_both_networks_the_gradients_of_their_own_losses(plan):
+    method, batch = ready(plan.student)
+    network, peer = initial_network(plan.student), initial_peer(plan.student)
+    losses = deep_mutual_learning(network, peer, batch, temperature=2)
+    assert 0 < (batch.targets >= 0).sum() < len(batch.targets)
+    value = method.training_step(batch, 0)
+    value.backward()
+    assert value.item() == pytest.approx(sum(loss.item() for loss in losses), rel=1e-5)
+    for mine, other in ((method.student, network), (method.peer, peer)):
+        assert set(gradients(mine)) == {name for name, _ in other.named_parameters()}
+        torch.testing.assert_close(gradients(mine), gradients(other), rtol=1e-4, atol=1e-6)
+
+
+def test_without_labels_each_still_learns_from_the_other(plan):
+    method, batch = ready(plan.student)
+    batch = batch._replace(targets=torch.full_like(batch.targets, -100))
+    method.training_step(batch, 0).backward()
+    logits = [network(batch.inputs).detach() / 2 for network in (method.student, method.peer)]
+    for network, own, other in ((method.student, *logits), (method.peer, *reversed(logits))):
+        bias = network.module.get_submodule("fc").bias.grad  # of a sum over samples of T · (own - other) / batch
+        torch.testing.assert_close(bias, 2 * (own.softmax(1) - other.softmax(1)).mean(0), rtol=1e-4, atol=1e-6)
+
+
+HINT = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student,weight:3}"
+
+
+def test_features_teach_in_both_directions_through_adapters_of_their_own():
+    method, batch = ready(tiny_plan("loss=mutual", HINT).student)
+    student, step = method.see(batch, 0)
+    ((peer, _),) = method.answers(batch)
+    (forth,), (back,) = ([term for term in terms if term.name == "hint"] for terms in (method.terms, method.peer_terms))
+    widths = [next(term.parameters()).shape[:2] for term in (forth, back)]
+    assert widths == [(8, 4), (4, 8)]  # the student's middle to the peer's end, and the other way round
+    for term, own, other, mine, theirs in (
+        (forth, student, peer, method.student, method.peer),
+        (back, peer, student, method.peer, method.student),
+    ):
+        value = term(own, [(other, 1.0)], step)
+        ((adapter,),) = ([part for part in row[0].adapters] for row in term.comparisons)
+        mapped = adapter(F.adaptive_avg_pool2d(own.features["mid"], other.features["high"].shape[-1]))
+        torch.testing.assert_close(value, F.mse_loss(mapped, other.features["high"]))
+        for network, pulled in ((mine, True), (theirs, False)):
+            grads = torch.autograd.grad(value, list(network.parameters()), retain_graph=True, allow_unused=True)
+            assert any(grad is not None and grad.abs().sum() > 0 for grad in grads) == pulled
+
+
+def test_all_terms_of_both_directions_make_the_loss():
+    method, batch = ready(tiny_plan("loss=mutual", HINT).student)
+    student, step = method.see(batch, 0)
+    answers = method.answers(batch)
+    forth = {term.name: term(student, answers, step).item() for term in method.terms}
+    back = {term.name: term(answers[0][0], [(student, 1.0)], step).item() for term in method.peer_terms}
+    expected = sum({"ce": 1, "response_kd": 1, "hint": 3}[name] * (forth[name] + back[name]) for name in forth)
+    assert method.training_step(batch, 0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_term_that_fits_one_direction_only_is_refused_before_training():
+    hint = "loss.terms.hint={taps:[mid],teacher_taps:[low]}"
+    alike = ("model/teacher=resnet8_slim", "~model.teacher.kwargs.widths", "model.student.kwargs.widths=[4,4,8,16]")
+    stage = tiny_plan("loss=mutual", hint, *alike, "model.teacher.taps.low=layer2").student
+    with pytest.raises(
+        BadInput, match=r"^loss\.terms\.hint: .* got student \(8, 8, 16, 16\) and teacher \(8, 4, 32, 32\)"
+    ):
+        check_stages([stage])
+
+
+def test_two_networks_of_one_architecture_start_from_different_weights(plan):
+    stage = replace(plan.student, peer={**plan.student.network})
+    first, second = (network.module.conv1.weight for network in (initial_network(stage), initial_peer(stage)))
+    assert not torch.equal(first, second)
+
+
+def test_the_peer_is_trained_and_reported_beside_the_student_and_not_exported(plan, tmp_path):
+    folder = stage_in(tmp_path, plan, "student")
+    state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+    peer = initial_peer(plan.student)
+    before = peer.module.conv1.weight.clone()
+    prefix = "peer.module."
+    peer.module.load_state_dict({name[len(prefix) :]: of for name, of in state.items() if name.startswith(prefix)})
+    assert not torch.equal(peer.module.conv1.weight, before)
+    data = make_data(plan.student.data)
+    data.setup("test")
+    figures = classification_figures(*predict(peer, data.test_dataloader(), torch.device("cpu")))
+    result = json.loads((folder / "result.json").read_text())
+    expected = {f"test/{name}": value for name, value in figures.items()}
+    assert result["companions"] == {"peer": pytest.approx(expected, rel=1e-6)}
+    assert result["test/accuracy"] != result["companions"]["peer"]["test/accuracy"]
+    bare = initial_network(plan.student)
+    assert set(weights(folder)) == set(bare.module.state_dict())
+    assert result["params"] == sum(parameter.numel() for parameter in bare.parameters())
+    assert result["teacher_forwards"] == 0
+
+
+def test_without_a_term_between_the_two_there_is_nothing_mutual():
+    text = r"^loss\.terms needs one .* that compares the two networks, got only ce\. Set loss\.terms\.response_kd\.wei"
+    with pytest.raises(BadInput, match=text):
+        MutualLearning({"ce": {"weight": 1.0}, "response_kd": {"weight": 0.0}}, temperature=1.0)

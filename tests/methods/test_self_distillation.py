@@ -1,0 +1,138 @@
+"""Self-distillation: the average of the student's weights, and what it says."""
+
+import copy
+import json
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from kdlab.errors import BadInput
+from kdlab.methods import SelfDistillation
+from kdlab.metrics import classification_figures, predict
+from kdlab.preparation import initial_network
+from kdlab.stage import make_data
+from tests.methods.first_step import ready
+from tests.small import tiny_plan
+from tests.test_stage import stage_in, weights
+
+DECAY = 0.6
+TERMS = {"ce": {"weight": 0.5}, "response_kd": {"weight": 0.5}}
+
+
+class Watch(Callback):
+    """The student's state after each step, and that no gradient ever reaches the average."""
+
+    def __init__(self) -> None:
+        self.states = []
+
+    def on_train_batch_end(self, trainer, pl_module, *arguments) -> None:
+        state = pl_module.student.module.state_dict()
+        self.states.append({name: tensor.clone() for name, tensor in state.items()})
+        assert all(parameter.grad is None for parameter in pl_module.average.parameters())
+        assert not any(parameter.requires_grad for parameter in pl_module.average.parameters())
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return tiny_plan("loss=mean_teacher", f"loss.decay={DECAY}")
+
+
+@pytest.fixture(scope="module")
+def trained(plan, tmp_path_factory):
+    """The folder of a student of six steps, and what was seen of each."""
+    watch = Watch()
+    return stage_in(tmp_path_factory.mktemp("self"), plan, "student", [watch]), watch.states
+
+
+def averaged(states, decay):
+    """From the first step's weights on, each new average is `decay` of the old one and the rest of the new weights."""
+    average = {name: tensor.double() for name, tensor in states[0].items()}
+    for state in states[1:]:
+        average = {name: decay * average[name] + (1 - decay) * tensor.double() for name, tensor in state.items()}
+    return average
+
+
+def in_checkpoint(folder):
+    state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+    prefix = "average.module.module."
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def test_the_average_in_the_checkpoint_is_that_of_the_students_weights_after_every_step(plan, trained):
+    folder, states = trained
+    assert len(states) == 6
+    found, expected = in_checkpoint(folder), averaged(states, DECAY)
+    parameters = [name for name, _ in initial_network(plan.student).module.named_parameters()]
+    for name in parameters:
+        torch.testing.assert_close(found[name].double(), expected[name], rtol=1e-5, atol=1e-7)
+    buffers = set(found) - set(parameters)
+    assert "bn1.running_mean" in buffers
+    for name in buffers:
+        torch.testing.assert_close(found[name], states[-1][name], rtol=0, atol=0)
+
+
+def test_the_exported_student_is_not_the_average(trained):
+    folder, states = trained
+    torch.testing.assert_close(weights(folder), states[-1], rtol=0, atol=0)
+    assert not torch.equal(weights(folder)["conv1.weight"], in_checkpoint(folder)["conv1.weight"])
+
+
+def test_what_the_average_is_worth_is_in_the_stages_result(plan, trained):
+    folder, _ = trained
+    network = initial_network(plan.student)
+    network.module.load_state_dict(in_checkpoint(folder))
+    data = make_data(plan.student.data)
+    data.setup("test")
+    figures = classification_figures(*predict(network, data.test_dataloader(), torch.device("cpu")))
+    found = json.loads((folder / "result.json").read_text())["companions"]
+    assert found == {"average": pytest.approx({f"test/{name}": value for name, value in figures.items()}, rel=1e-6)}
+
+
+def test_the_optimizer_moves_the_student_alone(trained):
+    folder, _ = trained
+    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
+    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert len(group["params"]) == sum("running" not in name and "num_b" not in name for name in weights(folder))
+
+
+def test_the_teacher_is_the_average_as_it_answers_in_evaluation(plan):
+    method, batch = ready(plan.student)
+    twin = copy.deepcopy(method.student).eval()
+    with torch.no_grad():
+        for parameter in method.student.parameters():
+            parameter.add_(1.0)  # the student has gone on; its average has not
+    method.train()
+    ((said, weight),) = method.answers(batch)
+    torch.testing.assert_close(said.logits, twin(batch.inputs).detach(), rtol=0, atol=0)
+    assert weight == 1.0 and not said.logits.requires_grad
+
+
+def test_its_inner_layers_teach_too():
+    features = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student}"
+    method, batch = ready(tiny_plan("loss=mean_teacher", features).student)
+    student, step = method.see(batch, 0)
+    ((average, _),) = method.answers(batch)
+    twin = copy.deepcopy(method.average.module).eval()
+    seen = []
+    twin.module.layer3.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    twin(batch.inputs)
+    torch.testing.assert_close(average.features["high"], seen[0].detach(), rtol=0, atol=0)
+    (term,) = [term for term in method.terms if term.name == "hint"]
+    own = torch.nn.functional.avg_pool2d(student.features["mid"], 2)
+    expected = (term.comparisons[0][0].adapters[0](own) - average.features["high"]).square().mean()
+    torch.testing.assert_close(term(student, method.answers(batch), step), expected)
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ({"decay": 1.0}, r"^loss\.decay must lie in \[0, 1\), got 1\.0\. For example loss\.decay=0\.99\.$"),
+        ({"decay": -0.1}, r"^loss\.decay must lie in \[0, 1\), got -0\.1"),
+        ({"decay": "slow"}, r"^loss\.decay must lie in \[0, 1\), got 'slow'"),
+        ({"alpha": 2}, r"^loss\.alpha must lie in \[0, 1\]"),
+    ],
+)
+def test_values_out_of_their_range_are_refused(said, text):
+    with pytest.raises(BadInput, match=text):
+        SelfDistillation(TERMS, **{"temperature": 1.0, "alpha": 0.5, **said})
