@@ -154,8 +154,29 @@ def _added(overrides: Sequence[Override], bases: Sequence[DictConfig], loader: C
     """The keys that have to be added, in any of the configs that the groups compose."""
     values = [override for override in overrides if not is_group(override, loader)]
     plain: list[Any] = [OmegaConf.to_container(base, resolve=False) for base in bases] if values else []
-    groups = group_names()
-    return {value.key_or_group for value in values for base in plain if needs_adding(value, base, groups)}
+    return {value.key_or_group for value in values if _is_added(value, plain)}
+
+
+def _is_added(value: Override, bases: Sequence[Any]) -> bool:
+    """A setting of a plan need not be known to every plan of a sweep: the others leave it unread.
+
+    Raises:
+        BadInput: any other setting that one of the configs does not have, or one of a plan that none has.
+    """
+    added, refused = False, None
+    for base in bases:
+        try:
+            added |= needs_adding(value, base, group_names())
+        except BadInput as error:
+            refused = refused or error
+    one_of_several = (value.key_or_group or "").startswith("plan.") and len(bases) > 1
+    if refused and not (one_of_several and any(_has(base, value.key_or_group) for base in bases)):
+        raise refused
+    return added or refused is not None
+
+
+def _has(base: Any, key: str) -> bool:
+    return OmegaConf.select(OmegaConf.create(base), key, throw_on_missing=False) is not None
 
 
 def _absent_before_the_sweep(typed: Sequence[Override], loader: ConfigLoader) -> set[str]:

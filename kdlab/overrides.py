@@ -117,7 +117,7 @@ def needs_adding(override: Override, base: Mapping[str, Any], groups: Sequence[s
     several = isinstance(node, dict) or (is_place(key) and override.value() is not None)
     if several and not override.is_delete() and not isinstance(override.value(), dict):
         raise BadInput(f"{override.input_line}: {key} is not a single value. {_below(node, override, groups)}")
-    return isinstance(override.value(), dict) and _is_open(base, f"{key}.<name>")  # it may bring keys that are not there
+    return isinstance(override.value(), dict) and _is_open(base, f"{key}.<name>")  # it may bring new keys
 
 
 def is_there(base: Mapping[str, Any], key: str) -> bool:

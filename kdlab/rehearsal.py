@@ -42,7 +42,7 @@ def _answer(shapes: Shapes, facts: Facts) -> Outputs:
 
 def _try(term: Term, student: Outputs, teachers: list[Answer], step: Step) -> None:
     try:
-        value = term(student, teachers, step)
+        value = torch.as_tensor(term(student, teachers, step))
     except (ValueError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise BadInput(f"loss.terms.{term.name}: {reason}. {_seen(term)}") from error

@@ -89,9 +89,9 @@ def _figures(stage: Stage, store: Store) -> dict[str, Any]:
 def _gains(
     teacher: Mapping[str, Any] | None, student: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    if not (teacher and student and baseline):
-        return {"gain": None, "gap_recovered": None}
-    gain = student["test/accuracy"] - baseline["test/accuracy"]
+    gain = _difference(student, baseline)
+    if gain is None or not (teacher and baseline):
+        return {"gain": gain, "gap_recovered": None}
     gap = teacher["test/accuracy"] - baseline["test/accuracy"]
     if gap < LEAST_GAP:
         reason = f"teacher minus baseline is {gap:.2f} points, under {LEAST_GAP:g}"
@@ -104,10 +104,12 @@ def _difference(student: Mapping[str, Any] | None, other: Mapping[str, Any] | No
 
 
 def _several(plan: Plan, store: Store) -> dict[str, Any]:
-    """What only plans with several teachers, generations or steps have to tell."""
+    """What only plans with several teachers, generations or steps, and students that were not alone, have to tell."""
     found: dict[str, Any] = {}
     if len(plan.teachers) > 1:
         found["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
+    if companions := store.result(plan.student).get("companions"):
+        found["companions"] = companions
     if plan.generations:
         found["generations"] = [_figures(stage, store) for stage in plan.generations]
     if plan.ensemble:

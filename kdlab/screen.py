@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from kdlab.data.resemblance import transfer_warning
 from kdlab.history import Row
 from kdlab.plan import Plan
-from kdlab.stage import Stage
+from kdlab.stage import Stage, make_data
 
 Listen = Callable[[Row], None]
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
@@ -61,8 +62,9 @@ class Screen:
 
     def opening(self, folder: Path, plan: Plan) -> None:
         """What is about to happen."""
-        data = plan.student.data["_target_"].rpartition(".")[2]
-        self.console.print(f"[bold]{folder.name}[/]  {_lineage(plan.student)} on {data}")
+        self.console.print(f"[bold]{folder.name}[/]  {_lineage(plan.student)} on {_data_name(plan.student.data)}")
+        if warning := transfer_warning(make_data(plan.student.data)):
+            self.console.print(warning, style="yellow", markup=False)
 
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
         """The run's figures, one column a network; what they say; and where they are."""
@@ -152,11 +154,12 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     """What the table says, in words; warnings included."""
     gain = result.get("gain")
     lines = [] if gain is None else [f"\n{_gain(gain, result)}"]
-    lines += [*_over_control(result), *_together(result)]
+    lines += [*_over_control(result), *_together(result), *_beside(result)]
     if gain is None:
         return lines
     lines.append(_budget(result))
-    if result["teacher"]["test/accuracy"] < result["baseline"]["test/accuracy"] and not result.get("generations"):
+    teacher = result["teacher"] if not result.get("generations") else None
+    if teacher and teacher["test/accuracy"] < result["baseline"]["test/accuracy"]:
         lines.append(
             "[bold red]The teacher is worse than the baseline.[/] A student should not copy it: train it longer "
             "(model.teacher.train.epochs=…) or give it weights (model.teacher.checkpoint=…)."
@@ -194,6 +197,19 @@ def _budget(result: Mapping[str, Any]) -> str:
     """How far the gain can be trusted: most gains shrink as the student without a teacher trains on."""
     epochs = sum(stage["epochs"] for stage in result.get("steps") or [result["student"]])
     return f"One seed, {epochs} epochs: +sweeps=seeds gives it error bars, a longer budget may shrink it."
+
+
+def _beside(result: Mapping[str, Any]) -> list[str]:
+    """The networks that were trained together with the student."""
+    return [
+        f"trained beside it: {name}, {_percent(figures['test/accuracy'])} of test accuracy"
+        for name, figures in result.get("companions", {}).items()
+    ]
+
+
+def _data_name(data: Mapping[str, Any]) -> str:
+    name = str(data["_target_"]).rpartition(".")[2]
+    return f"{_data_name(data['of'])}, from images of {_data_name(data['images'])}" if name == "Transfer" else name
 
 
 def _lineage(stage: Stage) -> str:

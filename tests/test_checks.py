@@ -88,7 +88,7 @@ def test_a_role_without_a_module_is_named_on_its_side(side, plan):
     else:
         teacher = replace(teacher, network={**teacher.network, "taps": bare})
     student = replace(student, teachers=((teacher, 1.0),))
-    text = rf"^model.{side}.taps.mid is missing: loss= reads the tap 'mid', and resnet8 has low, high. Name one of its modules, such as conv1, "
+    text = rf"^model.{side}.taps.mid is missing: .* resnet8 has low, high. Name one of its modules, such as conv1"
     with pytest.raises(BadInput, match=text):
         check_stages([student])
 

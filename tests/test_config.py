@@ -268,3 +268,12 @@ def test_an_option_that_an_experiment_put_there_can_be_changed_and_joined_by_ano
 def test_the_help_page_says_how_to_choose_them():
     page = help_page()
     assert "data@transfer=  " in page and f"{SECOND}=  " in page
+
+
+def test_a_sweep_over_plans_may_set_what_only_some_of_them_have():
+    lines = checked_overrides(["plan=single,assistant", "plan.assistants=[resnet8]"], multirun=True).overrides
+    assert "++plan.assistants=[resnet8]" in lines
+    with pytest.raises(BadInput, match=r"plan\.asistants is not a setting"):
+        checked_overrides(["plan=single,assistant", "plan.asistants=[resnet8]"], multirun=True)
+    with pytest.raises(BadInput, match=r"loss\.alpha is not a setting"):
+        checked_overrides(["loss=response,dkd", "loss.alpha=0.5"], multirun=True)

@@ -1,5 +1,7 @@
 """What a stage's fingerprint depends on, and what it does not."""
 
+from functools import cache
+
 import pytest
 
 import kdlab.source
@@ -11,8 +13,13 @@ def prints(*overrides):
     return {stage.name: stage_fingerprint(stage) for stage in tiny_plan(*overrides).stages}
 
 
-def changed(*overrides):
-    before, after = prints(), prints(*overrides)
+@cache
+def unchanged(*overrides):
+    return prints(*overrides)
+
+
+def changed(*overrides, base=()):
+    before, after = unchanged(*base), prints(*base, *overrides)
     return {name for name in before if before[name] != after[name]}
 
 
@@ -69,6 +76,49 @@ def test_what_computes_the_same_is_the_same(override):
     assert changed(override) == set()
 
 
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("model.teacher.taps.mid=layer1", {"student"}),
+        ("model.student.taps.mid=layer1", {"student"}),
+        ("model.teacher.taps.high=layer2", set()),
+        ("model.student.taps.high=layer2", set()),
+        ("model.teacher.taps.new=layer2", set()),
+        ("loss.terms.hint.teacher_taps=[low]", {"student"}),
+    ],
+)
+def test_a_tap_belongs_to_the_student_whose_loss_reads_it(override, stages):
+    assert changed(override, base=["loss=fitnet"]) == stages
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("model.teacher.kwargs.widths=[4,4,8,4]", {"student"}),
+        ("model.teacher.image_size=16", {"student"}),
+        ("model.teacher.taps.mid=layer1", {"student"}),
+        ("model.teacher.taps.high=layer2", set()),
+        ("model.teacher.train.epochs=5", set()),  # a peer follows the student's recipe
+        ("model.teacher.train.seed=5", set()),
+    ],
+)
+def test_a_network_that_learns_beside_the_student_belongs_to_its_stage(override, stages):
+    assert changed(override, base=["loss=mutual", "loss.terms.hint={taps:[mid],adapter:student}"]) == stages
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("loss.terms.rkd_distance.taps=[high]", set()),
+        ("loss.terms.hint={taps:[low],weight:0}", set()),
+        ("model.teacher.taps.embedding=layer3", set()),  # of the roles that rkd_distance alone would read
+        ("loss.terms.rkd_distance.weight=25", {"student"}),
+    ],
+)
+def test_a_term_of_weight_0_is_as_if_it_were_not_there(override, stages):
+    assert changed(override, base=["loss=feature"]) == stages
+
+
 def edited(monkeypatch, module, change):
     """The source of one module as if it had been edited."""
     original = kdlab.source._normalised
@@ -96,6 +146,15 @@ def test_an_edited_line_reaches_exactly_the_stages_that_run_it(module, stages, m
     before = prints()
     edited(monkeypatch, module, lambda source: source + "\nedited = True")
     after = prints()
+    assert {name for name in before if before[name] != after[name]} == stages
+
+
+@pytest.mark.parametrize(("weight", "stages"), [(0, set()), (25, {"student"})])
+def test_the_code_of_a_term_counts_with_its_weight(weight, stages, monkeypatch):
+    base = ["loss=feature", f"loss.terms.rkd_distance.weight={weight}"]
+    before = prints(*base)
+    edited(monkeypatch, "kdlab.losses.relation", lambda source: source + "\nedited = True")
+    after = prints(*base)
     assert {name for name in before if before[name] != after[name]} == stages
 
 

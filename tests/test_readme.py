@@ -1,8 +1,11 @@
 """Every command of the README is run, on a tiny budget; every file it names is there."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,19 @@ def test_pictures_and_presets_that_are_named_exist():
     assert {name.strip("` ") for name in pairs.split(",")} == {
         path.stem for path in (ROOT / "conf/model").glob("*.yaml")
     }
+
+
+def test_a_loss_added_as_the_readme_says_passes_every_check(tmp_path):
+    (diff,) = re.findall(r"```diff\n(.*?)```", README, flags=re.DOTALL)
+    for folder in ("kdlab", "conf", "sweeps", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in diff.split("+++ ")[1:]:
+        name, *lines = part.splitlines()
+        (tmp_path / name).write_text("".join(f"{line.removeprefix('+')}\n" for line in lines))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    chosen = ["tests/losses/test_logit_mse.py", "tests/test_contract.py", "tests/test_configs.py", "-k", "logit_mse"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", *chosen]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 7

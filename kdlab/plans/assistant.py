@@ -4,6 +4,7 @@ Mirzadeh, Farajtabar, Li, Levine, Matsukawa & Ghasemzadeh, "Improved Knowledge D
 AAAI 2020 (arXiv:1902.03393).
 """
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -14,27 +15,40 @@ from kdlab.errors import BadInput
 from kdlab.network_options import NETWORK, network_options
 from kdlab.plan import Plan
 from kdlab.plans.cascade import Rung, cascade
-from kdlab.stages import network_settings, untrained
+from kdlab.scaling import count_parameters, scaled_network
+from kdlab.stages import class_count, network_settings, untrained
 from kdlab.targets import check_known
 
 EXAMPLE = "For example plan.assistants=[resnet32,resnet14]"
 
 
 def assistant(cfg: DictConfig) -> Plan:
-    """The teacher, each of `plan.assistants` in turn, and `model.student`."""
+    """The teacher, each of `plan.assistants` in turn, and `model.student`.
+
+    Without a name the assistant is built: of the teacher's family, half way on a logarithmic scale of parameters.
+    """
     student = network_settings(cfg.model.student)
-    rungs = [
+    named = [
         Rung(untrained(student, **_network(f"plan.assistants[{place}]", entry)), f"plan.assistants[{place}]")
         for place, entry in enumerate(_assistants(cfg.plan.assistants))
     ]
+    rungs = named or [_half_way(cfg, student)]
     return cascade(cfg, [*rungs, Rung(student, "model.student")], "fewer plan.assistants")
 
 
+def _half_way(cfg: DictConfig, student: Mapping[str, Any]) -> Rung:
+    teacher, classes = network_settings(cfg.model.teacher), class_count(cfg)
+    sizes = count_parameters(teacher, classes, "model.teacher"), count_parameters(student, classes, "model.student")
+    target = round(math.sqrt(math.prod(sizes)))
+    built = scaled_network(teacher, classes, target, setting="plan.assistants: model.teacher")
+    shape = {name: built[name] for name in ("source", "name", "kwargs", "taps")}
+    return Rung(untrained(student, **shape), "plan.assistants", target)
+
+
 def _assistants(value: Any) -> list[Any]:
-    if not OmegaConf.is_list(value) or not value:
+    if not OmegaConf.is_list(value):
         raise BadInput(
-            "plan.assistants must list networks between teacher and student, largest first, "
-            f"got {value}. {EXAMPLE}; without one it is plan=single."
+            f"plan.assistants must list networks between teacher and student, largest first, got {value}. {EXAMPLE}."
         )
     return OmegaConf.to_container(value, resolve=True)  # type: ignore[return-value]
 

@@ -94,7 +94,7 @@ def test_all_terms_of_both_directions_make_the_loss():
 
 def test_a_term_that_fits_one_direction_only_is_refused_before_training():
     hint = "loss.terms.hint={taps:[mid],teacher_taps:[low]}"
-    alike = ("model/teacher=resnet8_slim", "~model.teacher.kwargs.widths", "model.student.kwargs.widths=[4,4,8,16]")
+    alike = ("model.teacher.kwargs.widths=[4,4,8,16]", "model.student.kwargs.widths=[4,4,8,16]")
     stage = tiny_plan("loss=mutual", hint, *alike, "model.teacher.taps.low=layer2").student
     with pytest.raises(
         BadInput, match=r"^loss\.terms\.hint: .* got student \(8, 8, 16, 16\) and teacher \(8, 4, 32, 32\)"

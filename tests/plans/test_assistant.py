@@ -2,7 +2,9 @@ import pytest
 
 from kdlab.config import compose_config
 from kdlab.errors import BadInput
+from kdlab.metrics import parameter_count
 from kdlab.plan import make_plan
+from kdlab.preparation import initial_network
 from tests.small import TINY, tiny_plan
 
 
@@ -26,7 +28,6 @@ def test_an_assistant_may_be_described_in_full():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("[]", r"plan\.assistants must list networks .* largest first, got \[\]\. For example plan\.assistants=\[res"),
         ("resnet20", r"plan\.assistants must list networks .* got resnet20"),
         (
             "[resnt20]",
@@ -41,3 +42,11 @@ def test_refuses_what_names_no_network(value, message):
     cfg = compose_config([*TINY, "plan=assistant", f"plan.assistants={value}"])
     with pytest.raises(BadInput, match=message):
         make_plan(cfg)
+
+
+def test_without_a_name_the_assistant_is_built_half_way_on_a_logarithmic_scale():
+    plan = tiny_plan("plan=assistant", "epochs=3")
+    between, last = (parameter_count(initial_network(step.stage).module) for step in plan.steps)
+    teacher = parameter_count(initial_network(plan.teacher).module)
+    assert between == pytest.approx((teacher * last) ** 0.5, rel=0.15)
+    assert last == parameter_count(initial_network(tiny_plan().student).module)

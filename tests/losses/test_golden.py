@@ -1,0 +1,101 @@
+"""Every loss value that public implementations give for fixed inputs, and the call of kdlab's that has to agree."""
+
+import pytest
+
+from kdlab.losses import (
+    attention_transfer,
+    correlation_congruence,
+    dist,
+    dkd,
+    factor_transfer,
+    fsp,
+    generalised_jsd,
+    hierarchical_context,
+    hint,
+    nst,
+    pkt,
+    response_kd,
+    rkd_angle,
+    rkd_distance,
+    similarity_preserving,
+    standardised_kd,
+)
+from tests.losses.golden import EXPECTED, golden_input
+
+LOGITS = ("student_logits", "teacher_logits")
+LABELLED = (*LOGITS, "labels")
+MAPS = ("student_map", "teacher_map")
+ALIKE = ("student_map_same", "teacher_map")
+LARGER = ("student_map", "teacher_map_large")
+VECTORS = ("student_vec", "teacher_vec")
+TOKENS = ("student_tokens", "teacher_tokens", "token_labels")
+FLOWS = ("student_map_same", "teacher_map", "teacher_maps_2")
+
+
+def kd_at(temperature):
+    return lambda student, teacher: response_kd(student, teacher, temperature)
+
+
+def attention_of(power):
+    return lambda student, teacher: attention_transfer(student, teacher, power)
+
+
+def dkd_with(nontarget_weight):
+    return lambda *inputs: dkd(*inputs, target_weight=1, nontarget_weight=nontarget_weight, temperature=4)
+
+
+def dist_at(temperature):
+    return lambda student, teacher: dist(student, teacher, 1, 1, temperature)
+
+
+def jsd_at(beta, temperature=1):
+    return lambda *inputs: generalised_jsd(*inputs, beta, temperature)
+
+
+def both_relations(student, teacher):
+    return 25 * rkd_distance(student, teacher) + 50 * rkd_angle(student, teacher)
+
+
+def flow_of_a_batch_and_its_flip(student, teacher, later):
+    return fsp((student, student.flip(0)), (teacher, later))
+
+
+def standardised_without_its_factor(student, teacher):
+    return standardised_kd(student, teacher, temperature=2) / 2**2
+
+
+CALLS = {
+    **{f"kd_T{temperature}": (kd_at(temperature), LOGITS) for temperature in (1, 2, 4, 6, 8)},
+    "hint_mse": (hint, ALIKE),
+    **{f"attention_transfer_p{power}": (attention_of(power), MAPS) for power in (1, 2, 4)},
+    "attention_transfer_p2_teacher_larger": (attention_of(2), LARGER),
+    "similarity_preserving": (similarity_preserving, MAPS),
+    "correlation_congruence": (correlation_congruence, VECTORS),
+    "pkt": (pkt, VECTORS),
+    "rkd_distance": (rkd_distance, VECTORS),
+    "rkd_angle": (rkd_angle, VECTORS),
+    "rkd_25_50": (both_relations, VECTORS),
+    "nst": (nst, MAPS),
+    "factor_transfer": (factor_transfer, MAPS),
+    "fsp": (flow_of_a_batch_and_its_flip, FLOWS),
+    **{f"dkd_a1_b{weight}_T4": (dkd_with(weight), LABELLED) for weight in (8, 2)},
+    "review_hcl": (hierarchical_context, ALIKE),
+    **{f"dist_b1_g1_tau{temperature}": (dist_at(temperature), LOGITS) for temperature in (1, 4)},
+    "kd_logit_standardised_T2_softonly_noT2": (standardised_without_its_factor, LOGITS),
+    "jsd_beta0": (jsd_at(0), TOKENS),
+    "jsd_beta0.5": (jsd_at(0.5), TOKENS),
+    "jsd_beta1": (jsd_at(1), TOKENS),
+    "jsd_beta0_T2": (jsd_at(0, temperature=2), TOKENS),
+}
+
+
+def test_no_value_is_without_a_call_and_no_call_without_a_value():
+    assert sorted(CALLS) == sorted(EXPECTED)
+    assert len(CALLS) == 29
+
+
+@pytest.mark.parametrize("key", sorted(CALLS))
+def test_agrees_with_the_public_implementation(key):
+    call, inputs = CALLS[key]
+    value = call(*(golden_input(name) for name in inputs)).item()
+    assert value == pytest.approx(EXPECTED[key], rel=1e-5, abs=0)
