@@ -48,7 +48,7 @@ def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = la
 
 
 def _check_targets(stage: Stage) -> None:
-    recipe = "model.teacher.train." if stage.setting == "model.teacher" else ""
+    recipe = f"{stage.setting}.train." if stage.setting.startswith("model.teacher") else ""
     check_arguments(stage.optimizer, f"{recipe}optimizer")
     check_arguments(stage.scheduler, f"{recipe}scheduler")
     for name, settings in stage.callbacks.items():

@@ -149,8 +149,8 @@ def _wide_resnets(settings: Settings) -> Iterator[_Depth]:
     for depth in range(10, DEEPEST, 6):
 
         def widened(factor: float, depth: int = depth) -> Settings:
-            (width,) = _times([given["width"]], factor)
-            return {**settings, "name": "wrn", "kwargs": {**kwargs, "depth": depth, "width": width}}
+            (sixteenths,) = _times([16 * given["width"]], factor)
+            return {**settings, "name": "wrn", "kwargs": {**kwargs, "depth": depth, "width": sixteenths / 16}}
 
         yield _Depth((depth - 4) / (given["depth"] - 4), widened)
 
@@ -177,5 +177,5 @@ def _arguments(kind: type[nn.Module], settings: Settings) -> tuple[dict[str, Any
     return bound.arguments, kwargs
 
 
-def _times(widths: Sequence[int], factor: float) -> list[int]:
+def _times(widths: Sequence[float], factor: float) -> list[int]:
     return [max(1, round(width * factor)) for width in widths]

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 import torch
 from torch import nn
@@ -30,6 +28,7 @@ FAMILIES = [
     settings("resnet14", widths=[8, 8, 16, 32]),
     settings("resnet32x4"),
     settings("wrn", depth=28, width=10),
+    settings("wrn_40_2"),
     settings("resnet18", "timm"),
     settings("resnet50", "timm"),
 ]
@@ -58,12 +57,6 @@ def test_other_settings_stay_and_the_result_is_always_the_same():
     assert one == other
     assert (one["kwargs"]["dropout"], one["kwargs"]["shortcut"], one["mean"]) == (0.1, "projection", [0.5])
     assert one["taps"] == {"low": "layer1"}
-
-
-def test_is_fast():
-    started = time.perf_counter()
-    scaled_network(settings("resnet56"), 10, 40_000)
-    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ class WideResNet(nn.Module):
     Args:
         num_classes: logits.
         depth: 6n + 4 layers, n blocks to a stage.
-        width: how many times 16, 32 and 64 channels the stages have.
+        width: how many times 16, 32 and 64 channels the stages have; sixteenths for narrow ones.
         dropout: probability in [0, 1] before the last layer.
         in_channels: channels of the image.
 
@@ -28,18 +28,21 @@ class WideResNet(nn.Module):
         BadInput: a depth or width that no such network has.
     """
 
-    def __init__(self, num_classes: int, *, depth: int, width: int, dropout: float = 0.0, in_channels: int = 3) -> None:
+    def __init__(
+        self, num_classes: int, *, depth: int, width: float, dropout: float = 0.0, in_channels: int = 3
+    ) -> None:
         super().__init__()
         _check(depth, width)
         blocks = (depth - 4) // 6
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
-        self.block1 = _stage(16, 16 * width, blocks, 1)
-        self.block2 = _stage(16 * width, 32 * width, blocks, 2)
-        self.block3 = _stage(32 * width, 64 * width, blocks, 2)
-        self.bn1 = nn.BatchNorm2d(64 * width)
+        first, second, last = (round(channels * width) for channels in (16, 32, 64))
+        self.block1 = _stage(16, first, blocks, 1)
+        self.block2 = _stage(first, second, blocks, 2)
+        self.block3 = _stage(second, last, blocks, 2)
+        self.bn1 = nn.BatchNorm2d(last)
         self.relu = nn.ReLU()
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(64 * width, num_classes)
+        self.fc = nn.Linear(last, num_classes)
         self.apply(kaiming_fan_out)
         nn.init.zeros_(self.fc.bias)
         accept_names(self, {r"\.layer\.": ".", r"\.convShortcut\.": ".shortcut."})
@@ -69,11 +72,11 @@ class PreActivationBlock(nn.Module):
         return residual + (features if self.shortcut is None else self.shortcut(activated))
 
 
-def _check(depth: int, width: int) -> None:
+def _check(depth: int, width: float) -> None:
     if depth < 10 or depth % 6 != 4:
         raise BadInput(f"kwargs.depth: a wide ResNet has 6n + 4 layers (10, 16, 22, …), got {depth}")
-    if width < 1:
-        raise BadInput(f"kwargs.width: a whole number of at least 1 is needed, got {width}")
+    if width <= 0 or 16 * width % 1:
+        raise BadInput(f"kwargs.width: a multiple of 1/16 above 0 is needed, got {width}")
 
 
 def _stage(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:

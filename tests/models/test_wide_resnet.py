@@ -36,7 +36,8 @@ def test_a_block_activates_before_it_convolves(channels, width, stride):
     [
         ({"depth": 18, "width": 1}, r"kwargs\.depth: a wide ResNet has 6n \+ 4 layers \(10, 16, 22, …\), got 18"),
         ({"depth": 4, "width": 1}, r"kwargs\.depth: .* got 4"),
-        ({"depth": 16, "width": 0}, r"kwargs\.width: a whole number of at least 1 is needed, got 0"),
+        ({"depth": 16, "width": 0}, r"kwargs\.width: a multiple of 1/16 above 0 is needed, got 0"),
+        ({"depth": 16, "width": 0.7}, r"kwargs\.width: a multiple of 1/16 above 0 is needed, got 0\.7"),
     ],
 )
 def test_impossible_networks_are_explained(kwargs, message):
