@@ -31,7 +31,7 @@ def test_knows_what_the_loss_takes():
     assert read().inputs == {"student", "teacher"}
     assert read().needs_teacher
     assert not read().compares_samples
-    learned = TermSettings.read("mine", {"_target_": f"{__name__}.Learned", "rate": 0.5})
+    learned = TermSettings.read("mine", {"_target_": f"{__name__}.Learned", "rate": 0.5, "taps": ["high"]})
     assert learned.inputs == {"student", "teacher", "index"}
     assert learned.compares_samples
     assert not TermSettings.read("ce", {}).needs_teacher
