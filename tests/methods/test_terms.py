@@ -78,6 +78,16 @@ def test_the_student_can_be_its_own_teacher_without_a_gradient_to_that_side():
     assert student.features["high"].grad is None
 
 
+@pytest.mark.parametrize("taps", [[], ["low"]])
+def test_a_teacher_that_learns_itself_gets_no_gradient_from_a_loss_that_would_send_it_one(taps):
+    student, peer = outputs(3.0), outputs(1.0)
+    for tensor in (student.logits, peer.logits, student.features["low"], peer.features["low"]):
+        tensor.requires_grad_()
+    term(taps=taps)(student, [(peer, 1.0)], STEP).backward()
+    assert (student.features["low"] if taps else student.logits).grad is not None
+    assert peer.logits.grad is None and peer.features["low"].grad is None
+
+
 def test_a_class_is_made_for_each_tap_from_the_shapes_it_asks_for():
     made = term("Scaled", taps=["low", "high"], start=2.0)
     assert [loss.shapes for loss in (c.loss for row in made.comparisons for c in row)] == [
