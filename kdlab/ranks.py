@@ -28,7 +28,7 @@ def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], count
         Interrupted: the user asked to stop.
     """
     frozen = pickle.dumps((stage, folder, list(teachers)))
-    port = _free_port()
+    port = free_port()
     processes = [_start(rank, count, port, frozen, folder) for rank in range(count)]
     try:
         _wait(processes, folder)
@@ -74,7 +74,8 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

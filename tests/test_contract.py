@@ -11,6 +11,7 @@ import torch
 import kdlab.checkpointing
 from kdlab.data.batch import Batch
 from kdlab.preparation import initial_network, prepare, teacher_network
+from kdlab.ranks import free_port
 from kdlab.searchpath import CONF
 from kdlab.stage import make_data, make_method
 from kdlab.store import Store
@@ -91,14 +92,15 @@ def ranked(tmp_path_factory, request):
     """The options that are tested, trained by one process and by two together, on a pair without batch statistics."""
     root = tmp_path_factory.mktemp("ranks")
     losses = sorted({item.callspec.params["loss"] for item in request.session.items if "ranked" in item.fixturenames})
+    port = free_port()
     for rank_variables in ([None], [0, 1]):
-        processes = [_start(root, losses, rank, len(rank_variables)) for rank in rank_variables]
+        processes = [_start(root, losses, port, rank, len(rank_variables)) for rank in rank_variables]
         assert [process.wait() for process in processes] == [0] * len(processes)
     return root
 
 
-def _start(root: Path, losses: list[str], rank: int | None, ranks: int) -> subprocess.Popen:
-    several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "NODE_RANK": "0", "LOCAL_RANK": str(rank)}
+def _start(root: Path, losses: list[str], port: int, rank: int | None, ranks: int) -> subprocess.Popen:
+    several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(rank)}
     variables = {**several, "WORLD_SIZE": str(ranks)} if rank is not None else {}
     command = [sys.executable, "-m", "tests.ranks_contract", str(root), *losses]
     return subprocess.Popen(command, env={**os.environ, **variables}, cwd=CONF.parent)
