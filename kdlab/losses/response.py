@@ -6,6 +6,8 @@ Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (ar
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdlab.losses.preconditions import check_logits
+
 
 def response_kd(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
     """T² · KL(teacher ‖ student) between class probabilities at temperature T.
@@ -21,13 +23,7 @@ def response_kd(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> T
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.
     """
-    if student.shape != teacher.shape:
-        raise ValueError(
-            "response_kd compares logits of one shape, "
-            f"got student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
-        )
-    if not temperature > 0:
-        raise ValueError(f"response_kd needs a temperature above 0, got {temperature}")
+    check_logits("response_kd", student, teacher, temperature)
     log_student = F.log_softmax(student.float() / temperature, dim=-1).flatten(0, -2)
     log_teacher = F.log_softmax(teacher.detach().float() / temperature, dim=-1).flatten(0, -2)
     return temperature**2 * F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)

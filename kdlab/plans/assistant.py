@@ -6,6 +6,7 @@ AAAI 2020 (arXiv:1902.03393).
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from kdlab.errors import BadInput
 from kdlab.network_options import NETWORK, network_options
 from kdlab.plan import Plan
-from kdlab.plans.cascade import Rung, cascade
-from kdlab.scaling import count_parameters, scaled_network
+from kdlab.plans.cascade import Rung, built_rung, cascade
+from kdlab.scaling import count_parameters
 from kdlab.stages import class_count, network_settings, untrained
 from kdlab.targets import check_known
 
+SETTING = "plan.assistants"
 EXAMPLE = "For example plan.assistants=[resnet32,resnet14]"
 
 
@@ -40,9 +42,7 @@ def _half_way(cfg: DictConfig, student: Mapping[str, Any]) -> Rung:
     teacher, classes = network_settings(cfg.model.teacher), class_count(cfg)
     sizes = count_parameters(teacher, classes, "model.teacher"), count_parameters(student, classes, "model.student")
     target = round(math.sqrt(math.prod(sizes)))
-    built = scaled_network(teacher, classes, target, setting="plan.assistants: model.teacher")
-    shape = {name: built[name] for name in ("source", "name", "kwargs", "taps")}
-    return Rung(untrained(student, **shape), "plan.assistants", target)
+    return replace(built_rung(teacher, student, classes, target, "plan.assistants: model.teacher"), setting=SETTING)
 
 
 def _assistants(value: Any) -> list[Any]:

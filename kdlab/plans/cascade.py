@@ -7,9 +7,19 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
+from kdlab.network_options import NETWORK
 from kdlab.plan import Plan, Step, Taught
+from kdlab.scaling import scaled_network
 from kdlab.stage import Stage
-from kdlab.stages import SUPERVISED, check_numbered, check_whole, student_stage, taught_stage, teacher_stages
+from kdlab.stages import (
+    SUPERVISED,
+    check_numbered,
+    check_whole,
+    student_stage,
+    taught_stage,
+    teacher_stages,
+    untrained,
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,25 @@ class Rung:
     network: Mapping[str, Any]
     setting: str
     target_params: int | None = None
+
+
+def built_rung(
+    family: Mapping[str, Any], student: Mapping[str, Any], classes: int, parameters: int, setting: str
+) -> Rung:
+    """A network of a family at a size of its own, with the preprocessing of the student.
+
+    Args:
+        family: settings of the network that is scaled.
+        student: settings of `model.student`.
+        classes: of the data.
+        parameters: how many it should have.
+        setting: the config node of the family, for messages.
+
+    Raises:
+        BadInput: the family cannot be scaled to that size.
+    """
+    built = scaled_network(family, classes, parameters, setting=setting)
+    return Rung(untrained(student, **{name: built[name] for name in NETWORK}), setting, parameters)
 
 
 def cascade(cfg: DictConfig, rungs: Sequence[Rung], fewer: str) -> Plan:

@@ -7,9 +7,9 @@ from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
 from kdlab.plan import Plan
-from kdlab.plans.cascade import Rung, cascade
-from kdlab.scaling import count_parameters, scaled_network
-from kdlab.stages import check_choice, check_whole, class_count, network_settings, untrained
+from kdlab.plans.cascade import Rung, built_rung, cascade
+from kdlab.scaling import count_parameters
+from kdlab.stages import check_choice, check_whole, class_count, network_settings
 
 
 def progressive(cfg: DictConfig) -> Plan:
@@ -36,9 +36,7 @@ def _rungs(cfg: DictConfig) -> Iterator[Rung]:
         if stage == stages and cfg.plan.last == "student":
             yield Rung(student, "model.student", target)
         else:
-            built = scaled_network(family, classes, target, setting=setting)
-            shape = {name: built[name] for name in ("source", "name", "kwargs", "taps")}
-            yield Rung(untrained(student, **shape), setting, target)
+            yield built_rung(family, student, classes, target, setting)
 
 
 def _ratio(cfg: DictConfig) -> float:
