@@ -1,0 +1,148 @@
+"""What a report is made of: plain values, computed once, and shown as page, tables and pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval.
+
+    Attributes:
+        mean: of the values.
+        half: half the width of Student's t-interval; None with fewer than two values.
+        count: how many values.
+    """
+
+    mean: float
+    half: float | None
+    count: int
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether zero cannot be told from the mean: it lies in the interval, or there is no interval."""
+        return self.half is None or abs(self.mean) <= self.half
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        path: its directory.
+        result: the content of its `result.json`.
+        values: the settings of its config by dotted key, such as `loss.temperature`.
+    """
+
+    path: Path
+    result: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that left no result.
+
+    Attributes:
+        label: what it varied, such as `T 4 · alpha 0.7 · seed 1`.
+        error: in its own words.
+        path: its run directory, if it got one.
+    """
+
+    label: str
+    error: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Student minus baseline in points of test accuracy.
+
+    Attributes:
+        points: over seeds, paired by seed.
+        bootstrap: 95 % interval of a paired bootstrap over test samples; None without predictions.
+        p: that there is no difference: a paired t-test over seeds, or McNemar's exact test with one seed.
+        p_holm: `p` corrected for as many settings as are compared (Holm 1979).
+    """
+
+    points: Interval
+    bootstrap: tuple[float, float] | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One choice of everything that varies but the seed, and what it came to over the seeds.
+
+    Attributes:
+        label: such as `T 4 · alpha 0.7`.
+        values: the varied settings by dotted key.
+        runs: by seed.
+        figures: each figure of `result.json` over the seeds, such as `student/test/accuracy`, `baseline/test/nll`,
+            `agreement`, `kl_to_teacher`, `gap_recovered`, `best_minus_last`.
+        gain: None without a baseline.
+        gain_over_control: of plans with a control.
+    """
+
+    label: str
+    values: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    figures: Mapping[str, Interval]
+    gain: Gain | None = None
+    gain_over_control: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What the store spared.
+
+    Attributes:
+        cells: how many runs.
+        stages: distinct stages that they are made of.
+        uses: stages that they would have trained without a store.
+        seconds: of training that took place.
+        seconds_alone: of training, had every run trained all of its own stages.
+    """
+
+    cells: int
+    stages: int
+    uses: int
+    seconds: float
+    seconds_alone: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a report says.
+
+    Attributes:
+        title: of the sweep or the folder.
+        question: as the sweep's file asks it, or one made from what varies.
+        answer: one sentence: chosen on validation, stated on test, with its uncertainty.
+        remarks: warnings and qualifications, most important first, one sentence each.
+        varied: the values met of each setting that varies, but for the seed.
+        seeds: met.
+        settings: best first, by validation accuracy where there is any; in the order of `varied` where there is none.
+        best: the first of them; None where nothing may be ranked.
+        failures: cells without a result.
+        savings: of all runs together.
+        published: rows of published figures for the pair and data of these runs: `method`, `teacher`, `student_alone`,
+            `student`, `source`, and `here` (an Interval) where a setting of this report is the same method.
+        sweep: content of `sweep.json`; None for loose runs.
+    """
+
+    title: str
+    question: str
+    answer: str
+    remarks: tuple[str, ...]
+    varied: Mapping[str, tuple[Any, ...]]
+    seeds: tuple[int, ...]
+    settings: tuple[Setting, ...]
+    best: Setting | None
+    failures: tuple[Failure, ...]
+    savings: Savings
+    published: tuple[Mapping[str, Any], ...] = ()
+    sweep: Mapping[str, Any] | None = field(default=None, repr=False)
