@@ -1,6 +1,5 @@
 """From overrides to composed configs, checked before anything runs."""
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,8 @@ from kdlab.errors import BadInput
 from kdlab.overrides import cells, check_options, check_values, group_names, is_group, is_there, needs_adding, parse
 from kdlab.places import chooser, is_named
 from kdlab.searchpath import CONF, use_kdlab_config
+from kdlab.sweep import Sweep
+from kdlab.sweep_question import asked_sweep
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Checked:
     Attributes:
         overrides: with the `+` that Hydra wants below nodes declared open.
         config: composed; of a sweep, its first cell.
-        sweep_folder: where a sweep notes the outcome of its cells; None for one run.
+        sweep: what a multirun asks; None for one run.
     """
 
     overrides: list[str]
     config: DictConfig
-    sweep_folder: Path | None
+    sweep: Sweep | None
 
 
 def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folder: str | None = None) -> Checked:
@@ -108,11 +109,8 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
     lines = [_line(override, added, loader) for override in typed]
     every = _read([*lines, *(_line(override, added, loader) for override in varied)], loader)
     config = _compose(next(cells(every)))
-    sweep = Path(config.hydra.sweep.dir).absolute()
-    if any(override.key_or_group == "hydra.sweep.dir" for override in typed):
-        return Checked([*lines, "hydra.mode=MULTIRUN"], config, sweep)
-    sweep = sweep.with_name(f"{sweep.name}-{os.getpid()}")  # two sweeps may start in the same second
-    return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep}'"], config, sweep)
+    sweep = asked_sweep(typed, [*typed, *varied], config, loader)
+    return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"], config, sweep)
 
 
 def _compose(lines: Sequence[str]) -> DictConfig:

@@ -15,7 +15,13 @@ def quiet_screen() -> None:
         library.propagate = True
     own = logging.getLogger("kdlab")
     if not own.handlers:
-        own.addHandler(logging.StreamHandler(sys.stderr))
-        own.handlers[0].setLevel(logging.WARNING)
+        own.addHandler(_ToStderr(logging.WARNING))
         own.handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger().setLevel(logging.INFO)
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what `sys.stderr` is at the time: in a worker of a sweep, a file that changes with the cell."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)

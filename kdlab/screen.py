@@ -15,6 +15,7 @@ from kdlab.data.resemblance import transfer_warning
 from kdlab.history import Row
 from kdlab.plan import Plan
 from kdlab.stage import Stage, make_data
+from kdlab.sweep_screen import outcome
 
 Listen = Callable[[Row], None]
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
@@ -22,10 +23,16 @@ PREFIXES = ("", "k", "M", "G", "T")
 
 
 class Screen:
-    """Talks to the terminal; where there is none, plain lines without bars."""
+    """Talks to the terminal; where there is none, plain lines without bars.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Args:
+        console: where; None is the terminal.
+        brief: for a cell of a sweep, whose figures are in the sweep's report: only what is trained, and the result.
+    """
+
+    def __init__(self, console: Console | None = None, brief: bool = False) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
+        self.brief = brief
 
     def say(self, text: str) -> None:
         """One line."""
@@ -62,12 +69,16 @@ class Screen:
 
     def opening(self, folder: Path, plan: Plan) -> None:
         """What is about to happen."""
-        self.console.print(f"[bold]{folder.name}[/]  {_lineage(plan.student)} on {_data_name(plan.student.data)}")
+        if not self.brief:
+            self.console.print(f"[bold]{folder.name}[/]  {_lineage(plan.student)} on {_data_name(plan.student.data)}")
         if warning := transfer_warning(make_data(plan.student.data)):
             self.console.print(warning, style="yellow", markup=False)
 
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
         """The run's figures, one column a network; what they say; and where they are."""
+        if self.brief:
+            self.console.print(f"  {outcome(result)}  [dim]{folder}[/]")
+            return
         self.console.print()
         self.console.print(figures_table({role: result[role] for role in ROLES if result.get(role)}, result))
         for key, table in (("steps", steps_table), ("generations", generations_table)):

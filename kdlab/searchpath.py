@@ -6,6 +6,7 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
@@ -25,6 +26,12 @@ class SweepFolder(FileConfigSource):
     def is_group(self, config_path: str) -> bool:
         """Whether a path is a config group here."""
         return config_path.partition("/")[0] in ("", "sweeps") and super().is_group(config_path)
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """A sweep speaks of the whole config, without having to say so: its first line is its question."""
+        loaded = super().load_config(config_path)
+        loaded.header["package"] = loaded.header["package"] or "_global_"
+        return loaded
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Groups or options below a path."""
@@ -46,6 +53,7 @@ def use_kdlab_config() -> None:
     Plugins.instance().register(SweepFolder)
     Plugins.instance().register(Sweeps)
     OmegaConf.register_new_resolver("one_minus", _one_minus, replace=True)
+    OmegaConf.register_new_resolver("times", lambda factor, value: factor * value, replace=True)
     OmegaConf.register_new_resolver("or_else", lambda value, other: other if value is None else value, replace=True)
 
 

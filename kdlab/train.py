@@ -18,14 +18,17 @@ def train(cfg: DictConfig) -> None:
     from kdlab.rundir import RunDirectory
     from kdlab.screen import Screen
     from kdlab.store import Store
+    from kdlab.sweep import note_cell, note_run, sweep_folder
 
     quiet_screen()
-    screen, store, plan = Screen(), Store.at(cfg.paths.store), make_plan(cfg)
+    screen, store, plan = Screen(brief=sweep_folder() is not None), Store.at(cfg.paths.store), make_plan(cfg)
     check_stages(plan.stages, store.finished)
     wandb = wandb_settings(cfg)
     with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan, wandb) as tracker:
+        note_run(directory.path)
         screen.opening(directory.path, plan)
         reused = execute(plan, store, Watch(screen, wandb))
+        note_cell(trained=list(reused.values()).count(False))
         result = finished_result(plan, store, reused, directory.config)
         directory.finish(result, plan, store)
         tracker.summarise(figures(result))

@@ -118,8 +118,8 @@ def test_a_group_that_allows_it_takes_several_options():
 def test_a_sweep_composes_its_first_cell_and_has_a_folder_of_its_own(tmp_path):
     checked = checked_overrides([f"paths.outputs={tmp_path}", "seed=3,4"], multirun=True)
     assert checked.config.seed == 3
-    assert checked.sweep_folder.parent == tmp_path / ".sweeps"
-    assert checked.overrides[-1] == f"hydra.sweep.dir='{checked.sweep_folder}'"
+    assert checked.sweep.folder.parent == tmp_path
+    assert checked.overrides[-1] == f"hydra.sweep.dir='{checked.sweep.folder}'"
 
 
 def test_a_sweep_visits_options_by_pattern():

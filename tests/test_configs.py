@@ -66,7 +66,9 @@ def test_every_option_composes_and_its_targets_take_their_arguments(option):
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes_and_asks_a_question(sweep):
     text = (ROOT / "sweeps" / f"{sweep}.yaml").read_text()
-    assert checked_overrides([f"+sweeps={sweep}"]).sweep_folder
+    asked = checked_overrides([f"+sweeps={sweep}"]).sweep
+    assert asked.name == sweep
+    assert asked.question.endswith("?")
     assert "?" in "".join(text.splitlines()[:2])
 
 

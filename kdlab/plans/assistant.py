@@ -4,7 +4,6 @@ Mirzadeh, Farajtabar, Li, Levine, Matsukawa & Ghasemzadeh, "Improved Knowledge D
 AAAI 2020 (arXiv:1902.03393).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -20,29 +19,36 @@ from kdlab.scaling import count_parameters
 from kdlab.stages import class_count, network_settings, untrained
 from kdlab.targets import check_known
 
-SETTING = "plan.assistants"
-EXAMPLE = "For example plan.assistants=[resnet32,resnet14]"
+EXAMPLE = "For example plan.assistants=[resnet32,resnet14], or [0.5] for one that is built half way"
 
 
 def assistant(cfg: DictConfig) -> Plan:
     """The teacher, each of `plan.assistants` in turn, and `model.student`.
 
-    Without a name the assistant is built: of the teacher's family, half way on a logarithmic scale of parameters.
+    An assistant given as a number is built: of the teacher's family, that far on the way from the teacher's size to
+    the student's, on a logarithmic scale of parameters. Without any, one is built half way.
     """
     student = network_settings(cfg.model.student)
-    named = [
-        Rung(untrained(student, **_network(f"plan.assistants[{place}]", entry)), f"plan.assistants[{place}]")
-        for place, entry in enumerate(_assistants(cfg.plan.assistants))
-    ]
-    rungs = named or [_half_way(cfg, student)]
+    entries = _assistants(cfg.plan.assistants) or [0.5]
+    rungs = [_rung(cfg, student, entry, f"plan.assistants[{place}]") for place, entry in enumerate(entries)]
     return cascade(cfg, [*rungs, Rung(student, "model.student")], "fewer plan.assistants")
 
 
-def _half_way(cfg: DictConfig, student: Mapping[str, Any]) -> Rung:
+def _rung(cfg: DictConfig, student: Mapping[str, Any], entry: Any, setting: str) -> Rung:
+    if isinstance(entry, int | float):
+        return _built(cfg, student, entry, setting)
+    return Rung(untrained(student, **_network(setting, entry)), setting)
+
+
+def _built(cfg: DictConfig, student: Mapping[str, Any], way: float, setting: str) -> Rung:
+    if not 0 < way < 1:
+        raise BadInput(
+            f"{setting} must lie between 0 (as large as the teacher) and 1 (as the student), got {way}. {EXAMPLE}."
+        )
     teacher, classes = network_settings(cfg.model.teacher), class_count(cfg)
     sizes = count_parameters(teacher, classes, "model.teacher"), count_parameters(student, classes, "model.student")
-    target = round(math.sqrt(math.prod(sizes)))
-    return replace(built_rung(teacher, student, classes, target, "plan.assistants: model.teacher"), setting=SETTING)
+    target = round(sizes[0] ** (1 - way) * sizes[1] ** way)
+    return replace(built_rung(teacher, student, classes, target, f"{setting}: model.teacher"), setting=setting)
 
 
 def _assistants(value: Any) -> list[Any]:
