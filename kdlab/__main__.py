@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 COMMANDS = {
     "train": "plan and train an experiment, and say what distillation gained",
+    "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
 }
 USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(

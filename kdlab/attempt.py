@@ -72,7 +72,7 @@ def _failed(code: int, error: str) -> int:
 def _out_of_the_way() -> Iterator[None]:
     """In a worker of a sweep, what is said goes to a file: the screen is that of the process that was started."""
     folder = sweep_folder()
-    if folder is None or read_sweep(folder)[1]["pid"] == os.getpid():
+    if folder is None or read_sweep(folder)[1].pid == os.getpid():
         yield
         return
     with (

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from kdlab.atomic import write_text_atomically
+from kdlab.errors import BadInput
 
 ABOUT = "sweep.json"
 
@@ -56,17 +57,41 @@ class Sweep:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Says in `sweep.json` what runs, by whom, and, after the body, when it ended."""
-        started = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time(), "ended": None}
-        self._write(started)
+        start = Start(os.getpid(), socket.gethostname(), time.time())
+        self._write(start)
         try:
             yield
         finally:
-            self._write({**started, "ended": time.time()})
+            self._write(replace(start, ended=time.time()))
 
-    def _write(self, how: Mapping[str, Any]) -> None:
-        said = {**asdict(self), "command": self.command, **how}
+    def _write(self, start: "Start") -> None:
+        said = {**asdict(self), "command": self.command, **asdict(start)}
         del said["folder"]
         write_text_atomically(self.folder / ABOUT, json.dumps(said, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Start:
+    """The last time that a sweep was started.
+
+    Attributes:
+        pid, host: the process that a person started.
+        started, ended: in seconds since 1970; `ended` is None while it runs.
+    """
+
+    pid: int
+    host: str
+    started: float
+    ended: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended, or its process is gone."""
+        return self.ended is not None or _is_gone(self.pid, self.host)
+
+    def began(self, cell: "Cell") -> bool:
+        """Whether a cell was begun by it, or after it."""
+        return cell.started >= self.started
 
 
 @dataclass(frozen=True)
@@ -97,14 +122,24 @@ class Cell:
     @property
     def is_lost(self) -> bool:
         """Whether its process has gone without a word; of another machine's that cannot be seen."""
-        return self.status == "running" and self.host == socket.gethostname() and not _is_alive(self.pid)
+        return self.status == "running" and _is_gone(self.pid, self.host)
 
 
-def read_sweep(folder: Path) -> tuple[Sweep, dict[str, Any]]:
-    """A sweep as `sweep.json` tells it, and the start of it that was the last: `pid`, `host`, `started`, `ended`."""
-    said = json.loads((folder / ABOUT).read_text())
-    asked = {field.name: said.pop(field.name) for field in fields(Sweep) if field.name != "folder"}
-    return Sweep(folder, **asked), said
+def read_sweep(folder: Path) -> tuple[Sweep, Start]:
+    """A sweep as its `sweep.json` tells it, and its last start.
+
+    Raises:
+        BadInput: the folder is not a sweep's.
+    """
+    path = folder / ABOUT
+    if not path.is_file():
+        raise BadInput(
+            f"{folder} is not the folder of a sweep: it has no {ABOUT}. For example: outputs/temperature-1a2b3c4d."
+        )
+    said = json.loads(path.read_text())
+    start = Start(**{field.name: said[field.name] for field in fields(Start)})
+    asked = {field.name: said[field.name] for field in fields(Sweep) if field.name != "folder"}
+    return Sweep(folder, **asked), start
 
 
 def read_cells(folder: Path) -> dict[int, Cell]:
@@ -160,11 +195,14 @@ def _path(folder: Path, number: int) -> Path:
     return folder / "cells" / f"{number}.json"
 
 
-def _is_alive(pid: int) -> bool:
+def _is_gone(pid: int, host: str) -> bool:
+    """Whether a process has ended; of another machine's that cannot be seen."""
+    if host != socket.gethostname():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
-    return True
+    except PermissionError:
+        return False
+    return False

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,18 @@ class SweepView:
 
     Args:
         sweep: whose records are followed.
+        is_new: whether a record is of this start, and not of one before it.
         console: where.
     """
 
-    def __init__(self, sweep: Sweep, console: Console | None = None) -> None:
-        self.sweep = sweep
+    def __init__(self, sweep: Sweep, is_new: Callable[[Cell], bool], console: Console | None = None) -> None:
+        self.sweep, self.is_new = sweep, is_new
         self.console = console or Console(highlight=False, soft_wrap=True)
-        self._before = read_cells(sweep.folder)
         self._shown: set[int] = set()
 
     def progress(self) -> Progress:
         """As it is now."""
-        return Progress.of(self.sweep.folder, self.sweep.cells, lambda cell: cell != self._before.get(cell.cell))
+        return Progress.of(self.sweep.folder, self.sweep.cells, self.is_new)
 
     def opening(self) -> None:
         """What is asked."""
@@ -52,14 +52,19 @@ class SweepView:
                 self._shown.add(cell.cell)
                 self.console.print(cell_line(cell, self.sweep))
 
-    def follow(self, until: threading.Event) -> None:
-        """Shows lines and, on a terminal, how far it is, until told to stop."""
+    def follow(self, ended: Callable[[float], bool]) -> None:
+        """Shows lines and, on a terminal, how far it is, until the sweep has ended.
+
+        Args:
+            ended: waits for so many seconds, or less, and says whether it has.
+        """
         with Live(console=self.console, transient=True, auto_refresh=self.console.is_terminal) as live:
-            while not until.wait(SECONDS_BETWEEN_LOOKS):
+            while not ended(SECONDS_BETWEEN_LOOKS):
                 progress = self.progress()
                 self.show_ended(progress)
                 if self.console.is_terminal:
                     live.update(Spinner("dots", str(progress)))
+        self.show_ended(self.progress())
 
     def closing(self, progress: Progress) -> None:
         """How many finished, and every failure with its error."""
@@ -71,17 +76,16 @@ class SweepView:
             self.console.print(f"  [red]failed:[/] {escape(own_overrides(cell, self.sweep))}")
             self.console.print(f"          {cell.error}", markup=False)
         if progress.missing and self.sweep.cells:
-            self.console.print(
-                f"  [red]not finished:[/] {progress.missing}; their workers were lost. The same command runs them."
-            )
+            self.console.print(f"  [red]not finished:[/] {progress.missing}. The same command runs what is missing.")
 
 
 @contextmanager
 def following(sweep: Sweep) -> Iterator[SweepView]:
     """Shows a sweep while the body runs it; of one whose cells run in this process, those show themselves."""
-    view, stop = SweepView(sweep), threading.Event()
+    before, stop = read_cells(sweep.folder), threading.Event()
+    view = SweepView(sweep, lambda cell: cell != before.get(cell.cell))
     view.opening()
-    thread = threading.Thread(target=view.follow, args=(stop,), daemon=True)
+    thread = threading.Thread(target=view.follow, args=(stop.wait,), daemon=True)
     if sweep.is_parallel:
         thread.start()
     try:
@@ -93,7 +97,6 @@ def following(sweep: Sweep) -> Iterator[SweepView]:
         stop.set()
         if sweep.is_parallel:
             thread.join()
-            view.show_ended(view.progress())
 
 
 def announce_cell() -> None:
@@ -103,7 +106,7 @@ def announce_cell() -> None:
         return
     sweep, start = read_sweep(folder)
     cell = read_cell(folder, int(HydraConfig.get().job.num))
-    progress = Progress.of(folder, sweep.cells, lambda other: other.started >= start["started"])
+    progress = Progress.of(folder, sweep.cells, start.began)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]{_number(cell, sweep)}[/]  {escape(own_overrides(cell, sweep))}  [dim]{progress}[/]")
 

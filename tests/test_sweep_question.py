@@ -1,0 +1,70 @@
+"""What a command line asks, and which of them ask the same."""
+
+import pytest
+
+from kdlab.config import checked_overrides
+from kdlab.sweep import Sweep
+
+
+def asked(*overrides: str, folder: str | None = None) -> Sweep:
+    return checked_overrides([*overrides], multirun=True, folder=folder).sweep
+
+
+SWEEP = ["loss.temperature=2,4", "seed=0,1,2"]
+
+
+def test_a_grid_has_its_keys_values_and_number_of_cells():
+    sweep = asked(*SWEEP, "loss=response,dkd", "+trainer.gradient_clip_val=range(1,3)")
+    assert sweep.varied == {
+        "loss.temperature": ("2", "4"),
+        "seed": ("0", "1", "2"),
+        "loss": ("response", "dkd"),
+        "trainer.gradient_clip_val": ("1", "2"),
+    }
+    assert (sweep.cells, sweep.name, sweep.question, sweep.is_parallel) == (24, "sweep", None, False)
+
+
+def test_a_saved_question_gives_name_question_and_values_beside_what_is_typed():
+    sweep = asked("+sweeps=temperature", "seed=0,1")
+    assert (sweep.name, sweep.question) == ("temperature", "Which temperature teaches this student best?")
+    assert sweep.varied == {"seed": ("0", "1"), "loss.temperature": ("2", "4", "6", "8")}
+    assert sweep.cells == 8
+    assert sweep.folder.name.startswith("temperature-")
+
+
+def test_a_question_of_the_users_own_is_found_with_and_without_hydras_header(tmp_path, monkeypatch):
+    (tmp_path / "sweeps").mkdir()
+    body = "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 7,8\n"
+    (tmp_path / "sweeps" / "mine.yaml").write_text(f"# Mine or yours?\n{body}")
+    (tmp_path / "sweeps" / "old.yaml").write_text(f"# @package _global_\n# Old or new?\n{body}")
+    monkeypatch.chdir(tmp_path)
+    for name, question in (("mine", "Mine or yours?"), ("old", "Old or new?")):
+        sweep = asked(f"+sweeps={name}")
+        assert (sweep.question, sweep.varied) == (question, {"seed": ("7", "8")})
+
+
+@pytest.mark.parametrize(
+    "also",
+    [["logger=wandb"], ["hydra.job.num=0"], ["paths.store=elsewhere"], ["logger=wandb", "logger.project=mine"]],
+    ids=" ".join,
+)
+def test_where_and_how_it_runs_does_not_make_another_sweep(also):
+    assert asked(*SWEEP, *also).folder == asked(*SWEEP).folder
+
+
+@pytest.mark.parametrize("other", [["epochs=31"], ["seed=0,1"], ["loss.temperature=4,2", "seed=0,1,2"]], ids=" ".join)
+def test_what_is_asked_makes_another_sweep(other):
+    changed = other if "seed" in other[-1] else [*SWEEP, *other]
+    assert asked(*changed).folder != asked(*SWEEP).folder
+
+
+def test_a_sweep_lies_where_outputs_lie_or_where_hydra_is_told(tmp_path):
+    assert asked(*SWEEP, f"paths.outputs={tmp_path}").folder.parent == tmp_path
+    assert asked(*SWEEP, f"hydra.sweep.dir={tmp_path}/here").folder == tmp_path / "here"
+
+
+def test_a_fair_baseline_varies_the_recipe_of_the_baseline_by_factors():
+    config = checked_overrides(["+sweeps=fair_baseline", "optimizer.lr=0.2"]).config
+    assert config.plan.baseline.optimizer.lr == pytest.approx(0.06)
+    assert config.optimizer.lr == 0.2
+    assert asked("+sweeps=fair_baseline").cells == 24
