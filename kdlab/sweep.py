@@ -133,9 +133,7 @@ def read_sweep(folder: Path) -> tuple[Sweep, Start]:
     """
     path = folder / ABOUT
     if not path.is_file():
-        raise BadInput(
-            f"{folder} is not a sweep's folder: {ABOUT} is not in it. For example outputs/temperature-1a2b3c4d."
-        )
+        raise BadInput(f"{folder} is not a sweep's folder: {ABOUT} is not in it. Try outputs/temperature-1a2b3c4d.")
     said = json.loads(path.read_text())
     start = Start(**{field.name: said[field.name] for field in fields(Start)})
     asked = {field.name: said[field.name] for field in fields(Sweep) if field.name != "folder"}

@@ -29,3 +29,11 @@ def test_is_zero_with_a_zero_gradient_where_nothing_has_a_label():
 def test_takes_sequences():
     labels = torch.tensor([0, -100, 2])
     torch.testing.assert_close(ce(LOGITS[None], labels[None]), ce(LOGITS, labels))
+
+
+def test_label_smoothing_spreads_a_share_of_each_label_over_all_classes():
+    labels, share = [0, -100, 1], 0.3
+    known = [row for row, label in enumerate(labels) if label >= 0]
+    targets = share / 3 + (1 - share) * np.eye(3)[[labels[row] for row in known]]
+    expected = np.mean([-(targets[place] * log_softmax(LOGITS[row].numpy())).sum() for place, row in enumerate(known)])
+    assert ce(LOGITS, torch.tensor(labels), label_smoothing=share).item() == pytest.approx(expected, rel=1e-6)

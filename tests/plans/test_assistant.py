@@ -34,6 +34,7 @@ def test_an_assistant_may_be_described_in_full():
             r"plan\.assistants\[0\] must name an option of conf/network, got 'resnt20'\. Did you mean ",
         ),
         ("[zzz]", r"got 'zzz'\. There are: .*resnet110"),
+        ("[1.5]", r"plan\.assistants\[0\] must lie between 0 \(as large as the teacher\) and 1 .* got 1\.5"),
         ("[{name: resnet8}]", r"plan\.assistants\[0\] must have a source and a name, got \{'name': 'resnet8'\}"),
         ("[{source: cifar, nme: x}]", r"plan\.assistants\[0\]\.nme is not a setting.*plan\.assistants\[0\]\.name"),
     ],
@@ -50,3 +51,16 @@ def test_without_a_name_the_assistant_is_built_half_way_on_a_logarithmic_scale()
     teacher = parameter_count(initial_network(plan.teacher).module)
     assert between == pytest.approx((teacher * last) ** 0.5, rel=0.15)
     assert last == parameter_count(initial_network(tiny_plan().student).module)
+
+
+def test_an_assistant_given_as_a_number_is_built_that_far_on_the_way_to_the_students_size():
+    teacher, student = (parameter_count(initial_network(stage).module) for stage in small_pair())
+    for way in (0.25, 0.75):
+        first, _ = tiny_plan("plan=assistant", f"plan.assistants=[{way}]", "epochs=3").steps
+        assert first.target_params == pytest.approx(teacher ** (1 - way) * student**way, abs=1)
+        assert parameter_count(initial_network(first.stage).module) == pytest.approx(first.target_params, rel=0.2)
+
+
+def small_pair():
+    plan = tiny_plan()
+    return plan.teacher, plan.student
