@@ -11,6 +11,7 @@ from kdlab.data.transfer import transfer_settings
 from kdlab.errors import BadInput
 from kdlab.identity import data_facts
 from kdlab.models.build import pretrained_classes
+from kdlab.numbers import is_weight, is_whole
 from kdlab.plan import Taught
 from kdlab.stage import Stage, make_method
 from kdlab.targets import check_known
@@ -151,7 +152,7 @@ def check_whole(setting: str, value: Any, least: int) -> None:
     Raises:
         BadInput: naming the setting.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_whole(value, least):
         raise BadInput(f"{setting} must be a whole number, {least} or more; got {value!r}.")
 
 
@@ -189,7 +190,7 @@ def _node(cfg: DictConfig, name: str | None) -> DictConfig:
 
 
 def _weight(setting: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if not is_weight(value):
         raise BadInput(f"{setting}.weight must be a finite number, 0 or more; got {value!r}.")
     return float(value)
 

@@ -15,6 +15,7 @@ from kdlab.data.loader import EpochLoader, trainer_position
 from kdlab.data.split import portion, stratified_order
 from kdlab.data.views import sample_order
 from kdlab.errors import BadInput
+from kdlab.numbers import is_fraction, is_whole
 
 
 class Request(NamedTuple):
@@ -238,16 +239,6 @@ class ImageData(L.LightningDataModule, ABC):
                 f"data.batch_size={self.batch_size} leaves {left_over} of {self.train_size} training samples "
                 f"to the last batch, fewer than the {ranks} ranks: set data.drop_last=true or another size"
             )
-
-
-def is_whole(value: object, least: int) -> bool:
-    """Whether a setting is an integer and not below `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_fraction(value: object) -> bool:
-    """Whether a setting is a number in [0, 1]."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def are_three(values: Sequence[float]) -> bool:

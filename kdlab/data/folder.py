@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdlab.data.base import Contents, ImageData, Request, is_fraction, is_whole
+from kdlab.data.base import Contents, ImageData, Request
 from kdlab.data.resized_crop import ResizedCrop
 from kdlab.data.split import portion, stratified_order
 from kdlab.errors import BadInput
+from kdlab.numbers import is_fraction, is_whole
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 

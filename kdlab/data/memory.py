@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.base import Contents, ImageData, Request, is_whole
+from kdlab.data.base import Contents, ImageData, Request
 from kdlab.data.batch import Batch
 from kdlab.data.views import CropFlip
+from kdlab.numbers import is_whole
 
 
 class Arrays(NamedTuple):

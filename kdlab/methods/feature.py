@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.methods.soft_targets import SoftTargets, is_number
+from kdlab.methods.soft_targets import SoftTargets
+from kdlab.numbers import is_fraction
 
 
 class FeatureDistillation(SoftTargets):
@@ -48,7 +49,7 @@ def _check_three(given: Mapping[str, Any]) -> None:
             f"to 1, got only {said}. For example loss.alpha=0.3 loss.beta=0.5 loss.gamma=0.2; a single term's weight "
             "is loss.terms.<name>.weight."
         )
-    in_range = all(is_number(weight) and 0 <= weight <= 1 for weight in given.values())
+    in_range = all(is_fraction(weight) for weight in given.values())
     if not in_range or not math.isclose(sum(given.values()), 1.0, abs_tol=1e-6):
         raise BadInput(
             f"loss.alpha, loss.beta and loss.gamma must lie in [0, 1] and sum to 1, got {said}. "

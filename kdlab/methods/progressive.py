@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.methods.soft_targets import check_temperature, is_number
+from kdlab.methods.soft_targets import check_temperature
 from kdlab.methods.teacher_student import TeacherStudent, check_alpha
+from kdlab.numbers import is_weight
 
 LEAST_ALPHA = 0.1
 MOST_TEMPERATURE = 20.0
@@ -40,7 +41,7 @@ class Progressive(TeacherStudent):
         step: int = 0,
     ) -> None:
         for name, value in (("temperature_step", temperature_step), ("alpha_step", alpha_step), ("step", step)):
-            if not is_number(value) or not 0 <= value < float("inf"):
+            if not is_weight(value):
                 raise BadInput(f"loss.{name} must be a finite number, 0 or more; got {value!r}. For example 1.")
         check_temperature(temperature)
         check_alpha(alpha)

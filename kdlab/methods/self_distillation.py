@@ -10,10 +10,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
 from kdlab.methods.base import only_targets
-from kdlab.methods.soft_targets import is_number
 from kdlab.methods.teacher_student import TeacherStudent
 from kdlab.methods.terms import Answer, Facts
 from kdlab.models.network import Network
+from kdlab.numbers import is_fraction
 from kdlab.taps import Taps, observe
 
 
@@ -36,7 +36,7 @@ class SelfDistillation(TeacherStudent):
     def __init__(
         self, terms: Mapping[str, Mapping[str, Any]], temperature: float, alpha: float, decay: float = 0.99
     ) -> None:
-        if not is_number(decay) or not 0 <= decay < 1:
+        if not is_fraction(decay) or decay == 1:
             raise BadInput(f"loss.decay must lie in [0, 1), got {decay!r}. For example loss.decay=0.99.")
         super().__init__(terms, temperature, alpha)
         self.decay = decay

@@ -1,10 +1,11 @@
 """Methods whose terms share one temperature."""
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
+from kdlab.numbers import is_weight
 
 
 class SoftTargets(Distiller):
@@ -44,7 +45,7 @@ class DecoupledDistillation(SoftTargets):
         nontarget_weight: float,
     ) -> None:
         for name, weight in (("target_weight", target_weight), ("nontarget_weight", nontarget_weight)):
-            if not is_number(weight) or not 0 <= weight < float("inf"):
+            if not is_weight(weight):
                 raise BadInput(f"loss.{name} must be a finite number, 0 or more; got {weight!r}. Usual: loss.{name}=1.")
         super().__init__(terms, temperature)
 
@@ -55,12 +56,7 @@ def check_temperature(temperature: object) -> None:
     Raises:
         BadInput: naming the setting.
     """
-    if not is_number(temperature) or not 0 < temperature < float("inf"):
+    if not is_weight(temperature) or temperature == 0:
         raise BadInput(
             f"loss.temperature must be above 0, got {temperature!r}. Usual values are 1 to 8: loss.temperature=4."
         )
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a setting is an integer or a float, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)

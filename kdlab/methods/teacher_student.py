@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.methods.soft_targets import SoftTargets, is_number
+from kdlab.methods.soft_targets import SoftTargets
+from kdlab.numbers import is_fraction
 
 
 class TeacherStudent(SoftTargets):
@@ -30,7 +31,7 @@ def check_alpha(alpha: object) -> None:
     Raises:
         BadInput: naming the setting.
     """
-    if not is_number(alpha) or not 0 <= alpha <= 1:
+    if not is_fraction(alpha):
         raise BadInput(
             "loss.alpha must lie in [0, 1] (the weight of the teacher's term; the labels get 1 - alpha), "
             f"got {alpha!r}. For example loss.alpha=0.7."

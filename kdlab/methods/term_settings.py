@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from kdlab.errors import BadInput
+from kdlab.numbers import is_weight, is_whole
 from kdlab.targets import find
 
 INPUTS = ("student", "teacher", "labels", "index", "seed")  # what a step hands to a loss, by parameter name
@@ -134,12 +135,12 @@ def _checked(name: str, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_weight(setting: str, weight: Any) -> None:
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+    if not is_weight(weight):
         raise BadInput(f"{setting} must be a finite number, 0 or more; got {weight!r}.")
 
 
 def _check_epochs(setting: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_whole(value, least):
         raise BadInput(f"{setting} must be a whole number of epochs, {least} or more; got {value!r}.")
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdlab.errors import BadInput
 from kdlab.network_options import NETWORK, network_options
+from kdlab.numbers import is_number
 from kdlab.plan import Plan
 from kdlab.plans.cascade import Rung, built_rung, cascade
 from kdlab.scaling import count_parameters
@@ -35,7 +36,7 @@ def assistant(cfg: DictConfig) -> Plan:
 
 
 def _rung(cfg: DictConfig, student: Mapping[str, Any], entry: Any, setting: str) -> Rung:
-    if isinstance(entry, int | float):
+    if is_number(entry):
         return _built(cfg, student, entry, setting)
     return Rung(untrained(student, **_network(setting, entry)), setting)
 

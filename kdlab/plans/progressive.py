@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
+from kdlab.numbers import is_fraction
 from kdlab.plan import Plan
 from kdlab.plans.cascade import Rung, built_rung, cascade
 from kdlab.scaling import count_parameters
@@ -41,7 +42,7 @@ def _rungs(cfg: DictConfig) -> Iterator[Rung]:
 
 def _ratio(cfg: DictConfig) -> float:
     ratio: Any = cfg.plan.target_compression
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio < 1:
+    if not is_fraction(ratio) or ratio in (0, 1):
         raise BadInput(
             "plan.target_compression must lie between 0 and 1 (the last network's share of the teacher's parameters), "
             f"got {ratio!r}. For example plan.target_compression=0.05."
