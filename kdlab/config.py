@@ -105,12 +105,28 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
         check_values(override, base.hydra.sweeper._target_)
     chosen = _groups([*typed, *varied], loader)
     added = _added([*typed, *varied], [_compose(lines) for lines in cells(chosen)], loader)
+    _check_pluses(varied, added | _absent_before_the_sweep([*typed, *varied], loader))
     added |= _absent_before_the_sweep(typed, loader)
     lines = [_line(override, added, loader) for override in typed]
     every = _read([*lines, *(_line(override, added, loader) for override in varied)], loader)
     config = _compose(next(cells(every)))
     sweep = asked_sweep(typed, [*typed, *varied], config, loader)
     return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"], config, sweep)
+
+
+def _check_pluses(varied: Sequence[Override], added: Collection[str]) -> None:
+    """Hydra takes the lines of a sweep's file as they are.
+
+    Raises:
+        BadInput: one is for a key that has to be added, and does not say so.
+    """
+    for override in varied:
+        if override.key_or_group in added and not override.is_force_add():
+            key = override.key_or_group
+            raise BadInput(
+                f"hydra.sweeper.params: {key} is not there before it is added, and needs two pluses in the sweep's "
+                f"file, got {override.get_key_element()}. Write ++{key}: …"
+            )
 
 
 def _compose(lines: Sequence[str]) -> DictConfig:

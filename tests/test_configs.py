@@ -11,6 +11,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from kdlab import __main__
+from kdlab.cli import run
 from kdlab.config import checked_overrides, compose_config
 from kdlab.searchpath import CONF, ROOT
 
@@ -65,11 +66,19 @@ def test_every_option_composes_and_its_targets_take_their_arguments(option):
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes_and_asks_a_question(sweep):
-    text = (ROOT / "sweeps" / f"{sweep}.yaml").read_text()
+    first_line = (ROOT / "sweeps" / f"{sweep}.yaml").read_text().splitlines()[0]
     asked = checked_overrides([f"+sweeps={sweep}"]).sweep
     assert asked.name == sweep
-    assert asked.question.endswith("?")
-    assert "?" in "".join(text.splitlines()[:2])
+    assert first_line.endswith("?")
+    assert first_line == f"# {asked.question}"
+
+
+def test_hydra_takes_a_sweeps_file_that_adds_keys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = []
+    assert run(lambda cfg: cells.append(OmegaConf.to_container(cfg.plan)), ["+sweeps=cascade_vs_direct"]) == 0
+    assert [cell["_target_"].rpartition(".")[2] for cell in cells] == ["single", "assistant", "progressive"]
+    assert {cell["last"] for cell in cells} == {"student"}
 
 
 @pytest.mark.parametrize("path", [*CONF.rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")], ids=lambda path: path.stem)

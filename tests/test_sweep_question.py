@@ -3,6 +3,7 @@
 import pytest
 
 from kdlab.config import checked_overrides
+from kdlab.errors import BadInput
 from kdlab.sweep import Sweep
 
 
@@ -61,6 +62,15 @@ def test_what_is_asked_makes_another_sweep(other):
 def test_a_sweep_lies_where_outputs_lie_or_where_hydra_is_told(tmp_path):
     assert asked(*SWEEP, f"paths.outputs={tmp_path}").folder.parent == tmp_path
     assert asked(*SWEEP, f"hydra.sweep.dir={tmp_path}/here").folder == tmp_path / "here"
+
+
+def test_a_sweeps_file_that_lacks_its_pluses_is_told_so(tmp_path, monkeypatch):
+    (tmp_path / "sweeps").mkdir()
+    body = "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      plan.baseline.epochs: 7,8\n"
+    (tmp_path / "sweeps" / "mine.yaml").write_text(f"# Mine or yours?\n{body}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"plan\.baseline\.epochs is not there .* Write \+\+plan\.baseline\.epochs: "):
+        asked("+sweeps=mine")
 
 
 def test_a_fair_baseline_varies_the_recipe_of_the_baseline_by_factors():
