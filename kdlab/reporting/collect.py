@@ -1,0 +1,136 @@
+"""From folders to evidence: what is in them, grouped by what varies, ranked where that is fair, and put in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kdlab.reporting.answer import answer
+from kdlab.reporting.cells import Lost
+from kdlab.reporting.evidence import Evidence, Failure, Run, Setting
+from kdlab.reporting.labels import label, names
+from kdlab.reporting.published import published_rows
+from kdlab.reporting.ranking import chosen_role, ranked, why_unranked
+from kdlab.reporting.remarks import remarks
+from kdlab.reporting.runs import RESULT, Found, find
+from kdlab.reporting.savings import savings
+from kdlab.reporting.settings import as_number, same_settings, seed, value, varying_keys
+from kdlab.reporting.summary import corrected, summarised
+from kdlab.reporting.values import typed_values
+from kdlab.reporting.words import listed
+
+
+def collect(folders: Sequence[str | Path]) -> Evidence:
+    """The evidence of every run and sweep in and below some folders.
+
+    Raises:
+        BadInput: a folder is not there, or there is neither run nor sweep in any of them.
+    """
+    found = find(folders)
+    keys = varying_keys(found)
+    named = names(keys)
+    settings, dropped = _settings(found.runs, keys, named)
+    settings = _in_order(settings, _orders(found, keys))
+    unranked = why_unranked(settings, chosen_role(keys)) if settings else "No run finished"
+    settings = settings if unranked else ranked(settings, chosen_role(keys))
+    evidence = Evidence(
+        title=_title(found, folders),
+        question=_question(found, named),
+        answer="",
+        remarks=(),
+        varied=_met(settings, keys, _orders(found, keys)),
+        seeds=tuple(sorted({seed(run) for setting in settings for run in setting.runs})),
+        settings=tuple(settings),
+        best=None if unranked else settings[0],
+        failures=tuple(_failure(lost, named) for lost in found.lost),
+        savings=savings(found.runs),
+        sweep=_only_sweep(found),
+    )
+    evidence = replace(evidence, published=tuple(published_rows(evidence)))
+    return replace(evidence, answer=answer(evidence, unranked), remarks=(*remarks(evidence), *dropped, *found.remarks))
+
+
+def _settings(
+    runs: Sequence[Run], keys: Sequence[str], named: Mapping[str, str]
+) -> tuple[list[Setting], tuple[str, ...]]:
+    settings, repeated = [], 0
+    for values, group in same_settings(runs, keys).items():
+        by_seed = {seed(run): run for run in sorted(group, key=_written)}
+        repeated += len(group) - len(by_seed)
+        said = dict(zip(keys, values, strict=True))
+        settings.append(summarised(label(said, named) or _whole_label(group[0]), said, list(by_seed.values())))
+    if not repeated:
+        return corrected(settings), ()
+    remark = (
+        f"{repeated} runs were left out: another one of the same setting and seed is newer "
+        "(they differ in hardware, in folders or in the version of the code)."
+    )
+    return corrected(settings), (remark,)
+
+
+def _written(run: Run) -> float:
+    return (run.path / RESULT).stat().st_mtime
+
+
+def _whole_label(run: Run) -> str:
+    return str(run.values.get("loss") or run.path.name)
+
+
+def _orders(found: Found, keys: Sequence[str]) -> dict[str, list[Any]]:
+    """The values of each key: numbers from small to large, options as the sweep lists them."""
+    orders = {}
+    for key in keys:
+        asked = [as_number(one) for sweep in found.sweeps for one in (sweep.about.get("varied") or {}).get(key, ())]
+        met = list(dict.fromkeys([*asked, *(value(run, key) for run in found.runs)]))
+        numeric = all(isinstance(one, int | float) for one in met)
+        orders[key] = sorted(met) if numeric else met
+    return orders
+
+
+def _in_order(settings: Sequence[Setting], orders: Mapping[str, Sequence[Any]]) -> list[Setting]:
+    places = {key: {one: place for place, one in enumerate(order)} for key, order in orders.items()}
+    return sorted(settings, key=lambda setting: [places[key][one] for key, one in setting.values.items()])
+
+
+def _met(
+    settings: Sequence[Setting], keys: Sequence[str], orders: Mapping[str, Sequence[Any]]
+) -> dict[str, tuple[Any, ...]]:
+    met = {key: {setting.values[key] for setting in settings} for key in keys}
+    return {key: tuple(one for one in orders[key] if one in met[key]) for key in keys}
+
+
+def _failure(lost: Lost, named: Mapping[str, str]) -> Failure:
+    typed = {key: as_number(text) for key, text in typed_values(lost.overrides).items()}
+    own = label({key: typed[key] for key in named if key in typed}, named)
+    parts = [part for part in (own, f"seed {typed['seed']:g}" if _is_whole(typed.get("seed")) else "") if part]
+    fallback = lost.path.name if lost.path else "a cell"
+    return Failure(" · ".join(parts) or " ".join(lost.overrides) or fallback, lost.error, lost.path)
+
+
+def _is_whole(given: Any) -> bool:
+    return isinstance(given, float) and given.is_integer()
+
+
+def _title(found: Found, folders: Sequence[str | Path]) -> str:
+    if found.sweeps:
+        return ", ".join(sweep.folder.name for sweep in found.sweeps)
+    return ", ".join(Path(folder).resolve().name for folder in folders)
+
+
+def _question(found: Found, named: Mapping[str, str]) -> str:
+    asked = {str(sweep.about["question"]) for sweep in found.sweeps if sweep.about.get("question")}
+    if len(asked) == 1:
+        return asked.pop()
+    if named and chosen_role(named) == "baseline":
+        return "Does a better-tuned baseline close the gap?"
+    if named:
+        return f"Which {listed(list(named.values()))} {'is' if len(named) == 1 else 'are'} best?"
+    return "Is the gain more than luck?" if len(found.runs) > 1 else "What did the student gain?"
+
+
+def _only_sweep(found: Found) -> Mapping[str, Any] | None:
+    """The sweep that all runs are cells of, where there is one."""
+    if len(found.sweeps) != 1:
+        return None
+    (sweep,) = found.sweeps
+    return sweep.about if all(run.path in sweep.runs for run in found.runs) else None

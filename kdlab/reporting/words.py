@@ -1,0 +1,47 @@
+"""Figures in words, the same in every sentence and table."""
+
+from kdlab.reporting.evidence import Interval
+
+SMALLER = "smaller than its uncertainty"
+
+
+def percent(figure: Interval) -> str:
+    """Such as `98.5 ± 0.6 %`."""
+    return f"{figure.mean:.1f}{_half(figure)} %"
+
+
+def points(figure: Interval) -> str:
+    """Such as `+5.6 ± 0.8 points`."""
+    return f"{figure.mean:+.1f}{_half(figure)} points"
+
+
+def size(figure: Interval) -> str:
+    """`points` without the sign, for sentences that say which way."""
+    return f"{abs(figure.mean):.1f}{_half(figure)} points"
+
+
+def seeds(count: int) -> str:
+    """Such as `3 seeds`; of one it says what is missing."""
+    return "one seed: no interval" if count == 1 else f"{count} seeds"
+
+
+def gained(figure: Interval, over: str) -> str:
+    """What was gained over something, or lost against it, and whether that can be told from nothing."""
+    doubt = f", {SMALLER}" if figure.half is not None and figure.is_uncertain else ""
+    if figure.mean < 0:
+        return f"a loss of {size(figure)} against {over}{doubt}"
+    return f"a gain of {points(figure)} over {over}{doubt}"
+
+
+def listed(parts: list[str]) -> str:
+    """Such as `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def probability(p: float) -> str:
+    """Such as `p = 0.012`, or `p < 0.0001`."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+
+
+def _half(figure: Interval) -> str:
+    return "" if figure.half is None else f" ± {figure.half:.1f}"
