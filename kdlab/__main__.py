@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "plan and train an experiment, and say what distillation gained",
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
+    "report": "say what any mix of runs and sweeps found, as a page, tables and one sentence",
 }
 USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
     f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()

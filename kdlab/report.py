@@ -1,0 +1,73 @@
+"""`python -m kdlab.report DIR…`: what any mix of runs and sweeps found, as a page, tables and one sentence."""
+
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdlab.atomic import check_writable
+from kdlab.cli import explained
+from kdlab.reporting.collect import collect
+from kdlab.reporting.evidence import Evidence
+from kdlab.reporting.page import write_page
+from kdlab.reporting.summary_screen import show
+from kdlab.reporting.tables import write_cells, write_markdown
+
+EXAMPLES = """
+python -m kdlab.report outputs/temperature-1a2b3c4d            one sweep; the report goes into its folder
+python -m kdlab.report outputs                                 every run and sweep there
+python -m kdlab.report outputs/response-* --out outputs/mine   some runs, a folder for the report"""
+
+
+def report(folders: Sequence[str | Path], out: str | Path | None = None) -> tuple[Evidence, Path]:
+    """Reads runs and sweeps and writes `index.html`, its plots, `cells.csv` and `report.md`.
+
+    Args:
+        folders: of runs or sweeps, or folders that hold any of them.
+        out: where the report goes; None is `report/` in the first of the folders.
+
+    Returns:
+        What was found, and the page.
+
+    Raises:
+        BadInput: a folder is not there, there is nothing in it, or the report's folder cannot be written.
+    """
+    evidence = collect(folders)
+    place = Path(out) if out else Path(folders[0]) / "report"
+    check_writable(place, "--out")
+    write_cells(evidence, place)
+    write_markdown(evidence, place)
+    return evidence, write_page(evidence, place)
+
+
+def write_report(folders: Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """`report`, for who wants the page alone."""
+    return report(folders, out)[1]
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    asked = _parser().parse_args()
+    return explained(lambda: _reported(asked))
+
+
+def _reported(asked: Namespace) -> int:
+    evidence, page = report(asked.folders, asked.out)
+    show(evidence, page)
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m kdlab.report",
+        description="Reads runs and sweeps, and writes what they found.",
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder that holds any of them")
+    parser.add_argument("--out", metavar="DIR", help="where the report goes (default: report/ in the first DIR)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
