@@ -61,8 +61,9 @@ def _settings(
         settings.append(summarised(label(said, named) or _whole_label(group[0]), said, list(by_seed.values())))
     if not repeated:
         return corrected(settings), ()
+    count = "1 run was" if repeated == 1 else f"{repeated} runs were"
     remark = (
-        f"{repeated} runs were left out: another one of the same setting and seed is newer "
+        f"{count} left out: another one of the same setting and seed is newer "
         "(they differ in hardware, in folders or in the version of the code)."
     )
     return corrected(settings), (remark,)

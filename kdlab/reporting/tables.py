@@ -11,6 +11,7 @@ from kdlab.atomic import write_text_atomically
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
 from kdlab.reporting.ranking import chosen_role
 from kdlab.reporting.settings import seed
+from kdlab.reporting.summary import differences
 from kdlab.reporting.words import percent, points
 
 ROLES = ("teacher", "student", "baseline", "control")
@@ -83,8 +84,8 @@ def _row(run: Run, setting: Setting, folder: Path) -> dict[str, Any]:
         "teacher_test_accuracy": roles["teacher"].get("test/accuracy"),
         "baseline_val_accuracy": baseline.get("val/accuracy"),
         "baseline_test_accuracy": baseline.get("test/accuracy"),
-        "gain": result.get("gain"),
-        "gain_over_control": result.get("gain_over_control"),
+        "gain": _difference(run, "baseline"),
+        "gain_over_control": _difference(run, "control"),
         "agreement": result.get("agreement"),
         "kl_to_teacher": result.get("kl_to_teacher"),
         "ece": student.get("test/ece"),
@@ -93,6 +94,10 @@ def _row(run: Run, setting: Setting, folder: Path) -> dict[str, Any]:
         "best_minus_last": (result.get("best_minus_last") or {}).get("value"),
         "path": os.path.relpath(run.path, folder),
     }
+
+
+def _difference(run: Run, other: str) -> float | None:
+    return next(iter(differences([run], [run], "student", other).values()), None)
 
 
 def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
