@@ -3,11 +3,10 @@
 from kdlab.reporting.closing import closed_gap
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Setting
 from kdlab.reporting.ranking import chosen_role, lead, validation
-from kdlab.reporting.words import SMALLER, gained, listed, percent, points, probability, seeds, size
+from kdlab.reporting.words import EQUAL, SMALLER, gained, listed, percent, points, probability, seeds, size
 
 ALONE = "the same student without a teacher"
 ONE_SEED = "which cannot tell it from luck"
-EQUAL = 1e-9  # points: what rounding leaves between figures that are equal
 
 
 def answer(evidence: Evidence, unranked: str | None) -> str:
@@ -43,7 +42,7 @@ def _nothing(evidence: Evidence) -> str:
     count = len(evidence.failures)
     if not count:
         return "No run has finished yet."
-    return f"No run finished: {'the only one' if count == 1 else f'all {count}'} failed."
+    return f"No run finished: {'the only cell has' if count == 1 else f'all {count} cells have'} no result."
 
 
 def _only(setting: Setting) -> str:

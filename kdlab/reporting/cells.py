@@ -82,7 +82,7 @@ def _judge(record: SweepRecord) -> None:
     if is_on:
         counts["waiting"] += len(missing)
     else:
-        record.lost += [Lost((), f"cell {number} was never started") for number in missing]
+        record.lost += [Lost((f"cell {number}",), "was never started") for number in missing]
     told = [HOW_MANY[status].format(count) for status, count in counts.items() if count]
     if told:
         record.remarks.append(f"Of the cells of {record.folder.name}, {' and '.join(told)}.")

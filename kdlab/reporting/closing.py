@@ -8,7 +8,7 @@ from kdlab.reporting.ranking import TUNED_BASELINE, lead, ranked, validation, wh
 from kdlab.reporting.settings import seed
 from kdlab.reporting.statistics import interval
 from kdlab.reporting.summary import differences, gains_of
-from kdlab.reporting.words import SMALLER, gained, percent, points, seeds
+from kdlab.reporting.words import SMALLER, gained, is_doubtful, percent, points, seeds
 
 OFF = (None, 0, 0.0)  # values at which a setting that the student lacks does nothing
 
@@ -69,7 +69,7 @@ def _closed(evidence: Evidence, best: Setting) -> str:
 def _changed(closed: Interval) -> str:
     if closed.mean <= 0:
         return f"closed nothing ({points(closed)}) of"
-    doubt = f", {SMALLER}," if closed.half is not None and closed.is_uncertain else ""
+    doubt = f", {SMALLER}," if is_doubtful(closed) else ""
     return f"closed {points(closed).removeprefix('+')}{doubt} of"
 
 

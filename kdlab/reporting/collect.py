@@ -19,6 +19,8 @@ from kdlab.reporting.summary import corrected, summarised
 from kdlab.reporting.values import typed_values
 from kdlab.reporting.words import listed
 
+MANY = 3  # names of settings from which on a question with all of them is not read to its end
+
 
 def collect(folders: Sequence[str | Path]) -> Evidence:
     """The evidence of every run and sweep in and below some folders.
@@ -104,7 +106,7 @@ def _failure(lost: Lost, named: Mapping[str, str]) -> Failure:
     typed = {key: as_number(text) for key, text in typed_values(lost.overrides).items()}
     own = label({key: typed[key] for key in named if key in typed}, named)
     parts = [part for part in (own, f"seed {typed['seed']:g}" if _is_whole(typed.get("seed")) else "") if part]
-    fallback = lost.path.name if lost.path else "a cell"
+    fallback = lost.path.name if lost.path else "a cell without overrides"
     return Failure(" · ".join(parts) or " ".join(lost.overrides) or fallback, lost.error, lost.path)
 
 
@@ -124,6 +126,8 @@ def _question(found: Found, named: Mapping[str, str]) -> str:
         return asked.pop()
     if named and chosen_role(named) == "baseline":
         return "Does a better-tuned baseline close the gap?"
+    if len(named) > MANY:
+        return "What did these settings come to?"
     if named:
         return f"Which {listed(list(named.values()))} {'is' if len(named) == 1 else 'are'} best?"
     return "Is the gain more than luck?" if len(found.runs) > 1 else "What did the student gain?"

@@ -72,7 +72,8 @@ def _given(run: Run) -> Iterator[str]:
 def _failed(evidence: Evidence) -> Iterator[str]:
     count = len(evidence.failures)
     if count:
-        yield f"{count} {'cell is' if count == 1 else 'cells are'} missing without a result: see the failures."
+        every = count + sum(len(setting.runs) for setting in evidence.settings)
+        yield f"{count} of {every} cells {'has' if count == 1 else 'have'} no result: see the failures."
 
 
 def _choice(evidence: Evidence) -> Iterator[str]:

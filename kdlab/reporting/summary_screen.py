@@ -7,9 +7,21 @@ from rich.table import Table
 
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.tables import setting_rows
+from kdlab.reporting.words import SMALLER
 
-LINES = 16  # settings and failures that a screen has room for
-COLUMNS = ("setting", "seeds", "validation", "test accuracy", "without teacher", "gain", "over control", "p (Holm)")
+LINES = 16  # settings that a screen has room for
+FAILURES = 6
+COLUMNS = {  # column of the table of settings: its head here, with the unit that the cells then lack
+    "setting": "",
+    "seeds": "seeds",
+    "validation": "validation %",
+    "test accuracy": "test %",
+    "without teacher": "alone %",
+    "gain": "gain",
+    "over control": "over control",
+    "p (Holm)": "p (Holm)",
+}
+UNITS = (f" ({SMALLER})", " points", " %")
 
 
 def show(evidence: Evidence, page: Path, console: Console | None = None) -> None:
@@ -27,9 +39,11 @@ def show(evidence: Evidence, page: Path, console: Console | None = None) -> None
     if evidence.settings:
         console.print()
         console.print(_table(evidence))
-    for failure in evidence.failures[:LINES]:
+    for failure in evidence.failures[:FAILURES]:
         console.print(f"[red]failed[/] {_plain(failure.label)}: {_plain(' '.join(failure.error.split()))}")
-    _rest(console, len(evidence.failures), "failures", page)
+    if len(evidence.failures) > FAILURES:
+        more = len(evidence.failures) - FAILURES
+        console.print(f"and {more} more failures in {page.with_name('report.md')}", markup=False)
     console.print(f"\n[dim]{_plain(str(page))}[/]", soft_wrap=True)
 
 
@@ -38,18 +52,19 @@ def _table(evidence: Evidence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     heads = [name for name in COLUMNS if name in rows[0]]
     for name in heads:
-        table.add_column(name, justify="left" if name == "setting" else "right")
+        table.add_column(COLUMNS[name], justify="left" if name == "setting" else "right")
     for row in rows:
-        table.add_row(*(_plain(row[name].removesuffix(" (smaller than its uncertainty)")) for name in heads))
+        table.add_row(*(_plain(_bare(row[name])) for name in heads))
     hidden = len(evidence.settings) - len(rows)
     if hidden > 0:
         table.caption = f"and {hidden} more in cells.csv"
     return table
 
 
-def _rest(console: Console, count: int, kind: str, page: Path) -> None:
-    if count > LINES:
-        console.print(f"and {count - LINES} more {kind} in {page.with_name('report.md')}", markup=False)
+def _bare(cell: str) -> str:
+    for unit in UNITS:
+        cell = cell.removesuffix(unit)
+    return cell
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
 from kdlab.reporting.ranking import chosen_role
 from kdlab.reporting.settings import seed
 from kdlab.reporting.summary import differences
-from kdlab.reporting.words import percent, points
+from kdlab.reporting.words import SMALLER, is_doubtful, percent, points
 
 ROLES = ("teacher", "student", "baseline", "control")
 COSTS = ("params", "flops", "seconds")
@@ -166,8 +167,7 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
 def _gain(gain: Gain | None) -> str:
     if gain is None:
         return "–"
-    doubt = " (smaller than its uncertainty)" if gain.points.half is not None and gain.points.is_uncertain else ""
-    return points(gain.points) + doubt
+    return points(gain.points) + (f" ({SMALLER})" if is_doubtful(gain.points) else "")
 
 
 def _range(ends: tuple[float, float]) -> str:
@@ -191,4 +191,4 @@ def _duration(seconds: float) -> str:
 def _inert(text: str) -> str:
     """Text that Markdown takes as it is: one line, no cell borders, no tags."""
     line = " ".join(text.split())
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line.replace("&", "&amp;")).replace("|", "\\|").replace("*", "\\*")

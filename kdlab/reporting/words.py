@@ -3,6 +3,7 @@
 from kdlab.reporting.evidence import Interval
 
 SMALLER = "smaller than its uncertainty"
+EQUAL = 1e-9  # points: what rounding leaves between figures that are equal
 
 
 def percent(figure: Interval) -> str:
@@ -27,10 +28,17 @@ def seeds(count: int) -> str:
 
 def gained(figure: Interval, over: str) -> str:
     """What was gained over something, or lost against it, and whether that can be told from nothing."""
-    doubt = f", {SMALLER}" if figure.half is not None and figure.is_uncertain else ""
+    doubt = f", {SMALLER}" if is_doubtful(figure) else ""
+    if abs(figure.mean) < EQUAL:
+        return f"no gain over {over}"
     if figure.mean < 0:
         return f"a loss of {size(figure)} against {over}{doubt}"
     return f"a gain of {points(figure)} over {over}{doubt}"
+
+
+def is_doubtful(figure: Interval) -> bool:
+    """Whether a difference is to be called smaller than its uncertainty: its interval is known and holds zero."""
+    return figure.half is not None and figure.is_uncertain
 
 
 def listed(parts: list[str]) -> str:

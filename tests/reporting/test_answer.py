@@ -146,7 +146,7 @@ def test_all_failed_is_an_answer_too(lab):
     lab.failed("the loss is not finite", typed=["loss.temperature=4"])
     lab.failed("no such tap", typed=["loss.temperature=8"])
     evidence = collect([lab.root])
-    assert evidence.answer == "No run finished: all 2 failed."
+    assert evidence.answer == "No run finished: all 2 cells have no result."
     assert (evidence.best, evidence.settings, len(evidence.failures)) == (None, (), 2)
 
 

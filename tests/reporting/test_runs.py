@@ -82,7 +82,7 @@ def test_failures_are_cells_that_failed_that_vanished_and_that_never_began(lab):
     assert failures["T 4"] == "the loss is not finite"
     assert failures["T 6"] == "no such module"
     assert failures["T 8 · seed 3"].startswith("did not finish")
-    assert failures["a cell"] == "cell 4 was never started"
+    assert failures["cell 4"] == "was never started"
     assert len(failures) == 4
 
 
