@@ -32,7 +32,8 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
     keys = varying_keys(found)
     named = names(keys)
     settings, dropped = _settings(found.runs, keys, named)
-    settings = _in_order(settings, _orders(found, keys))
+    orders = _orders(found, keys)
+    settings = _in_order(settings, orders)
     unranked = why_unranked(settings, chosen_role(keys)) if settings else "No run finished"
     settings = settings if unranked else ranked(settings, chosen_role(keys))
     evidence = Evidence(
@@ -40,7 +41,7 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
         question=_question(found, named),
         answer="",
         remarks=(),
-        varied=_met(settings, keys, _orders(found, keys)),
+        varied={key: tuple(order) for key, order in orders.items()},
         seeds=tuple(sorted({seed(run) for setting in settings for run in setting.runs})),
         settings=tuple(settings),
         best=None if unranked else settings[0],
@@ -80,26 +81,19 @@ def _whole_label(run: Run) -> str:
 
 
 def _orders(found: Found, keys: Sequence[str]) -> dict[str, list[Any]]:
-    """The values of each key: numbers from small to large, options as the sweep lists them."""
+    """The values met of each key: numbers from small to large, options as the sweep lists them."""
     orders = {}
     for key in keys:
-        asked = [as_number(one) for sweep in found.sweeps for one in (sweep.about.get("varied") or {}).get(key, ())]
-        met = list(dict.fromkeys([*asked, *(value(run, key) for run in found.runs)]))
-        numeric = all(isinstance(one, int | float) for one in met)
-        orders[key] = sorted(met) if numeric else met
+        met = dict.fromkeys(value(run, key) for run in found.runs)
+        asked = (as_number(one) for sweep in found.sweeps for one in (sweep.about.get("varied") or {}).get(key, ()))
+        order = list(dict.fromkeys([*(one for one in asked if one in met), *met]))
+        orders[key] = sorted(order) if all(isinstance(one, int | float) for one in order) else order
     return orders
 
 
 def _in_order(settings: Sequence[Setting], orders: Mapping[str, Sequence[Any]]) -> list[Setting]:
     places = {key: {one: place for place, one in enumerate(order)} for key, order in orders.items()}
     return sorted(settings, key=lambda setting: [places[key][one] for key, one in setting.values.items()])
-
-
-def _met(
-    settings: Sequence[Setting], keys: Sequence[str], orders: Mapping[str, Sequence[Any]]
-) -> dict[str, tuple[Any, ...]]:
-    met = {key: {setting.values[key] for setting in settings} for key in keys}
-    return {key: tuple(one for one in orders[key] if one in met[key]) for key in keys}
 
 
 def _failure(lost: Lost, named: Mapping[str, str]) -> Failure:

@@ -16,6 +16,7 @@ GROUPS = {  # group: the node of the config that its options fill
     "model/teacher": "model.teacher",
     "model/student": "model.student",
 }
+GUESSED = tuple(group for group in GROUPS if group != "model")  # its teacher and its student tell the same
 
 
 def with_options(runs: Sequence[Run], typed: Sequence[Mapping[str, str]]) -> list[Run]:
@@ -40,7 +41,9 @@ def _spoken(group: str, runs: Sequence[Run], typed: Sequence[Mapping[str, str]])
 
 
 def _options(run: Run, said: Mapping[str, str], known: Mapping[str, Mapping[Hashable, str]]) -> dict[str, str]:
-    found = {group: option for group in GROUPS if (option := _guess(run, group))}
+    found = {
+        group: option for group in GROUPS if (group in GUESSED or group in known) and (option := _guess(run, group))
+    }
     for group, spoken in known.items():
         option = said.get(group) or spoken.get(_content(run, GROUPS[group]))
         if option:

@@ -1,5 +1,6 @@
 """What varies between runs, and which of them are the same setting with another seed."""
 
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
@@ -48,9 +49,11 @@ def value(run: Run, key: str) -> Any:
 def as_number(given: Any) -> Any:
     """A number where a text is one."""
     try:
-        return float(given) if isinstance(given, str) else given
+        number = float(given) if isinstance(given, str) else given
     except ValueError:
         return given
+    is_nan = isinstance(number, float) and math.isnan(number)
+    return str(given) if is_nan else number  # as a number it would not equal itself
 
 
 def seed(run: Run) -> int:
