@@ -69,4 +69,4 @@ def test_two_hundred_runs_are_read_and_told_without_torch(lab):
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120)
     count, spent = done.stdout.split()
     assert int(count) == 50
-    assert float(spent) < time.perf_counter() - started < 30  # a few seconds on an idle machine
+    assert float(spent) < time.perf_counter() - started < 60  # a few seconds on an idle machine

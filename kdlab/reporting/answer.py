@@ -105,15 +105,15 @@ def _is_equal(one: Setting, other: Setting) -> bool:
 def _its_gain(setting: Setting) -> str:
     if setting.gain:
         fewer = setting.gain.points.count < len(setting.runs)
-        return f", {gained(setting.gain.points, over(setting))}{_of_fewer(setting.gain) if fewer else ''}"
+        return f", {gained(setting.gain.points, over(setting) + (_of_fewer(setting.gain) if fewer else ''))}"
     if _generations(setting) == 1:
-        return ", and further generations are not worth their epochs"
+        return ", and further generations did no better there"
     return ", without a baseline to gain over"
 
 
 def _of_fewer(gain: Gain) -> str:
     count = gain.points.count
-    return f" over the {'one seed' if count == 1 else f'{count} seeds'} with a baseline"
+    return f" in the {'one seed' if count == 1 else f'{count} seeds'} with a baseline"
 
 
 def _control(setting: Setting) -> str:

@@ -13,6 +13,7 @@ from kdlab.reporting.words import SMALLER, listed
 
 SEARCHED = 10  # settings from which on the best by validation is lucky to an extent worth a remark
 PLENTY = 3  # values that make a range with an edge
+NATURAL = (0, 1)  # where counts and shares end by themselves
 VALIDATION_SET = ("data.val_fraction", "data.split_seed", "data.train_samples")
 SIGNIFICANT = 0.05
 
@@ -98,7 +99,7 @@ def _alike(settings: Sequence[Setting]) -> Iterator[str]:
     told = [one for one in leads if one is not None and one.half is not None]
     within = sum(one.is_uncertain for one in told)
     if within and len(others) > 1:
-        count = f"{within} of the {len(others)} other settings"
+        count = f"{'all' if within == len(others) else f'{within} of the'} {len(others)} other settings"
         yield f"On test, the difference of {count} from {best.label} is {SMALLER}."
 
 
@@ -107,8 +108,8 @@ def _edges(evidence: Evidence) -> Iterator[str]:
     named = names(list(evidence.varied))
     for key, met in evidence.varied.items():
         numeric = [one for one in met if isinstance(one, int | float) and not isinstance(one, bool)]
-        if len(numeric) == len(met) >= PLENTY and evidence.best.values[key] in (min(numeric), max(numeric)):
-            edge = evidence.best.values[key]
+        edge = evidence.best.values[key]
+        if len(numeric) == len(met) >= PLENTY and edge in (min(numeric), max(numeric)) and edge not in NATURAL:
             which = "largest" if edge == max(numeric) else "smallest"
             yield f"{named[key]} {shown(edge)} is the {which} value tried: the best one may lie beyond it."
 

@@ -13,13 +13,12 @@ LINES = 16  # settings that a screen has room for
 FAILURES = 6
 COLUMNS = {  # column of the table of settings: its head here, with the unit that the cells then lack
     "setting": "",
-    "seeds": "seeds",
-    "validation": "validation %",
+    "validation": "val %",
     "test accuracy": "test %",
     "without teacher": "alone %",
     "gain": "gain",
-    "over control": "over control",
-    "p (Holm)": "p (Holm)",
+    "over control": "control",
+    "p (Holm)": "p",
 }
 UNITS = (f" ({SMALLER})", " points", " %")
 
@@ -52,7 +51,8 @@ def _table(evidence: Evidence) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     heads = [name for name in COLUMNS if name in rows[0]]
     for name in heads:
-        table.add_column(COLUMNS[name], justify="left" if name == "setting" else "right")
+        is_label = name == "setting"
+        table.add_column(COLUMNS[name], justify="left" if is_label else "right", no_wrap=not is_label)
     for row in rows:
         table.add_row(*(_plain(_bare(row[name])) for name in heads))
     hidden = len(evidence.settings) - len(rows)

@@ -301,3 +301,28 @@ def test_the_recovered_gap_is_of_means_and_absent_where_the_gap_is_chance(lab):
     (setting,) = collect([lab.root]).settings
     gains, gaps = np.mean([5, 3, 4, 3.8, 3.9]), np.mean([9, 7, 8, 7.8, 7.9])
     assert setting.figures["gap_recovered"].mean == pytest.approx(gains / gaps)
+
+
+def test_an_edge_that_lies_in_the_nature_of_a_share_is_none(lab):
+    values = {value: [(90.0 + value, 88.0, 90.0 + value)] for value in (0.5, 0.9, 1.0)}
+    assert not any(
+        "the best one may lie beyond it" in said for said in collect([lab.grid("loss.alpha", values)]).remarks
+    )
+
+
+def test_seeds_without_a_baseline_do_not_count_for_the_gain(lab):
+    for seed, baseline in enumerate((90.0, 91.0, None)):
+        lab.run(95.0, baseline, seed=seed, settings={"loss.temperature": 2.0}, typed=["loss.temperature=2"])
+        lab.run(90.0, baseline, val=80, seed=seed, settings={"loss.temperature": 4.0}, typed=["loss.temperature=4"])
+    answer = collect([lab.root]).answer
+    gain = "a gain of +4.5 ± 6.4 points over the same student without a teacher in the 2 seeds with a baseline"
+    assert f"{gain}, smaller than its uncertainty (3 seeds)" in answer
+
+
+def test_a_long_search_says_that_its_best_was_lucky_on_validation(lab):
+    values = {value / 7: [(90.0, 88.0, 90.0 + value)] for value in range(1, 11)}
+    said = collect([lab.grid("loss.alpha", values)]).remarks
+    assert any(
+        "The best of 10 by validation accuracy owes part of it to luck: 100.0 % there is too good" in one
+        for one in said
+    )
