@@ -43,7 +43,8 @@ class SweepRecord:
         about: the content of `sweep.json`.
         cells: those with a record.
         lost: cells that ended without a word, or were never begun.
-        remarks: how many cells are on their way or were stopped, and what was skipped.
+        preliminary: that cells are on their way.
+        remarks: how many cells were stopped, and what was skipped.
         runs: directories of its cells with a result.
     """
 
@@ -51,6 +52,7 @@ class SweepRecord:
     about: Mapping[str, Any]
     cells: list[Cell] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    preliminary: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     runs: set[Path] = field(default_factory=set)
 
@@ -83,9 +85,12 @@ def _judge(record: SweepRecord) -> None:
         counts["waiting"] += len(missing)
     else:
         record.lost += [Lost((f"cell {number}",), "was never started") for number in missing]
-    told = [HOW_MANY[status].format(count) for status, count in counts.items() if count]
-    if told:
-        record.remarks.append(f"Of the cells of {record.folder.name}, {' and '.join(told)}.")
+    for status, count in counts.items():
+        said = f"of the cells of {record.folder.name}, {HOW_MANY[status].format(count)}."
+        if count and status == "stopped":
+            record.remarks.append(f"O{said[1:]}")
+        elif count:
+            record.preliminary.append(f"The answer may still change: {said}")
 
 
 def _missing(record: SweepRecord) -> Iterator[int]:

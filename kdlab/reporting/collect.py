@@ -49,8 +49,11 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
         savings=savings(found.runs),
         sweep=_only_sweep(found),
     )
+    early = [said for sweep in found.sweeps for said in sweep.preliminary]
     evidence = replace(evidence, published=tuple(published_rows(evidence)))
-    return replace(evidence, answer=answer(evidence, unranked), remarks=(*remarks(evidence), *dropped, *found.remarks))
+    return replace(
+        evidence, answer=answer(evidence, unranked), remarks=(*early, *remarks(evidence), *dropped, *found.remarks)
+    )
 
 
 def _settings(

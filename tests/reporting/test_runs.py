@@ -94,7 +94,8 @@ def test_a_sweep_that_is_on_has_no_failures_yet(lab):
     sweep = lab.sweep({"seed": ["0", "1", "2"]}, cells, cells=3, ended=None, pid=os.getpid())
     evidence = collect([sweep])
     assert not evidence.failures
-    assert any("1 still running and 1 not yet started" in remark for remark in evidence.remarks)
+    assert [remark.rpartition(", ")[2] for remark in evidence.remarks[:2]] == ["1 still running.", "1 not yet started."]
+    assert evidence.remarks[0].startswith("The answer may still change: of the cells of sweep-0a1b2c3d, ")
 
 
 def test_cells_that_a_search_stopped_are_neither_results_nor_failures(lab):
