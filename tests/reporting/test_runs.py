@@ -120,3 +120,8 @@ def test_a_folder_that_is_not_there_or_holds_nothing_is_bad_input(tmp_path):
         collect([tmp_path / "nowhere"])
     with pytest.raises(BadInput, match=r"DIR must hold a run that ended or a sweep, got .* without any"):
         collect([tmp_path])
+
+
+def test_a_sweep_that_ended_is_over_also_when_its_process_number_lives_on(lab):
+    sweep = lab.sweep({"seed": ["0", "1"]}, [(["seed=0"], lab.run(95.0, 90.0), {})], cells=2, pid=os.getpid())
+    assert [failure.error for failure in collect([sweep]).failures] == ["was never started"]

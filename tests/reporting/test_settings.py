@@ -99,3 +99,9 @@ def test_names_are_short_and_tell_apart():
     assert (
         label({"plan.assistants": "[resnet20,resnet14]"}, names(["plan.assistants"])) == "assistants resnet20,resnet14"
     )
+
+
+def test_seeds_of_which_one_alone_finished_are_no_setting_either(lab):
+    cells = [(["seed=0"], lab.run(95.0, 90.0), {}), (["seed=1"], None, {"status": "failed", "error": "lost"})]
+    (setting,) = collect([lab.sweep({"seed": ["0", "1"]}, cells)]).settings
+    assert setting.label == "response"
