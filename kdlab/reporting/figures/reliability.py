@@ -40,7 +40,7 @@ def calibration(evidence: Evidence) -> Picture | None:
         axes.plot(sure, right, linewidth=1.2, linestyle=look.line, color=look.colour, label=_label(role, bins))
         axes.scatter(sure, right, _sizes(bins), marker=look.marker, color=look.colour, edgecolors=PAPER, zorder=3)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     errors = ", ".join(f"{role} {_error(bins):.3f}" for role, bins in found.items())
     alt = f"Reliability diagram: accuracy against confidence. Expected calibration error: {errors}."
     whose = f"of {setting.label}" if setting.label else "of the run"

@@ -19,10 +19,10 @@ COLOURS = {"ink": INK, "muted": MUTED, "faint": FAINT, "grid": GRID, "paper": PA
 SEQUENTIAL = LinearSegmentedColormap.from_list("kdlab", [PALE, "#7ba0e8", "#16388a"])
 DIVERGING = LinearSegmentedColormap.from_list("kdlab_signed", [SAND, "#f6f4f0", "#2a58bd"])
 
-WIDTH = 5.8
+WIDTH = 5.2
 """Of every picture, in inches: at this size its type is that of the page, and still legible on a phone."""
 DPI = 110
-MOST_TEXT = 34
+MOST_TEXT = 30
 
 STYLE: Any = {
     "axes.axisbelow": True,
