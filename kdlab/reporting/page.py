@@ -21,10 +21,12 @@ from kdlab.reporting.figures.gains import gains
 from kdlab.reporting.figures.likeness import likeness
 from kdlab.reporting.figures.reliability import calibration
 from kdlab.reporting.figures.style import Picture, in_style, keep
+from kdlab.reporting.ranking import chosen_role
 from kdlab.reporting.settings_table import columns, with_interval
 from kdlab.reporting.svg import inlined
 
 Draw = Callable[[Evidence], Picture | None]
+PUBLISHED = ("method", "teacher", "student_alone", "student", "source")
 PROMINENT = 2  # remarks that stand out
 LONG = 25  # rows from which on a table scrolls in its box
 
@@ -61,7 +63,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
     plots.mkdir(parents=True, exist_ok=True)
     with in_style():
         sections = list(_sections(evidence, plots))
-    table = columns(evidence.settings)
+    table = columns(evidence.settings, chosen_role(evidence.varied))
     content = (
         _environment()
         .get_template("page.html")
@@ -130,7 +132,7 @@ def _facts(evidence: Evidence) -> list[str]:
     facts += [f"{_count(len(evidence.failures), 'cell')} without a result"] if evidence.failures else []
     times = [file.stat().st_mtime for run in runs if (file := run.path / "result.json").is_file()]
     ended = (evidence.sweep or {}).get("ended") or max(times, default=None)
-    return facts + ([datetime.fromtimestamp(ended, UTC).strftime("%-d %B %Y")] if ended else [])
+    return [*facts, f"{datetime.fromtimestamp(ended, UTC):%d %B %Y}".lstrip("0")] if ended else facts
 
 
 def _count(number: int, thing: str) -> str:
@@ -143,7 +145,7 @@ def _savings(savings: Savings) -> Mapping[str, Any] | None:
     share = savings.seconds / savings.seconds_alone
     text = (
         f"{_count(savings.cells, 'run')} made of {_count(savings.uses, 'stage')} needed {savings.stages} trainings: "
-        f"{_time(savings.seconds)} instead of {_time(savings.seconds_alone)}, {1 - share:.0%} less."
+        f"{_time(savings.seconds)} instead of {_time(savings.seconds_alone)}, {100 * (1 - share):.0f} % less."
     )
     return {"text": text, "share": share}
 
@@ -158,5 +160,5 @@ def _time(seconds: float) -> str:
 def _published(row: Mapping[str, Any]) -> Mapping[str, str]:
     """A published row in words; `here` is kdlab's own figure."""
     here = row.get("here")
-    shown = {key: "" if value is None else str(value) for key, value in row.items()}
-    return {**shown, "here": with_interval(here) if isinstance(here, Interval) else ""}
+    shown = {name: "–" if row.get(name) is None else str(row[name]) for name in PUBLISHED}
+    return {**shown, "here": with_interval(here) if isinstance(here, Interval) else "–"}

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from kdlab.reporting.evidence import Interval, Setting
 from kdlab.reporting.magnitude import scaled
-
-UNCERTAIN = "smaller than its uncertainty"
+from kdlab.reporting.words import SMALLER, seeds
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,19 @@ class Column:
     cells: tuple[Cell | None, ...]
 
 
-def columns(settings: Sequence[Setting]) -> list[Column]:
-    """The columns for which any setting has a value, in the order in which they are read."""
-    found = [Column(heading, meaning, tuple(map(cell, settings))) for heading, meaning, cell in COLUMNS]
+def columns(settings: Sequence[Setting], role: str = "student") -> list[Column]:
+    """The columns for which any setting has a value, in the order in which they are read.
+
+    Args:
+        settings: the rows.
+        role: whose validation accuracy is shown: that which settings are ranked by.
+    """
+    ranking = (
+        f"validation %{'' if role == 'student' else f', {role}'}",
+        f"accuracy of the {role} on validation images",
+    )
+    every = ((*ranking, _figure(f"{role}/val/accuracy", with_interval)), *COLUMNS)
+    found = [Column(heading, meaning, tuple(map(cell, settings))) for heading, meaning, cell in every]
     return [column for column in found if any(column.cells)]
 
 
@@ -70,7 +79,7 @@ def _control(setting: Setting) -> Cell | None:
 
 
 def _difference(points: Interval) -> Cell:
-    note = "one seed: no interval" if points.half is None else UNCERTAIN if points.is_uncertain else ""
+    note = seeds(1) if points.half is None else SMALLER if points.is_uncertain else ""
     return Cell(with_interval(points, "+"), points.mean, note)
 
 
@@ -87,11 +96,6 @@ def _p(setting: Setting) -> Cell | None:
 
 
 COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
-    (
-        "validation %",
-        "accuracy on the validation images, by which settings are ranked",
-        _figure("student/val/accuracy", with_interval),
-    ),
     (
         "test %",
         "accuracy on the test images after the last epoch, ± half the 95 % t-interval over seeds",
@@ -113,7 +117,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
     (
         "gap recovered",
         "share of the distance from baseline to teacher that the student covered",
-        _figure("gap_recovered", _mean(".0%")),
+        _figure("gap_recovered", lambda figure: f"{100 * figure.mean:.0f} %"),
     ),
     (
         "agreement %",

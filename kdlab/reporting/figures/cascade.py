@@ -66,8 +66,14 @@ def _chains(evidence: Evidence, key: str) -> list[tuple[Setting, Chain]]:
         for setting in evidence.settings
         if (chain := [run.result[key] for run in setting.runs if run.result.get(key)])
         and len({len(links) for links in chain}) == 1
+        and all(_is_whole(link) for links in chain for link in links)
     ]
     return found[:MOST_CHAINS]
+
+
+def _is_whole(link: Mapping[str, Any]) -> bool:
+    """Whether a link has the figures that are drawn; results of an older kdlab may lack some."""
+    return (link.get("figures") or link).get(ACCURACY) is not None and link.get("params") is not None
 
 
 def _mean(chain: Chain, key: str) -> list[float]:

@@ -25,7 +25,7 @@ def curves(evidence: Evidence) -> list[Picture]:
     if shown is None:
         return []
     others = _spread([setting for setting in evidence.settings if setting is not shown])
-    thin = [found for setting in others if (found := history(setting.runs[0].path / "student"))]
+    thin = [found for one in others for run in one.runs[:1] if (found := history(run.path / "student"))]
     students, baselines = (_histories(shown, role) for role in ("student", "baseline"))
     left_out = len(evidence.settings) - 1 - len(thin)
     pictures = (

@@ -14,6 +14,7 @@ from kdlab.reporting.predictions import predictions
 
 MOST_CLASSES = 10
 MOST_NAMED = 20
+MOST_COMPARED = 1000
 REVEALING = 4
 """Temperature at which classes are compared."""
 RULES = {
@@ -32,7 +33,8 @@ def dark_knowledge(evidence: Evidence) -> list[Picture]:
         if found := predictions(run.path / "teacher"):
             logits, targets = found
             data = known_data((run.result.get("config") or {}).get("data") or {}, targets, logits.shape[1])
-            return [*_samples(logits, targets, data), _similarity(logits, targets, data)]
+            whole = [_similarity(logits, targets, data)] if logits.shape[1] <= MOST_COMPARED else []
+            return [*_samples(logits, targets, data), *whole]
     return []
 
 

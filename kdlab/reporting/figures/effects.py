@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from kdlab.reporting.evidence import Evidence, Interval, Setting
 from kdlab.reporting.figures.style import ACCENT, DIVERGING, FAINT, INK, MUTED, SEQUENTIAL, Picture, shortened, single
 from kdlab.reporting.labels import label, names
+from kdlab.reporting.ranking import chosen_role
 
 Measure = Callable[[Setting], Interval | None]
 MOST_LINES = 6
@@ -29,14 +30,6 @@ class Quantity:
     words: str
     of: Measure
     is_signed: bool = False
-
-
-QUANTITIES = (
-    Quantity("validation", "validation accuracy (%)", lambda setting: setting.figures.get("student/val/accuracy")),
-    Quantity(
-        "gain", "gain (points of test accuracy)", lambda setting: setting.gain.points if setting.gain else None, True
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -62,8 +55,8 @@ class Grid:
 def effects(evidence: Evidence) -> list[Picture]:
     """How validation accuracy and gain depend on the first two numeric settings that vary, or on the only one."""
     numeric = [key for key in evidence.varied if _is_numeric(key, evidence.settings)][:2]
-    draw: Mapping[int, Callable[..., Picture | None]] = {1: _line, 2: _plane}
-    pictures = [draw[len(numeric)](evidence, numeric, quantity) for quantity in QUANTITIES] if numeric else []
+    draw = _plane if len(numeric) == 2 else _line
+    pictures = [draw(evidence, numeric, quantity) for quantity in _quantities(evidence)] if numeric else []
     return [picture for picture in pictures if picture]
 
 
@@ -82,6 +75,16 @@ def grid(points: Sequence[tuple[float, float, float]]) -> Grid:
     return Grid(columns, rows, np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
 
 
+def _quantities(evidence: Evidence) -> tuple[Quantity, Quantity]:
+    """What is chosen by, and what it is worth."""
+    role = chosen_role(evidence.varied)
+    whose = "" if role == "student" else f" of the {role}"
+    return (
+        Quantity("validation", f"validation accuracy{whose} (%)", lambda one: one.figures.get(f"{role}/val/accuracy")),
+        Quantity("gain", "gain (points of test accuracy)", lambda one: one.gain.points if one.gain else None, True),
+    )
+
+
 def _is_numeric(key: str, settings: Sequence[Setting]) -> bool:
     values = [setting.values.get(key) for setting in settings]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
@@ -97,7 +100,10 @@ def _plane(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictu
     whole = grid(points)
     figure, axes = single(3.4)
     colours, norm = _colouring([point[2] for point in points], quantity.is_signed)
-    (_heatmap if whole.is_filled else _scatter)(axes, whole, points, colours, norm)
+    if whole.is_filled:
+        _heatmap(axes, whole, colours, norm)
+    else:
+        _scatter(axes, points, colours, norm)
     axes.set(xlabel=keys[0], ylabel=keys[1], title=f"{quantity.words[0].upper()}{quantity.words[1:]}")
     top = max(points, key=lambda point: point[2])
     alt = (
@@ -116,11 +122,11 @@ def _plane_caption(evidence: Evidence, keys: Sequence[str], whole: Grid) -> str:
 def _colouring(values: Sequence[float], is_signed: bool) -> tuple[Colormap, Normalize]:
     if is_signed:
         reach = max(*map(abs, values), 1e-9)
-        return DIVERGING, TwoSlopeNorm(0, -reach, reach)
+        return DIVERGING, Normalize(-reach, reach)
     return SEQUENTIAL, Normalize(min(values), max(*values, min(values) + 1e-9))
 
 
-def _heatmap(axes: Axes, whole: Grid, points: object, colours: Colormap, norm: Normalize) -> None:
+def _heatmap(axes: Axes, whole: Grid, colours: Colormap, norm: Normalize) -> None:
     axes.pcolormesh(whole.cells, cmap=colours, norm=norm, edgecolors="face", linewidth=0.2)
     axes.grid(visible=False)
     axes.set_xticks(np.arange(len(whole.columns)) + 0.5, [f"{value:g}" for value in whole.columns])
@@ -141,9 +147,7 @@ def _write(axes: Axes, x: float, y: float, value: float, background: tuple[float
     axes.text(x, y, f"{value:.1f}", ha="center", va="center", color="#101418" if light else "#fdfdfd")
 
 
-def _scatter(
-    axes: Axes, whole: object, points: Sequence[tuple[float, float, float]], colours: Colormap, norm: Normalize
-) -> None:
+def _scatter(axes: Axes, points: Sequence[tuple[float, float, float]], colours: Colormap, norm: Normalize) -> None:
     x, y, values = zip(*sorted(points, key=lambda point: point[2]), strict=True)
     drawn = axes.scatter(x, y, c=values, cmap=colours, norm=norm, s=34, edgecolors=MUTED, linewidths=0.5)
     assert axes.figure

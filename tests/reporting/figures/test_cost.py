@@ -1,0 +1,32 @@
+from kdlab.reporting.evidence import Interval
+from kdlab.reporting.figures.cost import costs
+from tests.reporting.made_up import evidence, setting
+
+SIZES = {"small": (1000, 90.0), "wasteful": (3000, 89.0), "large": (5000, 95.0)}
+
+
+def made():
+    return evidence(
+        [
+            setting(name, {"model/student": name}, accuracy, **{"student/params": Interval(size, 0.0, 3)})
+            for name, (size, accuracy) in SIZES.items()
+        ]
+    )
+
+
+def test_the_front_is_named_cheapest_first_and_leaves_out_what_is_beaten():
+    params = costs(made())[0]
+    assert params.name == "cost-params"
+    assert "cheapest first: small, 1 k, 90.00 %; large, 5 k, 95.00 %; teacher, 43.7 k, 98.40 %." in params.alt
+
+
+def test_students_baselines_and_the_one_teacher_have_their_marks():
+    (axes,) = costs(made())[0].figure.axes
+    marks = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_marker() != "None"}
+    assert marks["student"] == [1000, 3000, 5000]
+    assert marks["teacher"] == [43_674]
+    assert marks["best setting"] == [1000]
+
+
+def test_a_cost_that_is_the_same_for_all_has_no_plot():
+    assert {picture.name for picture in costs(made())} == {"cost-params", "cost-seconds"}
