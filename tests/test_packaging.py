@@ -29,6 +29,13 @@ def test_the_wheel_holds_every_config_and_sweep(site):
         assert packed == ours
 
 
+def test_the_wheel_holds_what_reports_are_made_from(site):
+    folder = Path("kdlab", "reporting")
+    ours = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert {folder / "template" / name for name in ("page.html", "page.css", "sort.js")} <= ours
+    assert {path for path in ours if not (site / path).is_file()} == set()
+
+
 def test_it_composes_from_another_folder_also_a_sweep_of_that_folder(site, tmp_path):
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps" / "mine.yaml").write_text("# @package _global_\n# Is it found?\nseed: 77\n")

@@ -27,6 +27,7 @@ CIFAR_FILES = {  # as published, with their MD5: a pickle is read only where it 
     "CIFAR10": ("cifar-10-batches-py/test_batch", "40351d587109b95175f43aff81a1287e", "labels"),
     "CIFAR100": ("cifar-100-python/test", "f0ef6b0ae62326f3e7ffdfab6717acfc", "fine_labels"),
 }
+CIFAR100_NAMES = ("cifar-100-python/meta", "7973b15100ade9c7d40fb424638fde48", "fine_label_names")
 DIGITS_TEST, DIGITS_SEED = 500, 1797  # of kdlab.data.digits
 
 
@@ -56,13 +57,24 @@ def known_data(settings: Mapping[str, Any], targets: Labels, classes: int) -> Kn
         classes: how many.
     """
     kind = str(settings.get("_target_", "")).rpartition(".")[2]
-    names = CLASSES.get(kind, ())
+    root = Path(str(settings.get("root", "")))
+    names = _names(kind, root)
     names = names if len(names) == classes else tuple(str(label) for label in range(classes))
     try:
-        pixels, labels = READERS[kind](kind, Path(str(settings.get("root", ""))))
+        pixels, labels = READERS[kind](kind, root)
     except (KeyError, OSError, ValueError):
         return KnownData(names)
     return KnownData(names, pixels if np.array_equal(labels, targets) else None)
+
+
+def _names(kind: str, root: Path) -> tuple[str, ...]:
+    if kind != "CIFAR100":
+        return CLASSES.get(kind, ())
+    name, digest, key = CIFAR100_NAMES
+    try:
+        return tuple(name.replace("_", " ") for name in _published(root / name, digest)[key])
+    except (OSError, ValueError):
+        return ()
 
 
 def _digits(kind: str, root: Path) -> tuple[Pixels, Labels]:
@@ -83,11 +95,16 @@ def _digits(kind: str, root: Path) -> tuple[Pixels, Labels]:
 
 def _cifar(kind: str, root: Path) -> tuple[Pixels, Labels]:
     name, digest, labels = CIFAR_FILES[kind]
-    content = (root / name).read_bytes()
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
-        raise ValueError(f"{root / name} differs from the published file")
-    batch = pickle.loads(content, encoding="latin1")
+    batch = _published(root / name, digest)
     return batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(batch[labels], dtype=np.int64)
+
+
+def _published(path: Path, digest: str) -> dict[str, Any]:
+    content = path.read_bytes()
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
+        raise ValueError(f"{path} differs from the published file")
+    batch: dict[str, Any] = pickle.loads(content, encoding="latin1")
+    return batch
 
 
 def _mnist(kind: str, root: Path) -> tuple[Pixels, Labels]:

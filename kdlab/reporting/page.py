@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from kdlab import __version__
 from kdlab.atomic import write_text_atomically
 from kdlab.reporting.evidence import Evidence, Interval, Savings
 from kdlab.reporting.figures.best_minus_last import best_minus_last
@@ -77,6 +78,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             published=[_published(row) for row in evidence.published],
             prominent=PROMINENT,
             long=LONG,
+            version=__version__,
         )
     )
     page = folder / "index.html"
@@ -127,7 +129,7 @@ def _facts(evidence: Evidence) -> list[str]:
     """What was run, in a few words each."""
     runs = [run for setting in evidence.settings for run in setting.runs]
     seeds = ", ".join(map(str, evidence.seeds))
-    facts = [_count(len(runs), "run"), _count(len(evidence.settings), "setting")]
+    facts = [_count(len(runs), "run"), _count(len(evidence.settings), "setting")] if runs else []
     facts += [f"{_count(len(evidence.seeds), 'seed')} ({seeds})"] if evidence.seeds else []
     facts += [f"{_count(len(evidence.failures), 'cell')} without a result"] if evidence.failures else []
     times = [file.stat().st_mtime for run in runs if (file := run.path / "result.json").is_file()]

@@ -1,9 +1,10 @@
 import gzip
 
 import numpy as np
+import torchvision
 
 from kdlab.data.digits import read_digits
-from kdlab.reporting.known_data import known_data
+from kdlab.reporting.known_data import CIFAR100_NAMES, CIFAR_FILES, known_data
 
 DIGITS = {"_target_": "kdlab.data.Digits"}
 
@@ -29,11 +30,20 @@ def test_classes_have_their_names_or_their_numbers():
     assert known_data({}, none, 2).names == ("0", "1")
 
 
+def test_files_are_known_by_the_sums_that_torchvision_knows():
+    for kind, dataset in (("CIFAR10", torchvision.datasets.CIFAR10), ("CIFAR100", torchvision.datasets.CIFAR100)):
+        ((name, digest),) = dataset.test_list
+        assert CIFAR_FILES[kind][:2] == (f"{dataset.base_folder}/{name}", digest)
+    meta = torchvision.datasets.CIFAR100.meta
+    assert (f"cifar-100-python/{meta['filename']}", meta["md5"], meta["key"]) == CIFAR100_NAMES
+
+
 def test_a_pickle_that_is_not_the_published_file_is_not_read(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
-    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(b"cos\nsystem\n(S'touch harmed'\ntR.")
+    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(b"cos\nmkdir\n(V%s/harmed\ntR." % bytes(tmp_path))
     settings = {"_target_": "kdlab.data.CIFAR10", "root": str(tmp_path)}
     assert known_data(settings, np.zeros(3, np.int64), 10).pixels is None
+    assert not (tmp_path / "harmed").exists()
 
 
 def test_pictures_of_mnist_are_read_packed_or_not(tmp_path):
