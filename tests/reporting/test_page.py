@@ -141,6 +141,11 @@ def test_identifiers_are_unique_and_every_reference_finds_its_own(full):
     assert set(clips) <= set(identifiers)
 
 
+def test_a_plot_brings_no_styles_or_titles_into_the_page(full):
+    _, page, _ = full
+    assert (page.tags["style"], page.tags["title"], page.tags["metadata"]) == (1, 1, 0)
+
+
 def test_the_page_asks_nothing_of_a_network(full):
     _, page, folder = full
     for tag, name, value in page.attributes:
@@ -174,10 +179,10 @@ def test_savings_failures_and_published_figures_are_told(full):
 
 def test_what_people_wrote_is_inert(tmp_path):
     one = with_run(setting(HOSTILE, {"loss": HOSTILE}), tmp_path / "run")
-    other = setting("other", {"loss": "other"}, 96.0)
+    other = setting(r"$\frac$", {"loss": r"$\frac$"}, 96.0)  # no formula
     made = evidence(
         [one, other],
-        {"loss": (HOSTILE, "other")},
+        {"loss": (HOSTILE, r"$\frac$")},
         title=HOSTILE,
         question=HOSTILE,
         answer=HOSTILE,
@@ -188,6 +193,7 @@ def test_what_people_wrote_is_inert(tmp_path):
     )
     page = Page(write_page(made, tmp_path / "out").read_text())
     assert page.tags["script"] == 1  # the one that sorts
+    assert page.text.count(r"$\frac$") == 3  # in the table, and beside its gain and its last epoch
     assert "b" not in page.tags
     assert "x" not in page.values("id")
     assert page.text.count(HOSTILE) >= 9

@@ -1,5 +1,5 @@
 from kdlab.reporting.evidence import Interval
-from kdlab.reporting.figures.forest import Row, forest
+from kdlab.reporting.figures.forest import MOST_ROWS, Row, forest
 
 
 def rows(count):
@@ -22,6 +22,7 @@ def test_of_hundreds_the_first_and_last_are_shown_and_the_rest_counted():
     (axes,) = forest(rows(200), "gain").axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert (labels[0], labels[-1]) == ("T 0", "T 199")
+    assert len(labels) == MOST_ROWS
     (gap,) = [label for label in labels if "more" in label]
     assert gap == f"… {200 - (len(labels) - 1)} more …"
     assert len(dots(axes)) == len(labels) - 1
