@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from kdlab import __version__
 from kdlab.atomic import write_text_atomically
-from kdlab.reporting.evidence import Evidence, Interval, Savings
+from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.figures.best_minus_last import best_minus_last
 from kdlab.reporting.figures.cascade import generations, steps
 from kdlab.reporting.figures.cost import costs
@@ -25,9 +25,10 @@ from kdlab.reporting.figures.style import Picture, in_style, keep
 from kdlab.reporting.ranking import chosen_role
 from kdlab.reporting.settings_table import columns, with_interval
 from kdlab.reporting.svg import inlined
+from kdlab.reporting.tables import saved
 
 Draw = Callable[[Evidence], Picture | None]
-PUBLISHED = ("method", "teacher", "student_alone", "student", "source")
+PUBLISHED = ("method", "teacher", "student_alone", "student", "metric", "note", "source")
 PROMINENT = 2  # remarks that stand out
 LONG = 25  # rows from which on a table scrolls in its box
 
@@ -74,7 +75,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             rows=list(zip(evidence.settings, zip(*(column.cells for column in table), strict=True), strict=True)),
             facts=_facts(evidence),
             sections=sections,
-            savings=_savings(evidence.savings),
+            savings=_savings(evidence),
             published=[_published(row) for row in evidence.published],
             prominent=PROMINENT,
             long=LONG,
@@ -141,22 +142,11 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
-def _savings(savings: Savings) -> Mapping[str, Any] | None:
-    if not savings.seconds_alone:
+def _savings(evidence: Evidence) -> Mapping[str, Any] | None:
+    """What reuse spared in a sentence, and the share of the time that was needed all the same."""
+    if not evidence.savings.seconds_alone:
         return None
-    share = savings.seconds / savings.seconds_alone
-    text = (
-        f"{_count(savings.cells, 'run')} made of {_count(savings.uses, 'stage')} needed {savings.stages} trainings: "
-        f"{_time(savings.seconds)} instead of {_time(savings.seconds_alone)}, {100 * (1 - share):.0f} % less."
-    )
-    return {"text": text, "share": share}
-
-
-def _time(seconds: float) -> str:
-    for unit, name in ((3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.1f} seconds"
+    return {"text": saved(evidence), "share": evidence.savings.seconds / evidence.savings.seconds_alone}
 
 
 def _published(row: Mapping[str, Any]) -> Mapping[str, str]:

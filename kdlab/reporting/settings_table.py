@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kdlab.reporting.evidence import Interval, Setting
 from kdlab.reporting.magnitude import scaled
-from kdlab.reporting.words import SMALLER, seeds
+from kdlab.reporting.words import SMALLER, is_doubtful, seeds
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _control(setting: Setting) -> Cell | None:
 
 
 def _difference(points: Interval) -> Cell:
-    note = seeds(1) if points.half is None else SMALLER if points.is_uncertain else ""
+    note = seeds(1) if points.half is None else SMALLER if is_doubtful(points) else ""
     return Cell(with_interval(points, "+"), points.mean, note)
 
 
