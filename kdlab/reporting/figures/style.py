@@ -95,7 +95,7 @@ def drawing(
     """
     figure = Figure(figsize=(WIDTH, height))
     figure.subplots_adjust(
-        left=left / WIDTH, right=1 - 0.12 / WIDTH, bottom=bottom / height, top=1 - top / height, hspace=0.3
+        left=left / WIDTH, right=1 - 0.22 / WIDTH, bottom=bottom / height, top=1 - top / height, hspace=0.3
     )
     return figure, list(figure.subplots(panels, squeeze=False)[:, 0])
 
