@@ -20,6 +20,7 @@ from kdlab.errors import BadInput, Interrupted, KdlabError
 from kdlab.help import help_page
 from kdlab.searchpath import CONF, use_kdlab_config
 from kdlab.sweep import Sweep
+from kdlab.sweep_report import tell
 from kdlab.sweep_screen import following
 
 STOPPED = "the same command continues where this one stopped"
@@ -80,6 +81,7 @@ def _run_sweep(app: Hydra, task: Task, sweep: Sweep, overrides: list[str]) -> in
             confess(error)
     progress = view.progress()
     view.closing(progress)
+    tell(sweep, progress)
     return FAILED if progress.missing or progress.with_status("failed") else 0
 
 

@@ -81,6 +81,9 @@ def test_three_broken_cells_of_twelve_leave_nine_results_and_exit_code_1(tmp_pat
     said = capsys.readouterr().out
     assert "9 of 12 cells finished" in said
     assert said.count("failed: loss.temperature=-1 loss.alpha=") == 3
+    (page,) = tmp_path.glob("sweep-*/report/index.html")
+    assert "3 cells are missing without a result" in page.read_text()
+    assert str(page) in said
     assert len(students(tmp_path)) == 9
     assert len(list(tmp_path.glob("store/*/result.json"))) == 9 + 2  # one teacher, one baseline
     status = [record["status"] for record in sorted(records(tmp_path), key=lambda record: record["cell"])]
@@ -108,3 +111,12 @@ def test_a_sweep_asked_again_reuses_every_stage_and_keeps_one_folder(tmp_path, c
     assert " trained " not in capsys.readouterr().out
     assert len(list(tmp_path.glob("sweep-*"))) == 1
     assert {record["trained"] for record in records(tmp_path)} == {0}
+
+
+def test_a_report_that_cannot_be_written_costs_the_sweep_nothing(tmp_path, monkeypatch, caplog):
+    def broken(*_):
+        raise ZeroDivisionError("half a page")
+
+    monkeypatch.setattr("kdlab.report.report", broken)
+    assert run(train, ["-m", *TINY, f"paths.outputs={tmp_path}", "seed=0,1"]) == 0
+    assert "The report was not written" in caplog.text
