@@ -7,7 +7,7 @@ training goes on without it. wandb is imported only when a run is opened.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kdlab.errors import BadInput, KdlabError
 
 if TYPE_CHECKING:
-    from wandb import Run, Settings
+    from wandb import Artifact, Run, Settings
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +47,10 @@ class WandbSettings:
             API key and offline without.
         group: name of the sweep.
         notes: free text.
+        artifacts: whether files are recorded too: networks and results, with what they were made from.
 
     Raises:
-        BadInput: a mode, project or tag that wandb would refuse.
+        BadInput: a mode, project, tag or switch that wandb would refuse.
     """
 
     project: str
@@ -59,6 +60,7 @@ class WandbSettings:
     mode: str | None = None
     group: str | None = None
     notes: str | None = None
+    artifacts: bool = True
 
     def __post_init__(self) -> None:
         if self.mode not in (None, *MODES):
@@ -68,6 +70,8 @@ class WandbSettings:
                 f"logger.project has 1 to 128 characters and none of / \\ # ? % :, got {self.project!r}; "
                 "choose another name, for example logger.project=kdlab"
             )
+        if not isinstance(self.artifacts, bool):
+            raise BadInput(f"logger.artifacts must be true or false, got {self.artifacts!r}; try false")
         if wrong := [tag for tag in self.tags if not 0 < len(tag) <= TAG_LENGTH]:
             raise BadInput(f"logger.tags have 1 to {TAG_LENGTH} characters each, got {wrong}; shorten or drop them")
 
@@ -75,17 +79,11 @@ class WandbSettings:
 class Tracker:
     """Sends figures to one run; does nothing without one, or after the first failure."""
 
-    def __init__(self, run: "Run | None" = None) -> None:
+    def __init__(self, run: "Run | None" = None, *, artifacts: bool = True) -> None:
         self._run = run
+        self._artifacts = artifacts
         self._failed = False
         self._row_is_open = False
-
-    @property
-    def location(self) -> str | None:
-        """Where a person finds the run: its address online, else the folder that `wandb sync` uploads."""
-        if self._run is None:
-            return None
-        return self._run.settings.sync_dir if self._run.offline else self._run.url
 
     def log(self, row: Mapping[str, float], step: int) -> None:
         """Adds a row to the history.
@@ -97,14 +95,38 @@ class Tracker:
         self._send(lambda run: run.log({**row, "step": step}, step=step))
         self._row_is_open = True
 
-    def replay(self, rows: Iterable[Mapping[str, float]]) -> None:
-        """Logs history that a resumed stage brings along: what a killed run had recorded may be lost.
+    def show(self, make: Callable[[], Mapping[str, object]]) -> None:
+        """Adds tables and charts.
 
         Args:
-            rows: oldest first, each with its `step`. A row that the run already has is dropped.
+            make: gives them by name; called only where there is a run.
         """
-        for row in rows:
-            self.log(row, int(row["step"]))
+        self._send(lambda run: run.log(dict(make())))
+
+    def keep(self, make: Callable[[], "Artifact"], aliases: Sequence[str] = ()) -> None:
+        """Records files as an output of the run.
+
+        Args:
+            make: gives the artifact; called only where artifacts are recorded.
+            aliases: beside `latest`.
+        """
+        if self._artifacts:
+            self._send(lambda run: run.log_artifact(make(), aliases=["latest", *aliases]))
+
+    def use(self, name: str) -> None:
+        """Links an artifact of the server as an input of the run, if it is there.
+
+        An offline run cannot be linked: which of its files' makers is uploaded first is open.
+
+        Args:
+            name: with its alias.
+        """
+        if self._run is None or self._failed or not self._artifacts or self._run.offline:
+            return
+        try:
+            self._run.use_artifact(name)
+        except Exception as error:  # never logged, or another project's: the run itself is unharmed
+            log.info("Weights & Biases does not link %s to %s: %s", self._run.name, name, _reason(error))
 
     def summarise(self, figures: Mapping[str, object]) -> None:
         """Writes the figures that stand for the whole run.
@@ -151,7 +173,9 @@ def wandb_run(
         The run's tracker.
     """
     identity = {"name": name, "job_type": job_type, "config": dict(config)}
-    tracker = Tracker(None if settings is None else _open(settings, fingerprint, identity))
+    tracker = Tracker()
+    if settings:
+        tracker = Tracker(_open(settings, fingerprint, identity), artifacts=settings.artifacts)
     exit_code = 0
     try:
         yield tracker
@@ -165,6 +189,13 @@ def wandb_run(
 def run_id(fingerprint: str, group: str | None) -> str:
     """The run's id: the same for a resumed stage, another for the same stage in another sweep."""
     return hashlib.sha256(f"{group or ''}\n{fingerprint}".encode()).hexdigest()[:16]
+
+
+def has_credentials() -> bool:
+    """Whether wandb knows an API key or token for its server; it is not asked for one."""
+    import wandb
+
+    return _has_credentials(wandb.setup().settings)
 
 
 def _open(settings: WandbSettings, fingerprint: str, identity: dict[str, Any]) -> "Run | None":

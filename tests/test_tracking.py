@@ -1,5 +1,6 @@
 """Runs are read back from the files that wandb writes offline; nothing here needs a network."""
 
+import json
 import os
 import pty
 import subprocess
@@ -60,6 +61,17 @@ def only_run(settings: WandbSettings) -> OfflineRun:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "kdlab.tracking"]
+
+
+def never() -> Any:
+    raise AssertionError("made without a run that wants it")
+
+
+def note(folder: Path) -> wandb.Artifact:
+    (folder / "note.txt").write_text("what came out")
+    artifact = wandb.Artifact("note", type="result", metadata={"seed": 3})
+    artifact.add_file(str(folder / "note.txt"), policy="immutable")
+    return artifact
 
 
 def script(directory: Path, body: str = "pass") -> list[str]:
@@ -126,12 +138,11 @@ def test_rows_of_one_step_are_one_row(settings: WandbSettings) -> None:
     assert only_run(settings).history == [{"train/loss": 1.5, "val/accuracy": 90.0, "step": 3}]
 
 
-def test_a_resumed_stage_replays_its_history_without_doubling_it(settings: WandbSettings) -> None:
+def test_rows_that_are_sent_again_are_not_doubled(settings: WandbSettings) -> None:
     past = [{"step": 1, "train/loss": 3.0}, {"step": 2, "train/loss": 2.0}]
     with wandb_run(settings, **CELL) as tracker:
-        tracker.replay(past)
-        tracker.replay(past)
-        tracker.log({"train/loss": 1.0}, step=3)
+        for row in [*past, *past, {"step": 3, "train/loss": 1.0}]:
+            tracker.log(row, row["step"])
     assert [(row["step"], row["train/loss"]) for row in only_run(settings).history] == [
         (1, 3),
         (2, 2),
@@ -188,24 +199,53 @@ def test_the_id_follows_fingerprint_and_group_only(settings: WandbSettings) -> N
 def test_no_settings_give_a_tracker_that_does_nothing() -> None:
     with wandb_run(None, **CELL) as tracker:
         tracker.log({"train/loss": 1.0}, step=1)
-        tracker.replay([{"step": 1}])
         tracker.summarise({"gain": 1.0})
-    assert tracker.location is None
+        tracker.show(never)
+        tracker.keep(never)
+        tracker.use("teacher:latest")
 
 
-def test_the_location_of_an_offline_run_is_the_folder_to_sync(settings: WandbSettings) -> None:
+def test_tables_and_files_are_kept_and_an_offline_run_is_linked_to_nothing(
+    settings: WandbSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with wandb_run(settings, **CELL) as tracker:
-        where = Path(tracker.location)
-    assert (where / f"run-{run_id('f00d', 'temperature')}.wandb").is_file()
+        tracker.show(lambda: {"networks": wandb.Table(columns=["network", "accuracy"], data=[["student", 91.5]])})
+        tracker.keep(lambda: note(tmp_path), aliases=["s3"])
+        tracker.use("teacher:latest")
+    run = only_run(settings)
+    assert run.table("networks") == {"columns": ["network", "accuracy"], "data": [["student", 91.5]]}
+    kept = run.artifacts["note"]
+    assert (kept.type, sorted(kept.aliases), json.loads(kept.metadata)) == ("result", ["latest", "s3"], {"seed": 3})
+    assert [(file.path, file.local_path) for file in kept.manifest.contents] == [
+        ("note.txt", str(tmp_path / "note.txt"))
+    ]
+    assert (warnings(caplog), run.exit_code) == ([], 0)
 
 
-def test_a_disabled_run_writes_nothing(tmp_path: Path) -> None:
+def test_without_artifacts_no_file_is_kept(settings: WandbSettings, tmp_path: Path) -> None:
+    with wandb_run(replace(settings, artifacts=False), **CELL) as tracker:
+        tracker.keep(never)
+        tracker.summarise({"gain": 1.0})
+    assert (only_run(settings).artifacts, only_run(settings).summary["gain"]) == ({}, 1.0)
+
+
+def test_a_chart_that_cannot_be_made_costs_the_recording_and_not_the_training(
+    settings: WandbSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wandb_run(settings, **CELL) as tracker:
+        tracker.show(never)
+    assert "made without a run that wants it" in warnings(caplog)[0]
+    assert only_run(settings).exit_code == 0
+
+
+def test_a_disabled_run_writes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = WandbSettings(project="students", directory=tmp_path / "out", mode="disabled")
     with wandb_run(settings, **CELL) as tracker:
         tracker.log({"train/loss": 1.0}, step=1)
         tracker.summarise({"gain": 1.0})
-    assert tracker.location is None
-    assert offline_runs(settings.directory) == []
+        tracker.keep(lambda: note(tmp_path))
+        tracker.use("teacher:latest")
+    assert (offline_runs(settings.directory), warnings(caplog)) == ([], [])
 
 
 def test_without_a_key_a_run_is_offline_and_silent(tmp_path: Path) -> None:
@@ -301,12 +341,11 @@ def test_a_resumed_stage_continues_the_same_online_run(tmp_path: Path, monkeypat
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
         first = run_script(tmp_path, "raise KeyboardInterrupt")
-        resumed = run_script(tmp_path, "print(tracker.location)")
+        resumed = run_script(tmp_path)
     assert [(row["step"], row["train/loss"]) for row in server.history] == [(1, 2.0), (2, 1.0)]
     assert (server.offsets, server.exit_codes) == ([0, 1], [255, 0])
     assert first.stderr.rstrip().endswith("KeyboardInterrupt") and "wandb:" not in first.stderr
-    url = f"{server.url}/someone/p/runs/{run_id('f', None)}"
-    assert (resumed.stdout, resumed.stderr) == (f"{url}\ntrained\n", "")
+    assert (resumed.stdout, resumed.stderr) == ("trained\n", "")
 
 
 def test_uploading_the_files_of_a_killed_and_a_resumed_stage_gives_each_row_once(
@@ -315,7 +354,8 @@ def test_uploading_the_files_of_a_killed_and_a_resumed_stage_gives_each_row_once
     rows = [{"step": step, "train/loss": 1.0} for step in range(5)]
     for known in (3, 5):
         with wandb_run(settings, **CELL) as tracker:
-            tracker.replay(rows[:known])
+            for row in rows[:known]:
+                tracker.log(row, row["step"])
     assert len(offline_runs(settings.directory)) == 2
     with wandb_server() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
@@ -380,6 +420,7 @@ def test_when_the_process_behind_wandb_dies_the_training_goes_on(tmp_path: Path)
         ({"mode": "offlin"}, "logger.mode is one of online, offline, disabled or null, got 'offlin'"),
         ({"project": "a/b"}, "logger.project has 1 to 128 characters and none of / \\ # ? % :, got 'a/b'; "),
         ({"project": ""}, "logger.project has 1 to 128 characters and none of / \\ # ? % :, got ''; "),
+        ({"artifacts": "no"}, "logger.artifacts must be true or false, got 'no'; try false"),
         ({"tags": ("good", "")}, "logger.tags have 1 to 64 characters each, got ['']; shorten or drop them"),
         ({"tags": ("t" * 65,)}, f"logger.tags have 1 to 64 characters each, got ['{'t' * 65}']; shorten"),
     ],

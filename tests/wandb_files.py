@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto.wandb_internal_pb2 import Record, RunRecord
+from wandb.proto.wandb_internal_pb2 import ArtifactRecord, Record, RunRecord
 
 FILE_HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
 RECORD_HEADER = struct.Struct("<IHB")  # crc of type and payload, length, type
@@ -26,6 +26,15 @@ class OfflineRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     step_metrics: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, ArtifactRecord] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A table that was logged: its `columns` and `data`."""
+        assert self.folder
+        table: dict[str, Any] = json.loads((self.folder / "files" / self.summary[f"{name}.path"]).read_text())
+        return table
+
     exit_code: int | None = None
 
 
@@ -49,7 +58,7 @@ def _read_all(directory: Path) -> list[OfflineRun]:
 
 def read_run(path: Path) -> OfflineRun:
     """Replays the records of one file."""
-    run = OfflineRun()
+    run = OfflineRun(folder=path.parent)
     for record in records(path.read_bytes()):
         _apply(run, record)
     return run
@@ -86,6 +95,8 @@ def _apply(run: OfflineRun, record: Record) -> None:
         run.summary |= _values(record.summary.update)
     elif kind == "metric":
         run.step_metrics[record.metric.glob_name or record.metric.name] = record.metric.step_metric
+    elif kind == "artifact":
+        run.artifacts[record.artifact.name] = record.artifact
     elif kind == "exit":
         run.exit_code = record.exit.exit_code
 
