@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from kdlab.artifacts import keep_result, use_networks
+from kdlab.charts import charts
+from kdlab.fingerprint import config_fingerprint
 from kdlab.plan import Plan
+from kdlab.store import Store
+from kdlab.sweep import ABOUT, read_sweep, sweep_folder
 from kdlab.tracking import Tracker, WandbSettings, wandb_run
+from kdlab.wandb_weights import SCHEME, addresses
 
 FIGURES = (
     "teacher",
@@ -33,14 +38,16 @@ def wandb_settings(cfg: DictConfig) -> WandbSettings | None:
     logger = cfg.logger
     if not logger.get("wandb"):
         return None
+    folder = sweep_folder()
     return WandbSettings(
         project=logger.project,
         directory=Path(logger.directory),
         entity=logger.entity,
         tags=tuple(logger.tags),
         mode=logger.mode,
-        group=logger.group or _sweep(),
-        notes=logger.notes,
+        group=logger.group or (folder.name if folder else None),
+        notes=logger.notes or _question(),
+        artifacts=logger.artifacts,
     )
 
 
@@ -51,12 +58,23 @@ def cell_name(cfg: DictConfig) -> str:
 
 
 @contextmanager
-def reported_cell(cfg: DictConfig, plan: Plan, settings: WandbSettings | None) -> Iterator[Tracker]:
-    """A W&B run around the body; the body summarises its result into it."""
+def reported_cell(cfg: DictConfig, settings: WandbSettings | None) -> Iterator[Tracker]:
+    """A W&B run around the body, from before anything can fail; the body tells it what came out."""
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    name = cell_name(cfg)
-    with wandb_run(settings, name=name, fingerprint=plan.fingerprint, job_type="cell", config=config) as run:
-        yield run
+    identity = {"name": cell_name(cfg), "fingerprint": config_fingerprint(config), "job_type": "cell"}
+    shown = {**config, "choices": _choices(), "fingerprint": identity["fingerprint"]}
+    with wandb_run(settings, **identity, config=shown) as tracker:
+        yield tracker
+
+
+def tell_result(tracker: Tracker, result: Mapping[str, Any], plan: Plan, store: Store, directory: Path) -> None:
+    """Gives the cell's run the figures, tables and charts of its result, and links the networks that it is about."""
+    tracker.show(lambda: charts(result, plan, store))
+    tracker.summarise(figures(result))
+    use_networks(tracker, plan.by_role().values())
+    for _, address in addresses(result["config"]["model"], "model"):
+        tracker.use(address.removeprefix(SCHEME))
+    keep_result(tracker, directory.name.rpartition("-")[0], plan.fingerprint, directory / "result.json")
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,9 +84,13 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: result[name] for name in FIGURES if result.get(name) is not None}, **generations, **steps}
 
 
-def _sweep() -> str | None:
-    """The sweep's name, or the folder of an unnamed one; None outside sweeps."""
-    settings = HydraConfig.get()
-    if settings.mode != RunMode.MULTIRUN:
-        return None
-    return settings.runtime.choices.get("sweeps") or Path(settings.sweep.dir).name
+def _question() -> str | None:
+    """What the sweep asks; None outside sweeps, and of one that was only typed."""
+    folder = sweep_folder()
+    return read_sweep(folder)[0].question if folder and (folder / ABOUT).is_file() else None
+
+
+def _choices() -> dict[str, Any]:
+    """The chosen option of each config group, such as `loss: dkd`; a dot in a name would read as a level."""
+    choices = {str(group): option for group, option in HydraConfig.get().runtime.choices.items()}
+    return {group: option for group, option in choices.items() if not group.startswith("hydra/") and "." not in group}

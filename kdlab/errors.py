@@ -21,3 +21,8 @@ class Interrupted(KdlabError):
     """The user asked to stop (Ctrl-C, SIGTERM); what was reached is saved."""
 
     exit_code = 130
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from kdlab.artifacts import keep_network, use_networks
 from kdlab.history import Row, read_history
 from kdlab.identity import ranks, stage_fingerprint
 from kdlab.plan import Plan
@@ -15,7 +16,7 @@ from kdlab.ranks import train_with_ranks
 from kdlab.screen import Listen, Screen
 from kdlab.stage import Stage, train
 from kdlab.store import Store
-from kdlab.tracking import WandbSettings, wandb_run
+from kdlab.tracking import Tracker, WandbSettings, wandb_run
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,20 @@ def _train(stage: Stage, folder: Path, store: Store, watch: Watch) -> None:
     store.describe(stage)
     teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
     count = ranks(stage)
-    with _told(stage, watch) as (callbacks, listen):
+    with _told(stage, watch) as (tracker, callbacks, listen):
+        use_networks(tracker, (teacher for teacher, _ in stage.teachers))
         if count > 1 and stage.epochs:
             train_with_ranks(stage, folder, teachers, count)
             for row in read_history(folder / "metrics.csv"):
                 listen(row)
         else:
             train(stage, folder, teachers, listen=listen, callbacks=callbacks)
+        tracker.summarise(store.result(stage))
+        keep_network(tracker, stage, folder)
 
 
 @contextmanager
-def _told(stage: Stage, watch: Watch) -> Iterator[tuple[list[Callback], Listen]]:
+def _told(stage: Stage, watch: Watch) -> Iterator[tuple[Tracker, list[Callback], Listen]]:
     """Bar and W&B run of one stage."""
     name = f"{stage.name}-{stage.network['name']}-s{stage.seed}"
     identity = {"name": name, "fingerprint": stage_fingerprint(stage), "job_type": "stage"}
@@ -80,7 +84,7 @@ def _told(stage: Stage, watch: Watch) -> Iterator[tuple[list[Callback], Listen]]
             show(row)
             tracker.log(row, int(row["step"]))
 
-        yield callbacks, listen
+        yield tracker, callbacks, listen
 
 
 def _config(stage: Stage) -> Mapping[str, Any]:

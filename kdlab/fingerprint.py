@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 LENGTH = 16  # hexadecimal digits: 64 bits
+BESIDE = ("paths", "logger", "tags")  # parts of a run's config that change nothing in its result
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
     """A hash of nested plain values in which key order does not matter and `4` equals `4.0`."""
     text = json.dumps(_canonical(parts), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def config_fingerprint(config: Mapping[str, Any]) -> str:
+    """A hash of a run's resolved config, which it has before it has a plan, and also when it gets none."""
+    return fingerprint({key: value for key, value in config.items() if key not in BESIDE})
 
 
 def _canonical(value: Any) -> Any:

@@ -9,6 +9,7 @@ from kdlab.fingerprint import fingerprint
 from kdlab.identity import stage_fingerprint
 from kdlab.stage import Stage
 from kdlab.targets import find
+from kdlab.wandb_weights import with_local_weights
 
 Taught = tuple[tuple[Stage, float], ...]  # teachers with their weights
 
@@ -86,4 +87,4 @@ def make_plan(cfg: DictConfig) -> Plan:
         BadInput: a value of the config is out of its range, or the parts do not go together.
     """
     planner: Callable[[DictConfig], Plan] = find(cfg.plan._target_, "plan")
-    return planner(cfg)
+    return planner(with_local_weights(cfg))

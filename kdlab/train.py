@@ -9,7 +9,7 @@ from kdlab.cli import run
 
 def train(cfg: DictConfig) -> None:
     """Runs one experiment from its composed config, and leaves a run directory with `result.json`."""
-    from kdlab.cell import figures, reported_cell, wandb_settings
+    from kdlab.cell import reported_cell, tell_result, wandb_settings
     from kdlab.checks import check_stages
     from kdlab.execute import Watch, execute
     from kdlab.logs import quiet_screen
@@ -21,18 +21,19 @@ def train(cfg: DictConfig) -> None:
     from kdlab.sweep import note_cell, note_run, sweep_folder
 
     quiet_screen()
-    screen, store, plan = Screen(brief=sweep_folder() is not None), Store.at(cfg.paths.store), make_plan(cfg)
-    check_stages(plan.stages, store.finished)
-    wandb = wandb_settings(cfg)
-    with RunDirectory.of(cfg, plan) as directory, reported_cell(cfg, plan, wandb) as tracker:
-        note_run(directory.path)
-        screen.opening(directory.path, plan)
-        reused = execute(plan, store, Watch(screen, wandb))
-        note_cell(trained=list(reused.values()).count(False))
-        result = finished_result(plan, store, reused, directory.config)
-        directory.finish(result, plan, store)
-        tracker.summarise(figures(result))
-        screen.closing(directory.path, result)
+    screen, store, wandb = Screen(brief=sweep_folder() is not None), Store.at(cfg.paths.store), wandb_settings(cfg)
+    with reported_cell(cfg, wandb) as tracker:
+        plan = make_plan(cfg)
+        check_stages(plan.stages, store.finished)
+        with RunDirectory.of(cfg, plan) as directory:
+            note_run(directory.path)
+            screen.opening(directory.path, plan)
+            reused = execute(plan, store, Watch(screen, wandb))
+            note_cell(trained=list(reused.values()).count(False))
+            result = finished_result(plan, store, reused, directory.config)
+            directory.finish(result, plan, store)
+            tell_result(tracker, result, plan, store, directory.path)
+            screen.closing(directory.path, result)
 
 
 def main() -> int:
