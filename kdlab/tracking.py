@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdlab.errors import BadInput, KdlabError
+from kdlab.errors import BadInput, Interrupted, KdlabError
 
 if TYPE_CHECKING:
     from wandb import Artifact, Run, Settings
@@ -264,8 +264,8 @@ def _reason(error: Exception) -> str:
 
 
 def _exit_code(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        return 255  # what wandb itself reports for Ctrl-C
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return 255  # what wandb itself reports for Ctrl-C: the run was killed, it did not fail
     if isinstance(error, KdlabError):
         return error.exit_code
     if not isinstance(error, SystemExit) or isinstance(error.code, str):

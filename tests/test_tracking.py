@@ -15,7 +15,7 @@ import wandb
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from kdlab.errors import BadInput
+from kdlab.errors import BadInput, Interrupted
 from kdlab.tracking import WandbSettings, run_id, wandb_run
 from tests.wandb_files import OfflineRun, offline_runs
 from tests.wandb_server import wandb_server
@@ -155,6 +155,8 @@ def test_rows_that_are_sent_again_are_not_doubled(settings: WandbSettings) -> No
     [
         (ValueError("a bad step"), 1),
         (KeyboardInterrupt(), 255),
+        (Interrupted("Ctrl-C"), 255),
+        (BadInput("no such thing"), 2),
         (SystemExit(3), 3),
         (SystemExit("told why"), 1),
         (SystemExit(), 0),
