@@ -1,5 +1,6 @@
 """`python -m kdlab.report DIR…`: what any mix of runs and sweeps found, as a page, tables and one sentence."""
 
+import re
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from kdlab.atomic import check_writable
 from kdlab.cli import explained
+from kdlab.errors import BadInput
 from kdlab.reporting.collect import collect
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.page import write_page
@@ -16,7 +18,8 @@ from kdlab.reporting.tables import write_cells, write_markdown
 EXAMPLES = """
 python -m kdlab.report outputs/temperature-1a2b3c4d            one sweep; the report goes into its folder
 python -m kdlab.report outputs                                 every run and sweep there
-python -m kdlab.report outputs/response-* --out outputs/mine   some runs, a folder for the report"""
+python -m kdlab.report outputs/response-* --out outputs/mine   some runs, a folder for the report
+python -m kdlab.report outputs/temperature-1a2b3c4d --wandb team/kdlab"""
 
 
 def report(folders: Sequence[str | Path], out: str | Path | None = None) -> tuple[Evidence, Path]:
@@ -52,9 +55,21 @@ def main() -> int:
 
 
 def _reported(asked: Namespace) -> int:
+    _check_destination(asked.wandb)
     evidence, page = report(asked.folders, asked.out)
     show(evidence, page)
+    if asked.wandb:
+        from kdlab.reporting.wandb_report import publish_evidence
+
+        print(f"W&B report: {publish_evidence(evidence, list(map(Path, asked.folders)), asked.wandb)}")
     return 0
+
+
+def _check_destination(asked: str | None) -> None:
+    if asked is not None and not re.fullmatch(r"[\w-]+/[^/\\#?%:]{1,128}", asked):
+        raise BadInput(
+            f"--wandb takes ENTITY/PROJECT, where the runs are, got {asked!r}. For example: --wandb team/kdlab"
+        )
 
 
 def _parser() -> ArgumentParser:
@@ -66,6 +81,9 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder that holds any of them")
     parser.add_argument("--out", metavar="DIR", help="where the report goes (default: report/ in the first DIR)")
+    parser.add_argument(
+        "--wandb", metavar="ENTITY/PROJECT", help="publish a W&B report too, in the project of the runs"
+    )
     return parser
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 
 class WandbServer(ThreadingHTTPServer):
-    """Remembers history, exit codes and where each upload of history began, of the one run that it knows."""
+    """Remembers history, exit codes and where each upload of history began, of the one run that it knows; and reports.
+
+    It knows the projects of `someone` that are in `projects`.
+    """
 
     daemon_threads = True
 
@@ -19,6 +22,8 @@ class WandbServer(ThreadingHTTPServer):
         self.history: list[dict[str, Any]] = []
         self.offsets: list[int] = []
         self.exit_codes: list[int] = []
+        self.reports: list[dict[str, Any]] = []
+        self.projects = ["p"]
 
     @property
     def url(self) -> str:
@@ -35,12 +40,32 @@ class WandbServer(ThreadingHTTPServer):
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "someone"}}
         run = {"id": "r", "name": variables.get("name", ""), "displayName": "n", "project": project}
+        if found := self._of_reports(query, variables):
+            return found
         if "upsertBucket" in query:
             return {"upsertBucket": {"bucket": run, "inserted": not self.history}}
         if "createRunFiles" in query:
             files = [{"name": name, "uploadUrl": f"{self.url}/upload"} for name in variables["files"]]
             return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
         return {"model": {**project, "bucket": run | self._progress() if self.history else None}}
+
+    def _of_reports(self, query: str, variables: dict[str, Any]) -> dict[str, Any] | None:
+        if "Viewer" in query:
+            return {"viewer": {"id": "v", "username": "someone", "entity": "someone", "flags": "{}", "admin": False}}
+        if "upsertView" in query:
+            self.reports.append(variables)
+            return {"upsertView": {"view": {**_view(variables), "id": "r1"}, "inserted": True}}
+        if "ProjectInternalId" in query:
+            return {"project": {"internalId": "1"} if variables["projectName"] in self.projects else None}
+        if "GetProjects" in query:
+            pages = {"endCursor": None, "hasNextPage": False}
+            return {
+                "models": {
+                    "edges": [{"node": _project(name), "cursor": name} for name in self.projects],
+                    "pageInfo": pages,
+                }
+            }
+        return None
 
     def _progress(self) -> dict[str, Any]:
         tails = {"historyTail": json.dumps([json.dumps(self.history[-1])]), "eventsTail": "[]"}
@@ -76,6 +101,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _query(request: dict[str, Any]) -> dict[str, Any]:
     return {"query": request["query"], "variables": request.get("variables") or {}}
+
+
+def _project(name: str) -> dict[str, Any]:
+    facts = {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
+    return {"id": "p", "name": name, "entityName": "someone", **facts}
+
+
+def _view(variables: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: variables[name] for name in ("name", "displayName", "description", "spec")}
+    return {**kept, "project": {"id": "1", "name": variables["projectName"], "entityName": variables["entityName"]}}
 
 
 @contextmanager

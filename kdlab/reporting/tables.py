@@ -124,11 +124,11 @@ def _settings(evidence: Evidence) -> str:
         f"{order} Intervals are Student's t over seeds at 95 %; gains are paired by seed, in points of test accuracy; "
         "`over test samples` is a paired bootstrap, 95 %."
     )
-    return f"## Settings\n\n{_table(setting_rows(evidence))}\n\n{note}"
+    return f"## Settings\n\n{table(setting_rows(evidence))}\n\n{note}"
 
 
 def _failures(evidence: Evidence) -> str:
-    return _table([{"cell": failure.label, "error": failure.error} for failure in evidence.failures])
+    return table([{"cell": failure.label, "error": failure.error} for failure in evidence.failures])
 
 
 def saved(evidence: Evidence) -> str:
@@ -155,10 +155,11 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> str:
         }
         for row in rows
     ]
-    return _table(shown)
+    return table(shown)
 
 
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as a table of Markdown, a column for each key of the first."""
     heads = list(rows[0])
     lines = [heads, ["---"] * len(heads), *([_inert(row[head]) or " " for head in heads] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
