@@ -18,13 +18,13 @@ from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.fingerprint import config_fingerprint
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.labels import names
+from kdlab.reporting.ranking import chosen_role
 from kdlab.reporting.tables import saved, setting_rows, table
 from kdlab.reporting.words import percent
 from kdlab.sweep import ABOUT
 from kdlab.tracking import has_credentials
 
 LONGEST_TITLE = 128  # characters
-VALIDATION = wr.SummaryMetric("student/val/accuracy")
 TEST = wr.SummaryMetric("student/test/accuracy")
 COSTS = {"params": "Parameters", "flops": "Operations a sample", "seconds": "Seconds of training"}
 PLANE = {"loss.temperature": 0, "loss.alpha": 1}  # first across, second down
@@ -170,7 +170,7 @@ def _overview(evidence: Evidence, runs: _Runs) -> wr.PanelGrid:
     ]
     if len(evidence.seeds) > 1:
         columns.append((wr.Config("seed"), "seed"))
-    columns += [(VALIDATION, "validation accuracy"), (TEST, "test accuracy")]
+    columns += [(_validation(evidence), "validation accuracy"), (TEST, "test accuracy")]
     axes = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in columns]
     plot = wr.ParallelCoordinatesPlot(columns=axes, title="What varies, and what came of it", layout=FULL_WIDTH)
     return wr.PanelGrid(runsets=[runs.finished("Finished")], panels=[plot])
@@ -190,7 +190,7 @@ def _plane(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
         title="Validation accuracy, by colour",
         x=_config(evidence, across),
         y=_config(evidence, down),
-        z=VALIDATION,
+        z=_validation(evidence),
         gradient=[wr.GradientPoint(color="#440154", offset=0), wr.GradientPoint(color="#fde725", offset=100)],
         layout=FULL_WIDTH,
     )
@@ -251,6 +251,11 @@ def _failures(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
     yield wr.UnorderedList(items=[f"{failure.label}: {failure.error}" for failure in evidence.failures])
     if runs.are_a_group:
         yield wr.PanelGrid(runsets=[runs.failed()], panels=[wr.RunComparer(diff_only="split", layout=FULL_WIDTH)])
+
+
+def _validation(evidence: Evidence) -> wr.SummaryMetric:
+    """What the settings are chosen by."""
+    return wr.SummaryMetric(f"{chosen_role(evidence.varied)}/val/accuracy")
 
 
 def _config(evidence: Evidence, key: str) -> wr.Config:
