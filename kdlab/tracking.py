@@ -116,16 +116,16 @@ class Tracker:
     def use(self, name: str) -> None:
         """Links an artifact of the server as an input of the run, if it is there.
 
-        An offline run cannot be linked: which of its files' makers is uploaded first is open.
+        wandb links online runs alone: of what is uploaded later, the maker may come after the user.
 
         Args:
             name: with its alias.
         """
-        if self._run is None or self._failed or not self._artifacts or self._run.offline:
+        if self._run is None or self._failed or not self._artifacts:
             return
         try:
             self._run.use_artifact(name)
-        except Exception as error:  # never logged, or another project's: the run itself is unharmed
+        except Exception as error:  # offline, never logged, another project's: the run itself is unharmed
             log.info("Weights & Biases does not link %s to %s: %s", self._run.name, name, _reason(error))
 
     def summarise(self, figures: Mapping[str, object]) -> None:

@@ -18,7 +18,6 @@ from kdlab.tracking import has_credentials
 
 SCHEME = "wandb://"
 ADDRESS = re.compile(r"wandb://(?P<entity>[\w-]+)/(?P<project>[^/\\#?%:]+)/(?P<name>[\w.-]+):(?P<alias>[^/:]+)")
-FIXED = re.compile(r"v\d+")  # an alias that never moves
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
 
@@ -63,7 +62,7 @@ def _file(setting: str, address: str, folder: Path) -> Path:
     if parts is None or ".." in address:
         raise BadInput(f"{setting}: an address is wandb://entity/project/name:alias, got {address}. Write it out.")
     place = folder / parts["entity"] / parts["project"] / parts["name"]
-    if FIXED.fullmatch(parts["alias"]) and (file := _fetched(place / parts["alias"])):
+    if file := _fetched(place / parts["alias"]):  # folders are named by versions, which never move
         return file
     artifact = _artifact(setting, address, place)
     version = place / artifact.version

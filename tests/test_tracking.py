@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from kdlab.errors import BadInput, Interrupted
-from kdlab.tracking import WandbSettings, run_id, wandb_run
+from kdlab.tracking import Tracker, WandbSettings, run_id, wandb_run
 from tests.wandb_files import OfflineRun, offline_runs
 from tests.wandb_server import wandb_server
 
@@ -222,6 +223,23 @@ def test_tables_and_files_are_kept_and_an_offline_run_is_linked_to_nothing(
         ("note.txt", str(tmp_path / "note.txt"))
     ]
     assert (warnings(caplog), run.exit_code) == ([], 0)
+
+
+def test_a_link_to_what_the_server_does_not_have_leaves_the_run_unharmed(caplog: pytest.LogCaptureFixture) -> None:
+    used: list[str] = []
+
+    def use_artifact(name: str) -> None:
+        if name == "lost:latest":
+            raise ValueError("no such artifact")
+        used.append(name)
+
+    rows: list[Any] = []
+    tracker = Tracker(SimpleNamespace(name="n", use_artifact=use_artifact, log=lambda row, **_: rows.append(row)))  # type: ignore[arg-type]
+    for name in ("teacher:latest", "lost:latest", "student:latest"):
+        tracker.use(name)
+    tracker.log({"train/loss": 1.0}, step=1)
+    assert (used, rows) == (["teacher:latest", "student:latest"], [{"train/loss": 1.0, "step": 1}])
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_without_artifacts_no_file_is_kept(settings: WandbSettings, tmp_path: Path) -> None:

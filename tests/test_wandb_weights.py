@@ -102,7 +102,7 @@ def _here(tmp_path, monkeypatch):
 
 def test_a_network_that_kdlab_recorded_is_a_teacher_like_one_from_a_file(server, tmp_path):
     content = safetensors()
-    server.put("best", "v3", student__safetensors=content, config__yaml=b"network: {}")
+    server.put("best", "v3", student__safetensors=content, config__yaml=b"network: {}", last__ckpt=b"")
     teacher = planned(tmp_path).teacher
     kept = tmp_path / "store" / "artifacts" / "team" / "students" / "teacher-resnet8" / "v3" / "student.safetensors"
     assert (teacher.epochs, teacher.network["checkpoint"], kept.read_bytes()) == (0, str(kept), content)
