@@ -122,7 +122,7 @@ class _Runs:
             entity=self._entity,
             project=self._project,
             name=name,
-            filters=[*self._which, *also],
+            filters=expr.And(*self._which, *also),
             groupby=list(groupby),
         )
 
