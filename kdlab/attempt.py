@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from kdlab.errors import BadInput, Interrupted, KdlabError
+from kdlab.errors import BadInput, Interrupted, KdlabError, StoppedEarly
 from kdlab.sweep import begin_cell, end_cell, read_sweep, sweep_folder
 from kdlab.sweep_screen import announce_cell
 
@@ -34,14 +34,17 @@ def attempt(task: Task, cfg: DictConfig) -> int:
             task(cfg)
         except (Interrupted, KeyboardInterrupt) as stop:
             raise KeyboardInterrupt(str(stop)) from stop
+        except StoppedEarly as stop:
+            print(stop)
+            return _ended("stopped", 0, str(stop))
         except KdlabError as error:
-            return _failed(explain(error), str(error))
+            return _ended("failed", explain(error), str(error))
         except InterpolationResolutionError as error:
             text = str(error).splitlines()[0]
             wrong = BadInput(f"{error.full_key} points to nothing: {text}. Set {error.full_key}=…")
-            return _failed(explain(wrong), str(wrong))
+            return _ended("failed", explain(wrong), str(wrong))
         except Exception as error:
-            return _failed(confess(error), f"{type(error).__name__}: {error}")
+            return _ended("failed", confess(error), f"{type(error).__name__}: {error}")
     end_cell("finished", 0)
     return 0
 
@@ -63,8 +66,8 @@ def confess(error: Exception) -> int:
     return FAILED
 
 
-def _failed(code: int, error: str) -> int:
-    end_cell("failed", code, error)
+def _ended(status: str, code: int, why: str) -> int:
+    end_cell(status, code, why)
     return code
 
 

@@ -77,6 +77,8 @@ def _run_sweep(app: Hydra, task: Task, sweep: Sweep, overrides: list[str]) -> in
             app.multirun("train", lambda cfg: attempt(task, cfg), overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise BadInput(" ".join(str(error).split())) from error
+        except KdlabError:  # the sweeper's own
+            raise
         except Exception as error:  # the launcher's own: a worker was killed, a cluster is away
             confess(error)
     progress = view.progress()

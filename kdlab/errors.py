@@ -17,6 +17,12 @@ class TrainingFailed(KdlabError):
     """A stage started and could not go on: the loss is not finite, the disk is full."""
 
 
+class StoppedEarly(KdlabError):
+    """A search saw enough of this trial; what was reached is saved, and nothing went wrong."""
+
+    exit_code = 0
+
+
 class Interrupted(KdlabError):
     """The user asked to stop (Ctrl-C, SIGTERM); what was reached is saved."""
 

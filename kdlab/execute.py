@@ -14,6 +14,7 @@ from kdlab.identity import ranks, stage_fingerprint
 from kdlab.plan import Plan
 from kdlab.ranks import train_with_ranks
 from kdlab.screen import Listen, Screen
+from kdlab.search.judge import Judge
 from kdlab.stage import Stage, train
 from kdlab.store import Store
 from kdlab.tracking import Tracker, WandbSettings, wandb_run
@@ -21,10 +22,11 @@ from kdlab.tracking import Tracker, WandbSettings, wandb_run
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how a stage goes; nothing here changes what it computes."""
+    """Who is told how a stage goes; nothing here changes what it computes, but the judge may end it."""
 
     screen: Screen
     wandb: WandbSettings | None = None
+    judge: Judge | None = None
 
 
 def execute(plan: Plan, store: Store, watch: Watch) -> dict[str, bool]:
@@ -75,6 +77,7 @@ def _told(stage: Stage, watch: Watch) -> Iterator[tuple[Tracker, list[Callback],
     name = f"{stage.name}-{stage.network['name']}-s{stage.seed}"
     identity = {"name": name, "fingerprint": stage_fingerprint(stage), "job_type": "stage"}
     settings = watch.wandb if stage.epochs else None
+    judge = watch.judge if watch.judge and watch.judge.stage is stage else None
     with (
         wandb_run(settings, **identity, config=_config(stage)) as tracker,
         watch.screen.bar(stage.name, stage.epochs) as (callbacks, show),
@@ -83,8 +86,10 @@ def _told(stage: Stage, watch: Watch) -> Iterator[tuple[Tracker, list[Callback],
         def listen(row: Row) -> None:
             show(row)
             tracker.log(row, int(row["step"]))
+            if judge:
+                judge.hear(row)
 
-        yield tracker, callbacks, listen
+        yield tracker, [*callbacks, *([judge] if judge else [])], listen
 
 
 def _config(stage: Stage) -> Mapping[str, Any]:

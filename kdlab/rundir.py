@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.atomic import check_writable, write_text_atomically
-from kdlab.errors import Interrupted, KdlabError
+from kdlab.errors import Interrupted, KdlabError, StoppedEarly
 from kdlab.plan import Plan
 from kdlab.result import failed_result
 from kdlab.store import Store
@@ -64,7 +64,7 @@ class RunDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, Interrupted):
+        if isinstance(error, Exception) and not isinstance(error, Interrupted | StoppedEarly):
             logging.getLogger("run").error("%s", error, exc_info=None if isinstance(error, KdlabError) else error)
             error.add_note(f"its traceback is in {self.path / 'train.log'}")
             self._write(failed_result(str(error) or type(error).__name__, self.config))

@@ -50,6 +50,11 @@ class Sweep:
         return not self.launcher.endswith("BasicLauncher")
 
     @property
+    def is_search(self) -> bool:
+        """Whether cells of earlier starts stand, and are not run again: each is drawn from what those before found."""
+        return self.sweeper.endswith("OptunaSweeper")
+
+    @property
     def command(self) -> str:
         """What a person typed, or could have."""
         return shlex.join(["python", "-m", "kdlab.train", "-m", *self.overrides])

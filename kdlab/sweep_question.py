@@ -50,7 +50,8 @@ def asked_sweep(
 def _identity(config: DictConfig, varied: Mapping[str, tuple[str, ...]]) -> str:
     said: Any = OmegaConf.to_container(config, resolve=False)
     asked = {key: value for key, value in said.items() if key not in ELSEWHERE}
-    return fingerprint({"config": asked, "varied": [[key, *values] for key, values in varied.items()]})
+    varied_in_order = [[key, *values] for key, values in varied.items()]
+    return fingerprint({"config": asked, "varied": varied_in_order, "sweeper": config.hydra.sweeper._target_})
 
 
 def _values(override: Override) -> tuple[str, ...]:

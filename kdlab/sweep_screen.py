@@ -30,7 +30,7 @@ class SweepView:
     """
 
     def __init__(self, sweep: Sweep, is_new: Callable[[Cell], bool], console: Console | None = None) -> None:
-        self.sweep, self.is_new = sweep, is_new
+        self.sweep, self.is_new = sweep, (lambda cell: True) if sweep.is_search else is_new
         self.console = console or Console(highlight=False, soft_wrap=True)
         self._shown: set[int] = set()
 
@@ -106,7 +106,7 @@ def announce_cell() -> None:
         return
     sweep, start = read_sweep(folder)
     cell = read_cell(folder, int(HydraConfig.get().job.num))
-    progress = Progress.of(folder, sweep.cells, start.began)
+    progress = SweepView(sweep, start.began).progress()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]{_number(cell, sweep)}[/]  {escape(own_overrides(cell, sweep))}  [dim]{progress}[/]")
 

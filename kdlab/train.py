@@ -17,6 +17,7 @@ def train(cfg: DictConfig) -> None:
     from kdlab.result import finished_result
     from kdlab.rundir import RunDirectory
     from kdlab.screen import Screen
+    from kdlab.search.judge import judge_of
     from kdlab.store import Store
     from kdlab.sweep import note_cell, note_run, sweep_folder
 
@@ -28,7 +29,7 @@ def train(cfg: DictConfig) -> None:
         with RunDirectory.of(cfg, plan) as directory:
             note_run(directory.path)
             screen.opening(directory.path, plan)
-            reused = execute(plan, store, Watch(screen, wandb))
+            reused = execute(plan, store, Watch(screen, wandb, judge_of(plan.student)))
             note_cell(trained=list(reused.values()).count(False))
             result = finished_result(plan, store, reused, directory.config)
             directory.finish(result, plan, store)
