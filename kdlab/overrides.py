@@ -89,7 +89,7 @@ def check_values(override: Override, sweeper: str | None) -> None:
         raise BadInput(f"{line}: one run takes one value. Add -m for a run with each, or {key}=[…] for a list.")
     if override.is_interval_sweep() and sweeper and sweeper.endswith("BasicSweeper"):
         raise BadInput(
-            f"{line}: an interval needs a sweeper that draws from it. List values, or choose hydra/sweeper=…"
+            f"{line}: an interval needs a sweeper that draws from it. List values, or choose hydra/sweeper=optuna."
         )
 
 

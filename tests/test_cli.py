@@ -37,7 +37,11 @@ BAD_OVERRIDES = {
     "brackets left open": (["loss.terms.ce={a"], "loss.terms.ce={a: this is no override"),
     "a config folder that is absent": (["--config-dir=nowhere"], "--config-dir must be a folder", "got nowhere"),
     "a flag that is kdlab's": (["--config-name=foo"], "--config-name must be left out", "--config-dir"),
-    "an interval for a grid": (["-m", "optimizer.lr=interval(0,1)"], "interval needs a sweeper", "hydra/sweeper=…"),
+    "an interval for a grid": (
+        ["-m", "optimizer.lr=interval(0,1)"],
+        "interval needs a sweeper",
+        "hydra/sweeper=optuna",
+    ),
     "a misspelt launcher": (
         ["-m", "hydra/launcher=bsic"],
         "hydra/launcher has no option 'bsic'",

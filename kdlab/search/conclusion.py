@@ -47,7 +47,8 @@ def shared_settings(config: DictConfig, fixed: Sequence[str], loader: ConfigLoad
     if len(typed) == len(fixed):
         return typed
     chosen, usual = config.hydra.runtime.choices, _composed(typed, loader).hydra.runtime.choices
-    groups = [f"{group}={chosen[group]}" for group in chosen if _is_own(group) and usual.get(group) != chosen[group]]
+    changed = {group: option for group, option in chosen.items() if usual.get(group) != option}
+    groups = [f"{group}={option}" for group, option in changed.items() if _can_be_chosen(group, option)]
     usual_values = dict(_leaves(_plain(_composed([*typed, *groups], loader))))
     values = [
         f"{key}={Transformer.str(value)}"
@@ -61,8 +62,9 @@ def _composed(lines: Sequence[str], loader: ConfigLoader) -> DictConfig:
     return loader.load_configuration("train", list(lines), RunMode.MULTIRUN)
 
 
-def _is_own(group: str) -> bool:
-    return group != "sweeps" and not group.startswith("hydra/")
+def _can_be_chosen(group: str, option: str) -> bool:
+    """Not what a launcher, a sweep or another choice brings along."""
+    return group != "sweeps" and not group.startswith("hydra/") and not str(option).startswith("_")
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
