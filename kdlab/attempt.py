@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from kdlab.errors import BadInput, Interrupted, KdlabError, StoppedEarly
-from kdlab.sweep import begin_cell, end_cell, read_sweep, sweep_folder
+from kdlab.sweep import begin_cell, end_cell, ended_before, read_sweep, sweep_folder
 from kdlab.sweep_screen import announce_cell
 
 Task = Callable[[DictConfig], object]
@@ -26,6 +26,8 @@ def attempt(task: Task, cfg: DictConfig) -> int:
     Raises:
         KeyboardInterrupt: the user asked to stop, which ends a sweep too.
     """
+    if (code := ended_before()) is not None:
+        return code
     begin_cell()
     with _out_of_the_way():
         announce_cell()

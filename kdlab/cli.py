@@ -9,15 +9,15 @@ import hydra
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kdlab.atomic import check_writable
-from kdlab.attempt import FAILED, Task, attempt, confess, explain
+from kdlab.attempt import FAILED, Task, attempt, explain
 from kdlab.config import Checked, checked_overrides, hydra_app
-from kdlab.errors import BadInput, Interrupted, KdlabError
+from kdlab.errors import BadInput, Interrupted, KdlabError, TrainingFailed
 from kdlab.help import help_page
+from kdlab.relaunch import launch
 from kdlab.searchpath import CONF, use_kdlab_config
 from kdlab.sweep import Sweep
 from kdlab.sweep_report import tell
@@ -61,7 +61,7 @@ def _run(task: Task, arguments: list[str]) -> int:
     _check_paths(checked)
     with hydra_app(asked.config_dir) as app:
         if checked.sweep:
-            return _run_sweep(app, task, checked.sweep, checked.overrides)
+            return _run_sweep(app, task, checked.sweep, checked)
         return _run_once(app, task, checked)
 
 
@@ -70,21 +70,23 @@ def _run_once(app: Hydra, task: Task, checked: Checked) -> int:
     return outcome
 
 
-def _run_sweep(app: Hydra, task: Task, sweep: Sweep, overrides: list[str]) -> int:
+def _run_sweep(app: Hydra, task: Task, sweep: Sweep, checked: Checked) -> int:
     """Runs every cell, in this process or wherever the launcher likes; each leaves a record of how it went."""
+    from kdlab.workers import at_home, crowding  # with torch, which other answers need not wait for
+
+    code = 0
     with sweep.running(), following(sweep) as view:
+        if hint := crowding(sweep, checked.config):
+            view.console.print(hint, style="yellow", markup=False)
+        work = at_home(lambda cfg: attempt(task, cfg))
         try:
-            app.multirun("train", lambda cfg: attempt(task, cfg), overrides)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise BadInput(" ".join(str(error).split())) from error
-        except KdlabError:  # the sweeper's own
-            raise
-        except Exception as error:  # the launcher's own: a worker was killed, a cluster is away
-            confess(error)
+            launch(lambda: app.multirun("train", work, checked.overrides), view)
+        except TrainingFailed as error:
+            code = explain(error)
     progress = view.progress()
     view.closing(progress)
     tell(sweep, progress)
-    return FAILED if progress.missing or progress.with_status("failed") else 0
+    return FAILED if code or progress.missing or progress.with_status("failed") else 0
 
 
 def _ask_hydra(arguments: Sequence[str]) -> int:

@@ -102,12 +102,17 @@ def ranks(stage: Stage) -> int:
     return max(torch.cuda.device_count(), 1) if accelerator(stage) == "cuda" else 1
 
 
+def threads(stage: Stage) -> int:
+    """How many CPU threads each of its processes computes with."""
+    return int(stage.hardware.get("threads") or torch.get_num_threads())
+
+
 def _hardware(stage: Stage) -> dict[str, Any]:
     settings = {**stage.hardware, **{name: stage.trainer[name] for name in stage.hardware if name in stage.trainer}}
     return {
         "accelerator": accelerator(stage),
         "ranks": ranks(stage),
-        "threads": settings.get("threads") or torch.get_num_threads(),
+        "threads": threads(stage),
         **{name: settings.get(name) for name in ("precision", "channels_last", "compile")},
     }
 

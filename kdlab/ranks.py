@@ -12,9 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kdlab.errors import Interrupted, TrainingFailed
+from kdlab.identity import threads
 from kdlab.stage import Stage, train
 
 POLL_SECONDS = 0.05
@@ -27,7 +29,8 @@ def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], count
         TrainingFailed: a rank failed; the text is what it said.
         Interrupted: the user asked to stop.
     """
-    frozen = pickle.dumps((stage, folder, list(teachers)))
+    settled = replace(stage, hardware={**stage.hardware, "threads": threads(stage)})  # not what a rank would choose
+    frozen = pickle.dumps((settled, folder, list(teachers)))
     port = free_port()
     processes = [_start(rank, count, port, frozen, folder) for rank in range(count)]
     try:

@@ -167,6 +167,18 @@ def begin_cell() -> None:
         _record(folder, Cell(number, overrides, "running", os.getpid(), socket.gethostname(), time.time()))
 
 
+def ended_before() -> int | None:
+    """The exit code of this process's cell where an earlier launch of the same start brought it to its end."""
+    if not (folder := sweep_folder()):
+        return None
+    _, start = read_sweep(folder)
+    job = HydraConfig.get()
+    cell = read_cells(folder).get(int(job.job.num))
+    if cell is None or not cell.ended or cell.started < start["started"]:
+        return None
+    return (cell.exit_code or 0) if cell.overrides == tuple(job.overrides.task) else None
+
+
 def note_cell(**facts: Any) -> None:
     """Adds facts to the record of this process's cell; does nothing outside sweeps."""
     if folder := sweep_folder():
