@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from kdlab.errors import BadInput
+from kdlab.extras import check_installed
 from kdlab.places import check_place, check_read, chooser, is_place, place_of
 from kdlab.searchpath import CONF
 
@@ -68,6 +69,7 @@ def check_options(override: Override, loader: ConfigLoader) -> None:
     if isinstance(override.value(), list) and not override.is_sweep_override() and group not in SEVERAL:
         raise BadInput(f"{line}: {group} takes one option at a time. A run with each: -m {group}=one,another")
     for choice in _chosen(override):
+        check_installed(group, choice, options)
         if choice not in options:
             raise BadInput(f"{line}: {group} has no option {choice!r}. {_closest_option(group, choice, options)}")
     if group == "sweeps" and not override.is_add():
