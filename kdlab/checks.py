@@ -66,11 +66,25 @@ def _check_trainer(stage: Stage) -> None:
         raise BadInput(
             f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
         )
+    _check_shares(stage)
     key = "trainer.accelerator" if "accelerator" in stage.trainer else "hardware.accelerator"
     wanted = stage.trainer.get("accelerator", stage.hardware["accelerator"])
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
         raise BadInput(
             f"{key} needs a CUDA GPU, and torch sees none; got {wanted!r}. Use hardware=cpu, or hardware=auto."
+        )
+
+
+def _check_shares(stage: Stage) -> None:
+    jobs, devices = stage.hardware.get("jobs_per_gpu"), stage.trainer.get("devices", stage.hardware["devices"])
+    if jobs is None:
+        return
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        raise BadInput(f"hardware.jobs_per_gpu must be a whole number, 1 or more, or null for no limit; got {jobs!r}.")
+    if devices != 1:
+        raise BadInput(
+            f"hardware.jobs_per_gpu finds each stage the one GPU that has room for it, got devices={devices}. "
+            "Set trainer.devices=1, or hardware.jobs_per_gpu=null."
         )
 
 

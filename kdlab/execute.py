@@ -1,6 +1,6 @@
 """Carries out a plan: reuses what the store has, resumes what was begun, trains what is missing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from kdlab.artifacts import keep_network, use_networks
+from kdlab.gpus import placed
 from kdlab.history import Row, read_history
 from kdlab.identity import ranks, stage_fingerprint
 from kdlab.plan import Plan
@@ -57,18 +58,28 @@ def obtain(stage: Stage, store: Store, watch: Watch) -> bool:
 
 def _train(stage: Stage, folder: Path, store: Store, watch: Watch) -> None:
     store.describe(stage)
-    teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-    count = ranks(stage)
-    with _told(stage, watch) as (tracker, callbacks, listen):
+    waiting = f"  {stage.name:<10} waits for a GPU: each has {stage.hardware.get('jobs_per_gpu')} at work"
+    with (
+        placed(stage, store.root, lambda: watch.screen.say(waiting)) as here,
+        _told(stage, watch) as (tracker, callbacks, listen),
+    ):
         use_networks(tracker, (teacher for teacher, _ in stage.teachers))
-        if count > 1 and stage.epochs:
-            train_with_ranks(stage, folder, teachers, count)
-            for row in read_history(folder / "metrics.csv"):
-                listen(row)
-        else:
-            train(stage, folder, teachers, listen=listen, callbacks=callbacks)
+        _compute(here, folder, [store.folder(teacher) for teacher, _ in stage.teachers], callbacks, listen)
         tracker.summarise(store.result(stage))
         keep_network(tracker, stage, folder)
+
+
+def _compute(
+    stage: Stage, folder: Path, teachers: Sequence[Path], callbacks: Sequence[Callback], listen: Listen
+) -> None:
+    """Trains in this process, or in as many others as the stage has ranks."""
+    count = ranks(stage)
+    if count == 1 or not stage.epochs:
+        train(stage, folder, teachers, listen=listen, callbacks=callbacks)
+        return
+    train_with_ranks(stage, folder, teachers, count)
+    for row in read_history(folder / "metrics.csv"):
+        listen(row)
 
 
 @contextmanager

@@ -69,6 +69,7 @@ def test_a_change_reaches_exactly_the_stages_that_depend_on_it(override, stages)
         "optimizer.lr=1e-1",
         "data.eval_batch_size=8",
         "trainer.log_every_n_steps=5",
+        "hardware.jobs_per_gpu=2",
         "loss.terms.ce.weight=0.3",
     ],
 )
