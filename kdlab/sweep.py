@@ -174,7 +174,7 @@ def ended_before() -> int | None:
     _, start = read_sweep(folder)
     job = HydraConfig.get()
     cell = read_cells(folder).get(int(job.job.num))
-    if cell is None or not cell.ended or cell.started < start["started"]:
+    if cell is None or not cell.ended or not start.began(cell):
         return None
     return (cell.exit_code or 0) if cell.overrides == tuple(job.overrides.task) else None
 
