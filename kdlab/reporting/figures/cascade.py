@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from kdlab.reporting.evidence import Evidence, Setting
-from kdlab.reporting.figures.style import ACCENT, FAINT, INK, MUTED, Picture, shortened, single
-from kdlab.reporting.magnitude import scaled
+from kdlab.reporting.figures.style import ACCENT, FAINT, INK, MUTED, Picture, logarithmic, shortened, single
 
 ACCURACY = "test/accuracy"
 MOST_CHAINS = 8
@@ -47,8 +46,7 @@ def steps(evidence: Evidence) -> Picture | None:
             size = setting.figures["teacher/params"].mean
             axes.plot([size, sizes[0]], [teacher.mean, accuracies[0]], ":", color=MUTED, linewidth=1)
             axes.plot(size, teacher.mean, "s", color=INK, ms=7, label="teacher")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
+    logarithmic(axes, "x")
     axes.invert_xaxis()
     axes.set(xlabel="parameters, smaller to the right", ylabel="test accuracy (%)")
     axes.legend()

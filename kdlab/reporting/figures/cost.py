@@ -6,7 +6,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 
 from kdlab.reporting.evidence import Evidence, Setting
-from kdlab.reporting.figures.style import ACCENT, FAINT, INK, MUTED, PAPER, Picture, shortened, single
+from kdlab.reporting.figures.style import ACCENT, FAINT, INK, MUTED, PAPER, Picture, logarithmic, shortened, single
 from kdlab.reporting.magnitude import scaled
 from kdlab.reporting.pareto import pareto_front
 
@@ -59,8 +59,9 @@ def _cost(evidence: Evidence, cost: Cost) -> Picture | None:
     if evidence.best and (best := _points([evidence.best], cost)):
         axes.plot(best[0].cost, best[0].accuracy, "o", color=ACCENT, ms=9, mec=PAPER, label="best setting", zorder=5)
     if min(point.cost for point in points) > 0 and front[-1].cost / min(p.cost for p in points) > DECADE:
-        axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
+        logarithmic(axes, "x")
+    else:
+        axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
     axes.set(xlabel=cost.words, ylabel="test accuracy (%)")
     axes.legend(loc="best")
     named = "; ".join(f"{point.label}, {scaled(point.cost)}, {point.accuracy:.2f} %" for point in front[:6])

@@ -11,7 +11,18 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from kdlab.reporting.evidence import Evidence, Interval, Setting
-from kdlab.reporting.figures.style import ACCENT, DIVERGING, FAINT, INK, MUTED, SEQUENTIAL, Picture, shortened, single
+from kdlab.reporting.figures.style import (
+    ACCENT,
+    DIVERGING,
+    FAINT,
+    INK,
+    MUTED,
+    SEQUENTIAL,
+    Picture,
+    logarithmic,
+    shortened,
+    single,
+)
 from kdlab.reporting.labels import label, names
 from kdlab.reporting.ranking import chosen_role
 
@@ -152,13 +163,13 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, float, float]], colours: 
     drawn = axes.scatter(x, y, c=values, cmap=colours, norm=norm, s=34, edgecolors=MUTED, linewidths=0.5)
     assert axes.figure
     axes.figure.colorbar(drawn, ax=axes, pad=0.02).outline.set_visible(False)
-    _scale(axes.set_xscale, x)
-    _scale(axes.set_yscale, y)
+    _scale(axes, "x", x)
+    _scale(axes, "y", y)
 
 
-def _scale(set_scale: Callable[[str], object], values: Sequence[float]) -> None:
+def _scale(axes: Axes, which: str, values: Sequence[float]) -> None:
     if min(values) > 0 and max(values) / min(values) > DECADE:
-        set_scale("log")
+        logarithmic(axes, which)
 
 
 def _line(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Picture | None:
@@ -172,7 +183,7 @@ def _line(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictur
     if quantity.is_signed:
         axes.axhline(0, color=MUTED, linewidth=1)
     values = sorted({x for line in lines.values() for x, _ in line})
-    _scale(axes.set_xscale, values)
+    _scale(axes, "x", values)
     axes.set_xticks(values if len(values) <= 8 else axes.get_xticks(), minor=False)
     if len(values) <= 8:
         axes.set_xticklabels([f"{value:g}" for value in values])

@@ -11,6 +11,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from kdlab.reporting.magnitude import scaled
 
 INK, MUTED, FAINT, GRID, PAPER, ACCENT = "#1d2129", "#68707d", "#b4bbc7", "#e4e6ea", "#fefefe", "#2457c5"
 PALE, SAND = "#eaf0fb", "#b8703a"
@@ -109,6 +112,20 @@ def single(height: float = 3.2, *, left: float = 0.65, top: float = 0.3, bottom:
 def room(labels: Iterable[str]) -> float:
     """What labels of the vertical axis need, in inches."""
     return 0.15 + 0.085 * max(map(len, labels))
+
+
+def logarithmic(axes: Axes, which: str) -> None:
+    """Gives an axis a logarithmic scale, with labels at 1, 2 and 5 of each power of ten.
+
+    Args:
+        axes: that it belongs to.
+        which: `x` or `y`.
+    """
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: scaled(value))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def keep(picture: Picture, folder: Path) -> str:
