@@ -108,9 +108,9 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
     _check_pluses(varied, added | _absent_before_the_sweep([*typed, *varied], loader))
     added |= _absent_before_the_sweep(typed, loader)
     lines = [_line(override, added, loader) for override in typed]
-    every = _read([*lines, *(_line(override, added, loader) for override in varied)], loader)
+    every = _read([*(_line(override, added, loader) for override in varied), *lines], loader)
     config = _compose(next(cells(every)))
-    sweep = asked_sweep(typed, [*typed, *varied], config, loader)
+    sweep = asked_sweep(typed, varied, config, loader)
     return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"], config, sweep)
 
 

@@ -1,6 +1,6 @@
 """What a multirun asks, from its overrides: the same command is the same sweep, in the same folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,19 @@ SHORT = 8  # digits of the fingerprint in the folder's name
 
 
 def asked_sweep(
-    typed: Sequence[Override], every: Sequence[Override], config: DictConfig, loader: ConfigLoader
+    typed: Sequence[Override], filed: Sequence[Override], config: DictConfig, loader: ConfigLoader
 ) -> Sweep:
     """The sweep that a command line asks for.
 
     Args:
         typed: the command line's overrides.
-        every: those, and what the sweep's own file varies.
+        filed: what the sweep's own file varies.
         config: of the first cell.
         loader: that found the sweep's file.
     """
     option = config.hydra.runtime.choices.get("sweeps")
     name = str(option or "sweep")
-    varied = {
-        override.get_key_element().lstrip("+"): _values(override) for override in every if override.is_sweep_override()
-    }
+    varied = _varied([*filed, *typed])
     folder = Path(config.paths.outputs) / f"{name}-{_identity(config, varied)[:SHORT]}"
     if any(override.key_or_group == "hydra.sweep.dir" for override in typed):
         folder = Path(config.hydra.sweep.dir)
@@ -52,6 +50,12 @@ def _identity(config: DictConfig, varied: Mapping[str, tuple[str, ...]]) -> str:
     asked = {key: value for key, value in said.items() if key not in ELSEWHERE}
     varied_in_order = [[key, *values] for key, values in varied.items()]
     return fingerprint({"config": asked, "varied": varied_in_order, "sweeper": config.hydra.sweeper._target_})
+
+
+def _varied(every: Iterable[Override]) -> dict[str, tuple[str, ...]]:
+    """The values of each key that has several; what comes last stands, as with Hydra."""
+    last = {override.get_key_element().lstrip("+"): override for override in every}
+    return {key: _values(override) for key, override in last.items() if override.is_sweep_override()}
 
 
 def _values(override: Override) -> tuple[str, ...]:

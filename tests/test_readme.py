@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kdlab import report
 from kdlab.cli import run
 from kdlab.models.cifar import resnet56
 from kdlab.train import train
@@ -46,7 +47,7 @@ def folder(tmp_path_factory):
 
 
 def test_there_are_commands_and_each_is_of_a_known_kind():
-    kinds = ("python -m kdlab.train", "python -m kdlab.evaluate", "make ")
+    kinds = ("python -m kdlab.train", "python -m kdlab.evaluate", "python -m kdlab.report", "make ")
     assert len(TRAINING) >= 10
     assert all(command.startswith(kinds) for command in COMMANDS)
 
@@ -73,6 +74,19 @@ def test_an_evaluation_runs(command, folder, monkeypatch, capfd):
     arguments = re.sub(r"outputs/response-\w+", str(run_dir), command)
     figures = evaluate(shlex.split(arguments)[3], shlex.split(arguments)[4:])
     assert figures["samples"] == 500
+
+
+def test_reports_are_written(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(train, ["-m", *TINY, "+sweeps=temperature_alpha", "loss.alpha=0.5", "loss.temperature=2,4"]) == 0
+    (sweep,) = folder.glob("outputs/temperature_alpha-*")
+    for command in (command for command in COMMANDS if ".report" in command):
+        arguments = re.sub(r"outputs/temperature_alpha-\w+", str(sweep), command)
+        monkeypatch.setattr(sys, "argv", shlex.split(arguments)[2:])
+        assert report.main() == 0
+    assert (sweep / "report" / "index.html").is_file()
+    assert (folder / "outputs" / "report" / "cells.csv").is_file()
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

@@ -33,6 +33,11 @@ def test_a_saved_question_gives_name_question_and_values_beside_what_is_typed():
     assert sweep.folder.name.startswith("temperature-")
 
 
+def test_what_is_typed_wins_over_the_sweeps_file():
+    sweep = asked("+sweeps=temperature_alpha", "loss.alpha=0.5", "loss.temperature=3,5")
+    assert (sweep.varied, sweep.cells) == ({"loss.temperature": ("3", "5")}, 2)
+
+
 def test_a_question_of_the_users_own_is_found_with_and_without_hydras_header(tmp_path, monkeypatch):
     (tmp_path / "sweeps").mkdir()
     body = "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 7,8\n"
