@@ -147,7 +147,7 @@ def test_a_killed_worker_costs_time_alone(launcher, expected, tmp_path, capsys):
 
 @pytest.mark.parametrize("launcher", ["joblib"], indirect=True)
 def test_two_ranks_within_parallel_cells_train_what_they_train_alone(launcher, expected, tmp_path):
-    teacher = next(weights for weights in expected.values() if len(weights["head.weight"][0]) == 8)
+    teacher = next(weights for weights in expected.values() if len(weights["fc.weight"][0]) == 8)
     safetensors.torch.save_file(teacher, tmp_path / "teacher.safetensors")
     ranks = ["hardware=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
     ranks += [
