@@ -134,7 +134,7 @@ def _failures(evidence: Evidence) -> str:
 def saved(evidence: Evidence) -> str:
     """One sentence about stages that were reused, and what that saved."""
     kept = evidence.savings
-    share = f", {1 - kept.seconds / kept.seconds_alone:.0%} of the time" if kept.seconds_alone > kept.seconds else ""
+    share = f", {1 - kept.seconds / kept.seconds_alone:.0%} less" if kept.seconds_alone > kept.seconds else ""
     runs = "1 run is" if kept.cells == 1 else f"{kept.cells} runs are"
     return (
         f"{runs} made of {kept.stages} distinct stages; each by itself, {kept.uses} would have been trained. "

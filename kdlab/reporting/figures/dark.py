@@ -44,7 +44,7 @@ def _samples(logits: Logits, targets: NDArray[np.int64], data: KnownData) -> Ite
         entropies = ", ".join(f"{entropy(softened(logits[index], t)):.2f} nats at T {t}" for t in TEMPERATURES)
         sample = f"Test sample {index}, true class {data.names[target]}"
         alt = f"The teacher's softened probabilities. {sample}, {words}: entropy {entropies}."
-        caption = f"{RULES[words]}. {sample} (blue). Bars: probability; above them its entropy."
+        caption = f"{RULES[words]}. {sample} (blue). Bars: probability; above them its entropy in nats."
         figure = _columns(logits[index], target, data.names, data.picture(index))
         yield Picture(f"dark-knowledge-{words.replace(' ', '-')}", figure, alt, caption)
 
@@ -65,7 +65,7 @@ def _columns(logits: Logits, target: int, names: Sequence[str], pixels: Pixels |
         probabilities = softened(logits, temperature)
         axes.barh(places, 0.9 * probabilities[shown], left=column, color=colours, height=0.72)
         axes.plot([column, column], [-0.5, len(shown) - 0.5], color=FAINT, linewidth=0.8)
-        axes.text(column, -0.8, f"T {temperature}\n{entropy(probabilities):.2f} nats", va="bottom", fontsize=9.5)
+        axes.text(column, -0.8, f"T {temperature}\n{entropy(probabilities):.2f}", va="bottom", fontsize=9.5)
     axes.set_yticks(places, labels)
     axes.tick_params(length=0, labelcolor=INK)
     axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, len(TEMPERATURES)), xticks=[])
