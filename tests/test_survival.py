@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from tests.commands import finish, start
 from tests.small import TINY
 
 SEED = 20
@@ -21,19 +20,6 @@ LONG_DROPOUT = pytest.param(
     20, ["model.student.kwargs.dropout=0.2"], id="20 kills of the demo with dropout", marks=pytest.mark.real_data
 )
 SHORT = pytest.param(3, [*TINY, "model.student.kwargs.dropout=0.2"], id="3 kills of a tiny run with dropout")
-
-
-def start(folder: Path, overrides: list[str]) -> subprocess.Popen:
-    command = [sys.executable, "-m", "kdlab.train", f"paths.outputs={folder}", *overrides]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
 
 
 def run_of(folder: Path) -> Path:

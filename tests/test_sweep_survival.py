@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,25 +13,13 @@ import torch
 
 from kdlab.cli import run
 from kdlab.train import train
+from tests.commands import finish, start
 from tests.small import TINY
 
 SEED = 31
 GRID = ["loss.temperature=2,4,6,8", "loss.alpha=0.5,0.7,0.9"]
 SHORT = pytest.param(3, [*TINY, "seed=0,1"], id="3 kills of a tiny sweep")
 LONG = pytest.param(15, GRID, id="15 kills of 12 cells", marks=pytest.mark.real_data)
-
-
-def start(folder: Path, overrides: list[str]) -> subprocess.Popen:
-    command = [sys.executable, "-m", "kdlab.train", "-m", "hardware.threads=1", f"paths.outputs={folder}", *overrides]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
 
 
 def students(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
@@ -54,18 +40,18 @@ def records(folder: Path) -> list[dict]:
 @pytest.mark.parametrize(("kills", "overrides"), [SHORT, LONG])
 def test_sigkill_of_a_whole_sweep_changes_nothing_but_time(kills, overrides, tmp_path):
     began = time.monotonic()
-    finish(start(tmp_path / "undisturbed", overrides))
+    finish(start(tmp_path / "undisturbed", ["hardware.threads=1", *overrides], "-m"))
     duration = time.monotonic() - began
     moments, killed, done = random.Random(SEED), tmp_path / "killed", {}
     for _ in range(kills):
-        process = start(killed, overrides)
+        process = start(killed, ["hardware.threads=1", *overrides], "-m")
         time.sleep(moments.uniform(0.1, 0.5) * min(duration, 60))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         still = completions(killed)
         assert done.items() <= still.items(), "a finished stage was trained again"
         done = still
-    finish(start(killed, overrides))
+    finish(start(killed, ["hardware.threads=1", *overrides], "-m"))
     assert done.items() <= completions(killed).items()
     assert len(completions(killed)) == len(completions(tmp_path / "undisturbed"))
     expected, found = students(tmp_path / "undisturbed"), students(killed)
