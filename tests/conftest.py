@@ -1,5 +1,8 @@
-"""What several tests share: where real data lies, when it is at hand."""
+"""What several tests share: where real data lies, when it is at hand; sessions that end."""
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,3 +15,14 @@ def shared_data() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("real data is not at hand: no ../shared/data beside the repository")
     return SHARED / "data"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def sessions_end_with_their_module() -> Iterator[None]:
+    """A session of W&B or Ray outlives the run that began it, and remembers its environment."""
+    yield
+    if wandb := sys.modules.get("wandb"):
+        wandb.teardown()
+    os.environ.pop("WANDB_SERVICE", None)  # a test that took the variable away has put that of its own session back
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
