@@ -51,8 +51,8 @@ def _only(setting: Setting) -> str:
     if gain is None:
         return f"The student reaches {percent(accuracy)} of test accuracy ({count}){_no_gain(setting)}."
     beside = percent(setting.figures["baseline/test/accuracy"])
-    facts = "; ".join([f"{percent(accuracy)} against {beside}", count, *_tests(gain)])
-    return f"{_verdict(gain)} {gained(gain.points, over(setting))} of test accuracy ({facts}){_control(setting)}."
+    facts = "; ".join([f"test accuracy {percent(accuracy)} against {beside}", count, *_tests(gain)])
+    return f"{_verdict(gain)} {gained(gain.points, over(setting))} ({facts}){_control(setting)}."
 
 
 def _no_gain(setting: Setting) -> str:
