@@ -99,8 +99,7 @@ def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
 
 def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:
     """Checks what is typed and what the sweep's own file varies, in every option that either of them visits."""
-    params = OmegaConf.to_container(base.hydra.sweeper, resolve=False).get("params") or {}  # type: ignore[union-attr]
-    varied = _read([f"{key}={value}" for key, value in params.items()], loader)
+    varied = _read(_params(base), loader)
     for override in (*typed, *varied):
         check_values(override, base.hydra.sweeper._target_)
     chosen = _groups([*typed, *varied], loader)
@@ -108,10 +107,25 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
     _check_pluses(varied, added | _absent_before_the_sweep([*typed, *varied], loader))
     added |= _absent_before_the_sweep(typed, loader)
     lines = [_line(override, added, loader) for override in typed]
+    fixed = [line for line, override in zip(lines, typed, strict=True) if not override.is_sweep_override()]
+    varied = _read(_params(_compose(fixed)), loader)  # multiples of what is typed
     every = _read([*(_line(override, added, loader) for override in varied), *lines], loader)
     config = _compose(next(cells(every)))
     sweep = asked_sweep(typed, varied, config, loader)
     return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"], config, sweep)
+
+
+def _params(config: DictConfig) -> list[str]:
+    """What the sweep's own file varies, as overrides: resolved, as a sweeper reads it.
+
+    Raises:
+        BadInput: a value refers to what is not there.
+    """
+    params = config.hydra.sweeper.get("params") or {}
+    try:
+        return [f"{key}={params[key]}" for key in params]
+    except OmegaConfBaseException as error:
+        raise BadInput(f"hydra.sweeper.params: {str(error).splitlines()[0]}. Name a setting that is there.") from error
 
 
 def _check_pluses(varied: Sequence[Override], added: Collection[str]) -> None:

@@ -56,7 +56,7 @@ def use_kdlab_config() -> None:
     Plugins.instance().register(Sweeps)
     Plugins.instance().class_name_to_class[OptunaSweeper.TARGET] = OptunaSweeper
     OmegaConf.register_new_resolver("one_minus", _one_minus, replace=True)
-    OmegaConf.register_new_resolver("times", lambda factor, value: factor * value, replace=True)
+    OmegaConf.register_new_resolver("times", lambda factor, value: round(factor * value, 12), replace=True)
     OmegaConf.register_new_resolver("or_else", lambda value, other: other if value is None else value, replace=True)
 
 

@@ -1,10 +1,14 @@
 """What a command line asks, and which of them ask the same."""
 
 import pytest
+import yaml
 
+from kdlab.cli import run
 from kdlab.config import checked_overrides
 from kdlab.errors import BadInput
 from kdlab.sweep import Sweep
+from kdlab.train import train
+from tests.small import TINY
 
 
 def asked(*overrides: str, folder: str | None = None) -> Sweep:
@@ -78,8 +82,26 @@ def test_a_sweeps_file_that_lacks_its_pluses_is_told_so(tmp_path, monkeypatch):
         asked("+sweeps=mine")
 
 
-def test_a_fair_baseline_varies_the_recipe_of_the_baseline_by_factors():
-    config = checked_overrides(["+sweeps=fair_baseline", "optimizer.lr=0.2"]).config
-    assert config.plan.baseline.optimizer.lr == pytest.approx(0.06)
-    assert config.optimizer.lr == 0.2
-    assert asked("+sweeps=fair_baseline").cells == 24
+def test_a_fair_baseline_varies_the_recipe_of_the_baseline_by_multiples_of_what_is_typed():
+    typed = ["+sweeps=fair_baseline", "optimizer.lr=0.2", "epochs=10", "seed=0,1"]
+    sweep = asked(*typed)
+    assert sweep.varied == {
+        "plan.baseline.optimizer.lr": ("0.06", "0.2", "0.6"),
+        "plan.baseline.optimizer.weight_decay": ("0.0005", "0.0025"),
+        "plan.baseline.loss.terms.ce.label_smoothing": ("0", "0.1"),
+        "plan.baseline.epochs": ("10", "20"),
+        "seed": ("0", "1"),
+    }
+    assert sweep.cells == 48
+    assert checked_overrides(typed, multirun=True).config.plan.baseline.optimizer.lr == 0.06
+
+
+def test_a_fair_baseline_runs_and_its_answer_is_about_the_baseline(tmp_path, capsys):
+    few = ["plan.baseline.optimizer.weight_decay=0.0", "plan.baseline.epochs=2"]
+    overrides = [*TINY, "+sweeps=fair_baseline", *few, "plan.baseline.loss.terms.ce.label_smoothing=0"]
+    assert run(train, [*overrides, f"paths.outputs={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 3 cells finished" in said
+    assert "Does a better-tuned baseline close the gap?" in said
+    networks = [yaml.safe_load(path.read_text())["name"] for path in tmp_path.glob("store/*/config.yaml")]
+    assert sorted(networks) == ["baseline", "baseline", "baseline", "student", "teacher"]
