@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdlab.fingerprint import SHORT
 from kdlab.identity import stage_fingerprint
 from kdlab.saved import WEIGHTS
 from kdlab.stage import Stage
@@ -13,7 +14,6 @@ from kdlab.tracking import Tracker
 if TYPE_CHECKING:
     from wandb import Artifact
 
-SHORT = 8  # digits of a fingerprint in a name
 LONGEST = 128  # characters of an artifact's name
 
 

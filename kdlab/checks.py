@@ -14,6 +14,7 @@ from kdlab.history import History
 from kdlab.methods.base import Distiller
 from kdlab.methods.terms import Facts
 from kdlab.models.network import Network
+from kdlab.numbers import is_whole
 from kdlab.preparation import initial_network, initial_peer, term_facts
 from kdlab.rehearsal import rehearse
 from kdlab.stage import Stage, make_method, make_trainer
@@ -79,7 +80,7 @@ def _check_shares(stage: Stage) -> None:
     jobs, devices = stage.hardware.get("jobs_per_gpu"), stage.trainer.get("devices", stage.hardware["devices"])
     if jobs is None:
         return
-    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+    if not is_whole(jobs, 1):
         raise BadInput(f"hardware.jobs_per_gpu must be a whole number, 1 or more, or null for no limit; got {jobs!r}.")
     if devices != 1:
         raise BadInput(

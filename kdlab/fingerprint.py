@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 LENGTH = 16  # hexadecimal digits: 64 bits
+SHORT = 8  # of them in names that people read
 BESIDE = ("paths", "logger", "tags")  # parts of a run's config that change nothing in its result
 
 

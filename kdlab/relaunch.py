@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from kdlab.errors import BadInput, KdlabError, TrainingFailed
+from kdlab.errors import BadInput, KdlabError, TrainingFailed, first_line
 from kdlab.progress import Progress
 from kdlab.sweep_screen import SweepView
 
@@ -60,7 +60,7 @@ def is_worth_another(looks: Sequence[Progress]) -> bool:
 
 
 def _farewell(error: Exception, looks: Sequence[Progress], view: SweepView) -> str:
-    what = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    what = first_line(error).rstrip(".")
     began = len(looks) > 2 or looks[-1].cells != looks[-2].cells
     why = "workers were lost again and again" if began else "no cell could be started"
     return (

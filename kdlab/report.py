@@ -43,11 +43,6 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> tupl
     return evidence, write_page(evidence, place)
 
 
-def write_report(folders: Sequence[str | Path], out: str | Path | None = None) -> Path:
-    """`report`, for who wants the page alone."""
-    return report(folders, out)[1]
-
-
 def main() -> int:
     """The command; returns its exit code."""
     asked = _parser().parse_args()

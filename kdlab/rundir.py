@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdlab.atomic import check_writable, write_text_atomically
 from kdlab.errors import Interrupted, KdlabError, StoppedEarly
+from kdlab.fingerprint import SHORT
 from kdlab.plan import Plan
 from kdlab.result import failed_result
 from kdlab.store import Store
 
-SHORT = 8  # digits of the plan's fingerprint in the folder's name
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 

@@ -1,6 +1,5 @@
 """What a person sees: a bar per stage, a line when it is done, and one table at the end."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,12 @@ from rich.table import Table
 from kdlab.data.resemblance import transfer_warning
 from kdlab.history import Row
 from kdlab.plan import Plan
+from kdlab.reporting.magnitude import scaled
 from kdlab.stage import Stage, make_data
 from kdlab.sweep_screen import outcome
 
 Listen = Callable[[Row], None]
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
-PREFIXES = ("", "k", "M", "G", "T")
 
 
 class Screen:
@@ -138,7 +137,7 @@ def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     """The steps of a cascade as rows: however many there are, they fit."""
     table = _table("network", "parameters", "smaller by", "epochs", "test accuracy")
     for step in steps:
-        size = (_scaled(step["params"]), f"{step['ratio']:.1f}×")
+        size = (scaled(step["params"]), f"{step['ratio']:.1f}×")
         accuracy = _percent(step["figures"]["test/accuracy"])
         table.add_row(step["name"], step["network"]["name"], *size, str(step["epochs"]), accuracy)
     return table
@@ -242,20 +241,14 @@ def _percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
-def _scaled(value: float) -> str:
-    """Three digits and a thousands' prefix: 53200 is `53.2 k`."""
-    power = min(max(math.floor(math.log10(max(value, 1))) // 3, 0), len(PREFIXES) - 1)
-    return f"{value / 1000**power:.3g} {PREFIXES[power]}".strip()
-
-
 ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("test accuracy", "test/accuracy", _percent),
     ("test NLL (nats)", "test/nll", lambda value: f"{value:.3f}"),
     ("calibration error", "test/ece", lambda value: f"{value:.3f}"),
     ("validation accuracy", "val/accuracy", _percent),
-    ("parameters", "params", _scaled),
-    ("FLOPs per sample", "flops", _scaled),
-    ("size (bytes)", "size_bytes", _scaled),
+    ("parameters", "params", scaled),
+    ("FLOPs per sample", "flops", scaled),
+    ("size (bytes)", "size_bytes", scaled),
     ("training samples/s", "samples_per_second", lambda value: f"{value:.0f}"),
     ("training seconds", "seconds", lambda value: f"{value:.1f}" if value else "–"),
 )

@@ -147,8 +147,7 @@ def read_sweep(folder: Path) -> tuple[Sweep, Start]:
 
 def read_cells(folder: Path) -> dict[int, Cell]:
     """The records of all cells that were ever begun, by number."""
-    records = (json.loads(path.read_text()) for path in (folder / "cells").glob("[0-9]*.json"))
-    cells = (Cell(**{**record, "overrides": tuple(record["overrides"])}) for record in records)
+    cells = [_read(path) for path in (folder / "cells").glob("[0-9]*.json")]
     return {cell.cell: cell for cell in sorted(cells, key=lambda cell: cell.cell)}
 
 
@@ -169,12 +168,12 @@ def begin_cell() -> None:
 
 def ended_before() -> int | None:
     """The exit code of this process's cell where an earlier launch of the same start brought it to its end."""
-    if not (folder := sweep_folder()):
+    job = HydraConfig.get()
+    if not (folder := sweep_folder()) or not _path(folder, int(job.job.num)).is_file():
         return None
     _, start = read_sweep(folder)
-    job = HydraConfig.get()
-    cell = read_cells(folder).get(int(job.job.num))
-    if cell is None or not cell.ended or not start.began(cell):
+    cell = read_cell(folder, int(job.job.num))
+    if not cell.ended or not start.began(cell):
         return None
     return (cell.exit_code or 0) if cell.overrides == tuple(job.overrides.task) else None
 
@@ -198,7 +197,11 @@ def end_cell(status: str, exit_code: int, error: str | None = None) -> None:
 
 def read_cell(folder: Path, number: int) -> Cell:
     """The record of one cell."""
-    record = json.loads(_path(folder, number).read_text())
+    return _read(_path(folder, number))
+
+
+def _read(path: Path) -> Cell:
+    record = json.loads(path.read_text())
     return Cell(**{**record, "overrides": tuple(record["overrides"])})
 
 

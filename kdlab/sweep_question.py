@@ -9,11 +9,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from kdlab.fingerprint import fingerprint
+from kdlab.fingerprint import SHORT, fingerprint
 from kdlab.sweep import Sweep
 
 ELSEWHERE = ("hydra", "logger", "paths")  # how and where it runs; what is asked stays the same
-SHORT = 8  # digits of the fingerprint in the folder's name
 
 
 def asked_sweep(

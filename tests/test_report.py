@@ -37,15 +37,15 @@ def test_the_report_goes_where_it_is_asked_to(lab, monkeypatch):
 
 def test_a_report_is_written_also_when_everything_failed(lab):
     lab.failed("the loss is not finite", typed=["seed=3"])
-    page = report.write_report([lab.root])
+    page = report.report([lab.root])[1]
     assert page == lab.root / "report" / "index.html"
     assert "the loss is not finite" in page.read_text()
 
 
 def test_a_report_upon_a_report_is_the_same(lab):
     lab.run(95.0, 90.0)
-    first = report.write_report([lab.root]).with_name("cells.csv").read_text()
-    assert report.write_report([lab.root]).with_name("cells.csv").read_text() == first
+    first = report.report([lab.root])[1].with_name("cells.csv").read_text()
+    assert report.report([lab.root])[1].with_name("cells.csv").read_text() == first
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", "which is not there"), ("", "without any")])

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kdlab.screen import Screen, _scaled, conclusions, figures_table, steps_table
+from kdlab.reporting.magnitude import scaled
+from kdlab.screen import Screen, conclusions, figures_table, steps_table
 from tests.small import tiny_plan
 
 
@@ -49,7 +50,7 @@ def shown(renderable):
     ],
 )
 def test_large_numbers_have_three_digits_and_a_prefix(value, text):
-    assert _scaled(value) == text
+    assert scaled(value) == text
 
 
 def test_the_table_has_a_column_a_network_and_leaves_out_what_nobody_has():
