@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kdlab.rehearsal import rehearse
 from kdlab.stage import Stage, make_method, make_trainer
 from kdlab.taps import Taps
 from kdlab.targets import build, check_arguments, check_known, refused
+from kdlab.teacher import Load
 
 SHOWN = 12  # module paths in a message
 OWN_TRAINER_KEYS = {
@@ -139,13 +141,15 @@ def _facts(stage: Stage, method: Distiller, network: Network) -> Facts:
     """What the terms are tried on, once every tap is found; where they read logits alone, one teacher is as another."""
     if not method.looks_inside:
         return Facts({}, [{}], int(stage.network["num_classes"]))
-    others = [initial_network(teacher) for teacher, _ in stage.teachers] + [*filter(None, [initial_peer(stage)])]
+    others: list[Load] = [cache(partial(initial_network, teacher)) for teacher, _ in stage.teachers]
+    if stage.peer:
+        others = [cache(partial(initial_peer, stage))]
     _check_roles(stage.setting, stage.network, network, method.roles)
     owners = [(teacher.setting, teacher.network) for teacher, _ in stage.teachers]
     if stage.peer:
         owners = [("model.teacher", stage.peer)]
     for (setting, settings), other in zip(owners, others, strict=True):
-        _check_roles(setting, settings, other, method.roles if stage.peer else method.teacher_roles)
+        _check_roles(setting, settings, other(), method.roles if stage.peer else method.teacher_roles)
     return term_facts(method, network, stage, others)
 
 

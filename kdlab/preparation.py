@@ -2,9 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
@@ -18,7 +18,7 @@ from kdlab.saved import load_network, make_network
 from kdlab.seeds import Stream, derive_seed
 from kdlab.taps import probe
 from kdlab.targets import build
-from kdlab.teacher import FrozenTeacher
+from kdlab.teacher import FrozenTeacher, Load
 
 if TYPE_CHECKING:
     from kdlab.stage import Stage
@@ -29,9 +29,9 @@ def initial_network(stage: "Stage") -> Network:
     return _drawn(stage, stage.network, stage.setting)
 
 
-def initial_peer(stage: "Stage") -> Network | None:
-    """The network that is trained beside the stage's own, where there is one."""
-    return _drawn(stage, stage.peer, "model.teacher", 1) if stage.peer else None
+def initial_peer(stage: "Stage") -> Network:
+    """The network that is trained beside the stage's own; the stage has a `peer`."""
+    return _drawn(stage, stage.peer or {}, "model.teacher", 1)
 
 
 def _drawn(stage: "Stage", settings: Mapping[str, Any], setting: str, *counters: int) -> Network:
@@ -46,22 +46,23 @@ def teacher_network(stage: "Stage", folder: Path) -> Network:
     return load_network(folder, channels_last=bool(stage.hardware.get("channels_last")))
 
 
-def prepare(method: Distiller, network: Network, stage: "Stage", teachers: Sequence[Network] = ()) -> None:
+def prepare(method: Distiller, network: Network, stage: "Stage", teachers: Sequence[Load] = ()) -> None:
     """Gives a method its student, its frozen teachers, its peer and its recipe.
 
     Args:
         method: of `make_method`.
         network: the student.
         stage: all that is said of it.
-        teachers: the networks of `stage.teachers`, in order.
+        teachers: what loads the networks of `stage.teachers`, in order; called only where one is asked.
     """
-    peer = initial_peer(stage)
-    method.build_terms(term_facts(method, network, stage, [*teachers, *filter(None, [peer])]), stage.seed)
+    loads: list[Load] = [cache(load) for load in teachers]
+    peers: list[Load] = [cache(partial(initial_peer, stage))] if stage.peer else []
+    method.build_terms(term_facts(method, network, stage, [*loads, *peers]), stage.seed)
     if stage.peer and isinstance(method, MutualLearning):
-        method.join(cast(Network, peer), stage.peer.get("taps"))
+        method.join(peers[0](), stage.peer.get("taps"))
     method.prepare(
         network,
-        _frozen(stage, teachers, method.teacher_roles),
+        _frozen(stage, loads, method.teacher_roles),
         optimizer=build(stage.optimizer, "optimizer"),
         scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
         taps=stage.network.get("taps"),
@@ -71,21 +72,21 @@ def prepare(method: Distiller, network: Network, stage: "Stage", teachers: Seque
         network.module.compile()
 
 
-def _frozen(stage: "Stage", networks: Sequence[Network], roles: Sequence[str]) -> list[FrozenTeacher]:
+def _frozen(stage: "Stage", loads: Sequence[Load], roles: Sequence[str]) -> list[FrozenTeacher]:
     return [
-        FrozenTeacher(network, weight=weight, taps=teacher.network.get("taps"), roles=roles)
-        for (teacher, weight), network in zip(stage.teachers, networks, strict=True)
+        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), roles=roles)
+        for (teacher, weight), load in zip(stage.teachers, loads, strict=True)
     ]
 
 
-def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequence[Network]) -> Facts:
-    """What the method's terms are built from: all networks are probed with a sample of the data.
+def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequence[Load]) -> Facts:
+    """What the method's terms are built from: networks whose taps they read are probed with a sample of the data.
 
     Args:
         method: whose taps are looked at; without any, the data are not read.
         network: the student.
         stage: names the taps of all networks.
-        others: the teachers, in order, or the peer.
+        others: what loads the teachers, in order, or the peer.
     """
     classes = int(stage.network["num_classes"])
     if not method.looks_inside:
@@ -96,16 +97,18 @@ def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequ
     answering = [stage.peer] if stage.peer else [teacher.network for teacher, _ in stage.teachers]
     roles = method.roles if stage.peer else method.teacher_roles
     return Facts(
-        student=_shapes(network, stage.network, method.roles, example),
+        student=_shapes(lambda: network, stage.network, method.roles, example),
         teachers=[_shapes(other, settings, roles, example) for other, settings in zip(others, answering, strict=True)],
         num_classes=classes,
         sample_labels=getattr(data, "sample_labels", None),
     )
 
 
-def _shapes(network: Network, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
+def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
+    if not roles:
+        return {}
     taps = settings.get("taps") or {}
-    shapes = probe(network, {role: taps[role] for role in roles}, example)
+    shapes = probe(load(), {role: taps[role] for role in roles}, example)
     return {role: shape[1:] for role, shape in shapes.items()}
 
 

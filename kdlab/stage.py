@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def train(
         method, data = make_method(stage), make_data(stage.data)
         network = initial_network(stage)
         keep = KeepLast(folder / "last.ckpt", History(listen))
-        prepare(method, network, stage, [teacher_network(stage, path) for path in teachers])
+        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers])
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             with keep.answering_signals() if trainer.world_size == 1 else nullcontext():

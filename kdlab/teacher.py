@@ -1,6 +1,7 @@
 """Frozen teachers: they answer, and nothing that training does can reach them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -8,35 +9,46 @@ import torch
 from kdlab.models.network import Network
 from kdlab.taps import Outputs, Taps, observe
 
+Load = Callable[[], Network]  # makes a network with its weights, afresh or the one that it made before
+
 
 class FrozenTeacher:
     """A network in eval mode and without gradients, kept outside the student's module tree.
 
     It is not an `nn.Module`, so no checkpoint, optimizer, `.train()` or DDP wrapper of the student's ever sees it.
+    It is loaded at its first question: a teacher that nobody asks takes no memory.
 
     Args:
-        network: the teacher with its own preprocessing; it is put into eval mode here.
+        load: the teacher with its own preprocessing; it is put into eval mode here.
         weight: its share among several teachers, above 0.
         taps: module path by role; only the roles in `roles` are captured.
         roles: which taps the loss reads.
     """
 
     def __init__(
-        self,
-        network: Network,
-        *,
-        weight: float = 1.0,
-        taps: Mapping[str, str] | None = None,
-        roles: Iterable[str] = (),
+        self, load: Load, *, weight: float = 1.0, taps: Mapping[str, str] | None = None, roles: Iterable[str] = ()
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
         self.weight = weight
         self.samples = 0  # forwarded so far
-        self._taps = Taps(network.module, {role: (taps or {})[role] for role in roles})
+        self._load = load
+        self._paths = {role: (taps or {})[role] for role in roles}
+        self._device = torch.device("cpu")
 
     def to(self, device: torch.device) -> None:
-        """Moves the network to the device of the student."""
-        self.network.to(device)
+        """Answers on the device of the student from now on."""
+        self._device = device
+        if "network" in vars(self):
+            self.network.to(device)
+
+    @cached_property
+    def network(self) -> Network:
+        """The teacher, loaded without a trace in torch's generator: a step's random numbers stay what they are."""
+        with torch.random.fork_rng(devices=[]):
+            return self._load().eval().requires_grad_(False).to(self._device)
+
+    @cached_property
+    def _taps(self) -> Taps:
+        return Taps(self.network.module, self._paths)
 
     @torch.no_grad()
     def __call__(self, inputs: Any) -> Outputs:

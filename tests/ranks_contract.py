@@ -6,6 +6,7 @@ python -m tests.ranks_contract FOLDER LOSS…      leaves FOLDER/<loss>-<ranks>.
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -42,7 +43,7 @@ def train(loss: str, root: Path) -> None:
     """Two steps, with a teacher of random weights that is the same in every process."""
     plan = pair_plan(loss)
     method, network = make_method(plan.student), initial_network(plan.student)
-    prepare(method, network, plan.student, [initial_network(teacher) for teacher, _ in plan.student.teachers])
+    prepare(method, network, plan.student, [partial(initial_network, teacher) for teacher, _ in plan.student.teachers])
     hardware = {**plan.student.hardware, "devices": WORLD, "strategy": "ddp" if WORLD > 1 else "auto"}
     keep = KeepLast(root / f"{loss}-{WORLD}.ckpt", History(lambda row: None))
     trainer = make_trainer(replace(plan.student, hardware=hardware), root, [keep], keep.history)

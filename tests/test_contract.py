@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def ready(store, plan):
     stage = plan.student
     teachers = [stage_in(store, plan, teacher.name) for teacher, _ in stage.teachers]
     method, network = make_method(stage), initial_network(stage)
-    prepare(method, network, stage, [teacher_network(stage, folder) for folder in teachers])
+    prepare(method, network, stage, [partial(teacher_network, stage, folder) for folder in teachers])
     data = make_data(stage.data)
     data.setup("fit")
     return method, next(iter(data.train_dataloader()))

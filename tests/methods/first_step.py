@@ -1,5 +1,6 @@
 """A method before its first step: its networks have random weights, and nobody has trained a teacher."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import torch
@@ -15,7 +16,7 @@ from kdlab.taps import Outputs
 def ready(stage: Stage) -> tuple[Distiller, Batch]:
     """The stage's method, and its first batch."""
     method, network = make_method(stage), initial_network(stage)
-    prepare(method, network, stage, [initial_network(teacher) for teacher, _ in stage.teachers])
+    prepare(method, network, stage, [partial(initial_network, teacher) for teacher, _ in stage.teachers])
     method.trainer = SimpleNamespace(world_size=1, current_epoch=0)
     data = make_data(stage.data)
     data.setup("fit")
