@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 COMMANDS = {
     "train": "plan and train an experiment, and say what distillation gained",
+    "cache": "ask a run's teachers ahead of time, so that every epoch, run and cell only reads what they say",
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
     "report": "say what any mix of runs and sweeps found, as a page, tables and one sentence",

@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
+from kdlab.caching.encoding import Encoding
+from kdlab.caching.place import check_cache
 from kdlab.errors import BadInput, KdlabError
 from kdlab.history import History
 from kdlab.methods.base import Distiller
@@ -46,6 +48,7 @@ def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = la
         _check_trainer(stage)
         _check_recipe(stage)
         _check_checkpoint(stage)
+        _check_cache(stage)
         if not finished(stage):
             _check_network(stage)
 
@@ -124,6 +127,11 @@ def _check_checkpoint(stage: Stage) -> None:
     path = stage.network.get("checkpoint")
     if path is not None and not isinstance(path, str):
         raise BadInput(f"{stage.setting}.checkpoint must be the path of a file, or null; got {path!r}.")
+
+
+def _check_cache(stage: Stage) -> None:
+    check_cache(stage.cache)
+    Encoding((int(stage.network["num_classes"]),), (), stage.cache["dtype"], stage.cache["top_k"])
 
 
 def _check_network(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from kdlab.artifacts import keep_network, use_networks
+from kdlab.caching.key import places
 from kdlab.gpus import placed
 from kdlab.history import Row, read_history
 from kdlab.identity import ranks, stage_fingerprint
@@ -64,20 +65,18 @@ def _train(stage: Stage, folder: Path, store: Store, watch: Watch) -> None:
         _told(stage, watch) as (tracker, callbacks, listen),
     ):
         use_networks(tracker, (teacher for teacher, _ in stage.teachers))
-        _compute(here, folder, [store.folder(teacher) for teacher, _ in stage.teachers], callbacks, listen)
+        _compute(here, folder, store, callbacks, listen)
         tracker.summarise(store.result(stage))
         keep_network(tracker, stage, folder)
 
 
-def _compute(
-    stage: Stage, folder: Path, teachers: Sequence[Path], callbacks: Sequence[Callback], listen: Listen
-) -> None:
+def _compute(stage: Stage, folder: Path, store: Store, callbacks: Sequence[Callback], listen: Listen) -> None:
     """Trains in this process, or in as many others as the stage has ranks."""
-    count = ranks(stage)
+    count, teachers = ranks(stage), [store.folder(teacher) for teacher, _ in stage.teachers]
     if count == 1 or not stage.epochs:
-        train(stage, folder, teachers, listen=listen, callbacks=callbacks)
+        train(stage, folder, teachers, places(stage, store.root), listen=listen, callbacks=callbacks)
         return
-    train_with_ranks(stage, folder, teachers, count)
+    train_with_ranks(stage, folder, teachers, places(stage, store.root), count)
     for row in read_history(folder / "metrics.csv"):
         listen(row)
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from hydra.utils import get_object
 
+from kdlab.data.base import ImageData
+from kdlab.data.transfer import Transfer
 from kdlab.errors import BadInput
 from kdlab.fingerprint import file_hash, fingerprint
 from kdlab.methods.base import Distiller
@@ -25,6 +27,9 @@ class DataFacts(NamedTuple):
 
     digest: str
     num_classes: int
+    pixels: Mapping[str, Any] | None = None  # see `ImageData.pixels`; None where the data do not say
+    samples: int = 0  # of the training list
+    batch_size: int = 0
 
 
 @cache
@@ -57,6 +62,7 @@ def _training(stage: Stage, method: Distiller) -> dict[str, Any]:
             [stage_fingerprint(teacher), weight, _taps(teacher.network, method.teacher_roles)]
             for teacher, weight in stage.teachers
         ],
+        "cache": {name: stage.cache.get(name) for name in ("dtype", "top_k")} if stage.teachers else None,
         "peer": _network(stage.peer, method.roles) if stage.peer else None,
     }
 
@@ -81,7 +87,10 @@ def _data_facts(settings: str) -> DataFacts:
             f"{classes!r}. Set it as an attribute of the data module."
         )
     digest = getattr(data, "digest", None)
-    return DataFacts(digest() if digest else "", classes)
+    facts = DataFacts(digest() if digest else "", classes)
+    if not isinstance(data, ImageData | Transfer):
+        return facts
+    return facts._replace(pixels=data.pixels(), samples=len(data.sample_labels), batch_size=data.batch_size)
 
 
 def accelerator(stage: Stage) -> str:
@@ -146,16 +155,29 @@ def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     return {**loss, "terms": kept}
 
 
+def network_modules(network: Mapping[str, Any]) -> list[str]:
+    """The modules of kdlab or of the user's that make a network."""
+    if network["source"] == "cifar":
+        return ["kdlab.models.cifar"]
+    return [] if network["source"] in SOURCES else [network["source"]]
+
+
+def data_modules(settings: Mapping[str, Any]) -> list[str]:
+    """The modules of a data set, and of those that it is made of."""
+    return [_module(inner) for inner in (settings, *filter(_is_target, settings.values()))]
+
+
 def _targets(stage: Stage) -> Iterator[str]:
     """The modules behind every `_target_` of a stage, and behind its network."""
     for network in filter(None, (stage.network, stage.peer)):
-        if network["source"] == "cifar":
-            yield "kdlab.models.cifar"
-        elif network["source"] not in SOURCES:
-            yield network["source"]
-    inner = filter(_is_target, stage.data.values())
-    for settings in (stage.loss, stage.data, *inner, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
-        yield str(get_object(settings["_target_"]).__module__)
+        yield from network_modules(network)
+    yield from data_modules(stage.data)
+    for settings in (stage.loss, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
+        yield _module(settings)
+
+
+def _module(settings: Mapping[str, Any]) -> str:
+    return str(get_object(settings["_target_"]).__module__)
 
 
 def _without(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

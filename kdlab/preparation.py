@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
+from kdlab.caching.place import Place
+from kdlab.caching.teacher import CachedTeacher
 from kdlab.data.batch import Batch
-from kdlab.methods.base import Distiller
+from kdlab.methods.base import Distiller, Teacher
 from kdlab.methods.mutual_learning import MutualLearning
 from kdlab.methods.terms import Facts, Shapes
 from kdlab.models.network import Network
@@ -46,23 +48,31 @@ def teacher_network(stage: "Stage", folder: Path) -> Network:
     return load_network(folder, channels_last=bool(stage.hardware.get("channels_last")))
 
 
-def prepare(method: Distiller, network: Network, stage: "Stage", teachers: Sequence[Load] = ()) -> None:
+def prepare(
+    method: Distiller,
+    network: Network,
+    stage: "Stage",
+    loads: Sequence[Load] = (),
+    places: Sequence[Place] = (),
+) -> None:
     """Gives a method its student, its frozen teachers, its peer and its recipe.
 
     Args:
         method: of `make_method`.
         network: the student.
         stage: all that is said of it.
-        teachers: what loads the networks of `stage.teachers`, in order; called only where one is asked.
+        loads: what makes the networks of `stage.teachers`, in order; called only where one is asked.
+        places: of their answers, in order; used where no term reads maps. Without any they are asked at every step.
     """
-    loads: list[Load] = [cache(load) for load in teachers]
+    loads = [cache(load) for load in loads]
     peers: list[Load] = [cache(partial(initial_peer, stage))] if stage.peer else []
-    method.build_terms(term_facts(method, network, stage, [*loads, *peers]), stage.seed)
+    facts = term_facts(method, network, stage, [*loads, *peers])
+    method.build_terms(facts, stage.seed)
     if stage.peer and isinstance(method, MutualLearning):
         method.join(peers[0](), stage.peer.get("taps"))
     method.prepare(
         network,
-        _frozen(stage, loads, method.teacher_roles),
+        teachers(method, stage, loads, places, facts),
         optimizer=build(stage.optimizer, "optimizer"),
         scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
         taps=stage.network.get("taps"),
@@ -72,11 +82,30 @@ def prepare(method: Distiller, network: Network, stage: "Stage", teachers: Seque
         network.module.compile()
 
 
-def _frozen(stage: "Stage", loads: Sequence[Load], roles: Sequence[str]) -> list[FrozenTeacher]:
-    return [
-        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), roles=roles)
+def teachers(
+    method: Distiller, stage: "Stage", loads: Sequence[Load], places: Sequence[Place], facts: Facts
+) -> Sequence[Teacher]:
+    """The frozen teachers of a stage; where no term reads maps and there are places, those that store their answers.
+
+    Args:
+        method: that asks them.
+        stage: names their taps.
+        loads: what makes their networks, in order.
+        places: of their answers, in order, or none.
+        facts: of `term_facts`.
+    """
+    frozen = [
+        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), roles=method.teacher_roles)
         for (teacher, weight), load in zip(stage.teachers, loads, strict=True)
     ]
+    if not places or _reads_maps(facts):
+        return frozen
+    return [CachedTeacher(teacher, place) for teacher, place in zip(frozen, places, strict=True)]
+
+
+def _reads_maps(facts: Facts) -> bool:
+    """Whether more than logits and vectors is wanted of a teacher: too much to be stored of each image."""
+    return any(len(shape) > 1 for shapes in facts.teachers for shape in shapes.values())
 
 
 def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequence[Load]) -> Facts:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kdlab.caching.place import Place
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.identity import threads
 from kdlab.stage import Stage, train
@@ -22,7 +23,7 @@ from kdlab.stage import Stage, train
 POLL_SECONDS = 0.05
 
 
-def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], count: int) -> None:
+def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], places: Sequence[Place], count: int) -> None:
     """Trains a stage with `count` processes on this machine; any that fails ends the others.
 
     Raises:
@@ -30,7 +31,7 @@ def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], count
         Interrupted: the user asked to stop.
     """
     settled = replace(stage, hardware={**stage.hardware, "threads": threads(stage)})  # not what a rank would choose
-    frozen = pickle.dumps((settled, folder, list(teachers)))
+    frozen = pickle.dumps((settled, folder, list(teachers), list(places)))
     port = free_port()
     processes = [_start(rank, count, port, frozen, folder) for rank in range(count)]
     try:
@@ -94,9 +95,9 @@ def _end_with_parent() -> None:
 def main() -> None:
     """One rank; the stage comes through stdin."""
     source = sys.stdin.buffer
-    stage, folder, teachers = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
+    stage, folder, teachers, places = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    train(stage, folder, teachers)
+    train(stage, folder, teachers, places)
 
 
 if __name__ == "__main__":

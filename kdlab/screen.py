@@ -7,7 +7,15 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from kdlab.data.resemblance import transfer_warning
@@ -44,7 +52,7 @@ class Screen:
     def trained(self, name: str, result: Mapping[str, Any]) -> None:
         """A stage is done."""
         verb = "trained" if result["epochs"] else "evaluated"
-        self.console.print(f"[green]✓[/] {name:<10} {verb:<9} {_outcome(result)}")
+        self.console.print(f"[green]✓[/] {name:<10} {verb:<9} {_outcome(result)}{_recalled(result)}")
 
     @contextmanager
     def bar(self, name: str, epochs: int) -> Iterator[tuple[list[Callback], Listen]]:
@@ -65,6 +73,14 @@ class Screen:
             task = progress.add_task(name, total=None, figures=f"epoch 0/{epochs}")
             watcher = _StepBar(progress, task)
             yield [watcher], lambda row: watcher.show(row, epochs)
+
+    @contextmanager
+    def steps(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        """A bar for so many steps while the body runs; what it yields moves it on by one."""
+        columns = (TextColumn(f"  {name}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda: progress.advance(task)
 
     def opening(self, folder: Path, plan: Plan) -> None:
         """What is about to happen."""
@@ -231,6 +247,13 @@ def _lineage(stage: Stage) -> str:
 def _outcome(result: Mapping[str, Any]) -> str:
     trained = f"{result['epochs']} epochs in {result['seconds']:.0f} s" if result["epochs"] else "given weights"
     return f"{result['test/accuracy']:.2f} % test accuracy, {trained}"
+
+
+def _recalled(result: Mapping[str, Any]) -> str:
+    """What the cache spared."""
+    recalls = result["teacher_recalls"]
+    share = recalls / max(recalls + result["teacher_forwards"], 1)
+    return f", {100 * share:.0f} % of the teacher's answers read from the cache" if recalls else ""
 
 
 def _cell(value: Any, show: Callable[[Any], str]) -> str:

@@ -16,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from kdlab.atomic import write_text_atomically
+from kdlab.caching.place import Place
 from kdlab.checkpointing import AtomicCheckpointIO, KeepLast
 from kdlab.data.batch import Batch
 from kdlab.history import History, Row, write_history
@@ -46,6 +47,7 @@ class Stage:
     hardware: Mapping[str, Any]
     trainer: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Mapping[str, Any] = field(default_factory=dict)
+    cache: Mapping[str, Any] = field(default_factory=dict)
     teachers: tuple[tuple["Stage", float], ...] = ()
     peer: Mapping[str, Any] | None = None  # a second network that is trained beside the first
     setting: str = "model.student"  # the config node of its network, for messages
@@ -55,6 +57,7 @@ def train(
     stage: Stage,
     folder: Path,
     teachers: Sequence[Path] = (),
+    places: Sequence[Place] = (),
     *,
     listen: Callable[[Row], None] = lambda row: None,
     callbacks: Sequence[Callback] = (),
@@ -67,6 +70,7 @@ def train(
         stage: what to train.
         folder: its place in the store; `result.json` is written last and marks it finished.
         teachers: the folders of `stage.teachers`, in order.
+        places: of what they answer, in order; without any they are asked at every step.
         listen: called with each row of the metric history.
         callbacks: that watch and change nothing, such as a progress bar.
     """
@@ -74,7 +78,7 @@ def train(
         method, data = make_method(stage), make_data(stage.data)
         network = initial_network(stage)
         keep = KeepLast(folder / "last.ckpt", History(listen))
-        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers])
+        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], places)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             with keep.answering_signals() if trainer.world_size == 1 else nullcontext():
@@ -177,6 +181,7 @@ def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
         "seconds": round(keep.seconds, 2) if rows else 0.0,
         "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
         "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
+        "teacher_recalls": sum(teacher.recalled for teacher in method.teachers),
         "best_minus_last": _best_minus_last(rows),
     }
 

@@ -213,6 +213,7 @@ def _stage(cfg: DictConfig, name: str, network: Mapping[str, Any], said: Mapping
         network={**network, "num_classes": data_facts(data).num_classes},
         hardware=plain(cfg.hardware),
         trainer=plain(cfg.trainer),
+        cache=plain(cfg.cache),
         setting=setting,
         **recipe,
     )

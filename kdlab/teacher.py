@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from kdlab.data.batch import Batch
 from kdlab.models.network import Network
 from kdlab.taps import Outputs, Taps, observe
 
@@ -30,6 +31,7 @@ class FrozenTeacher:
     ) -> None:
         self.weight = weight
         self.samples = 0  # forwarded so far
+        self.recalled = 0  # answers that cost no forward
         self._load = load
         self._paths = {role: (taps or {})[role] for role in roles}
         self._device = torch.device("cpu")
@@ -40,6 +42,9 @@ class FrozenTeacher:
         if "network" in vars(self):
             self.network.to(device)
 
+    def expect(self, data: Any) -> None:
+        """Nothing to prepare: each batch is answered as it comes."""
+
     @cached_property
     def network(self) -> Network:
         """The teacher, loaded without a trace in torch's generator: a step's random numbers stay what they are."""
@@ -49,6 +54,10 @@ class FrozenTeacher:
     @cached_property
     def _taps(self) -> Taps:
         return Taps(self.network.module, self._paths)
+
+    def answer(self, batch: Batch) -> Outputs:
+        """Logits and tapped features for a batch."""
+        return self(batch.inputs)
 
     @torch.no_grad()
     def __call__(self, inputs: Any) -> Outputs:

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback
 
 import kdlab.checkpointing
+from kdlab.caching.key import places
 from kdlab.config import compose_config
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.plan import Plan, make_plan
@@ -46,7 +47,8 @@ def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
     if not store.finished(stage):
         folder.mkdir(exist_ok=True)
         store.describe(stage)
-        train(stage, folder, [store.folder(teacher) for teacher, _ in stage.teachers], callbacks=callbacks)
+        teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
+        train(stage, folder, teachers, places(stage, store.root), callbacks=callbacks)
     return folder
 
 

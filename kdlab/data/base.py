@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
@@ -67,6 +67,12 @@ class ImageData(L.LightningDataModule, ABC):
         BadInput: for a value outside its range, naming its key under `data`.
     """
 
+    NOT_PIXELS: ClassVar[frozenset[str]] = frozenset(
+        {"batch_size", "eval_batch_size", "val_fraction", "labelled_fraction", "train_samples", "drop_last", "seed"}
+        | {"mean", "std", "root", "download", "num_workers"}
+    )
+    """Settings that choose and order samples, or say where they lie: the pixels of `(index, view)` are the same."""
+
     batch_size: int = 64
     eval_batch_size: int = 512
     val_fraction: float = 0.1
@@ -104,6 +110,12 @@ class ImageData(L.LightningDataModule, ABC):
     @abstractmethod
     def digest(self) -> str:
         """A hash of what the data are: by content, wherever they lie."""
+
+    def pixels(self) -> dict[str, Any]:
+        """All settings that the pixels of a training sample in a view depend on, beside the content of the data."""
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept = {name: value for name, value in settings.items() if name not in self.NOT_PIXELS}
+        return {"set": type(self).__qualname__, **kept}
 
     @property
     def sample_labels(self) -> Tensor:
@@ -168,7 +180,7 @@ class ImageData(L.LightningDataModule, ABC):
         self._check_batches()
         return EpochLoader(
             batches=self._train_batches,
-            draw=lambda epoch, first: self._fetch("train", self._requests(epoch)[first:]),
+            draw=lambda epoch, first: self._fetch("train", self.requests(epoch)[first:]),
             position=lambda: trainer_position(self.trainer),
         )
 
@@ -190,16 +202,25 @@ class ImageData(L.LightningDataModule, ABC):
         Raises:
             IndexError: if the epoch has no such batch.
         """
-        return next(self._fetch("train", [self._requests(epoch)[number]]))
+        return next(self._fetch("train", [self.requests(epoch)[number]]))
 
-    def _requests(self, epoch: int) -> list[Request]:
+    def visits(self, epoch: int) -> Request:
+        """The samples of an epoch in the order in which they are met, over all ranks, and the view of each."""
         positions = self._parts["train"]
         order = positions[sample_order(self.seed, epoch, len(positions))]
-        views = self.draw_views(epoch, len(self._targets["train"]))[order]
+        met = order[: self._train_batches * self.batch_size]
+        return Request(met, self.draw_views(epoch, len(self._targets["train"]))[met])
+
+    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
+        """For each request its training samples, in their views, as networks see them: `(batch, C, H, W)`, uint8."""
+        return self.inputs("train", requests)
+
+    def requests(self, epoch: int) -> list[Request]:
+        """The batches of an epoch, of each what this rank takes."""
+        order, views = self.visits(epoch)
         rank, ranks = self._rank_of_ranks
         batches = zip(torch.split(order, self.batch_size), torch.split(views, self.batch_size), strict=True)
-        shares = [Request(samples[rank::ranks], view[rank::ranks]) for samples, view in batches]
-        return shares[: self._train_batches]
+        return [Request(samples[rank::ranks], view[rank::ranks]) for samples, view in batches]
 
     def _evaluation(self, source: str, positions: Tensor) -> EpochLoader:
         rank, ranks = self._rank_of_ranks

@@ -12,6 +12,10 @@ UNLABELLED = -100
 """The target of a sample whose label is withheld; `cross_entropy` ignores it by default."""
 
 
+Inputs = Tensor | Mapping[str, Tensor]
+"""What networks take: images, or tensors by keyword."""
+
+
 class Batch(NamedTuple):
     """Some samples, and the two integers that determine their pixels.
 
@@ -23,7 +27,7 @@ class Batch(NamedTuple):
         view: `(batch,)`, int64; the augmentation each sample has in this batch.
     """
 
-    inputs: Tensor | Mapping[str, Tensor]
+    inputs: Inputs
     targets: Tensor
     index: Tensor | None = None  # type: ignore[assignment]  # hides tuple.index
     view: Tensor | None = None
@@ -46,15 +50,16 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with inputs and targets on that device."""
-        inputs = _each(self.inputs, lambda tensor: tensor.to(device))
+        inputs = each(self.inputs, lambda tensor: tensor.to(device))
         return self._replace(inputs=inputs, targets=self.targets.to(device))
 
-    def sample(self, position: int) -> Tensor | Mapping[str, Tensor]:
+    def sample(self, position: int) -> Inputs:
         """The inputs of one sample, as a batch of one."""
-        return _each(self.inputs, lambda tensor: tensor[position : position + 1])
+        return each(self.inputs, lambda tensor: tensor[position : position + 1])
 
 
-def _each(inputs: Tensor | Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> Tensor | Mapping[str, Tensor]:
+def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+    """Inputs of which every tensor is changed in the same way."""
     if isinstance(inputs, Tensor):
         return change(inputs)
     return {name: change(tensor) for name, tensor in inputs.items()}

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,8 @@ class InMemory(ImageData):
         padding: zeros around the raw image before it is cropped, in pixels; at least 0.
         flip: mirror half of the training images.
     """
+
+    NOT_PIXELS: ClassVar[frozenset[str]] = ImageData.NOT_PIXELS | {"view_seed", "split_seed"}
 
     image_size: int | None = 32
     padding: int = 4
@@ -86,6 +88,11 @@ class InMemory(ImageData):
         """The raw images: views are applied after the transfer to the device."""
         images = self._images[source]
         return (images[samples] for samples, _ in requests)
+
+    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
+        """For each request its training images in their views."""
+        images = self._images["train"]
+        return (self.views.apply(images[samples], view) for samples, view in requests)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Show each training image in its view; evaluation sees images as they are."""

@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from kdlab.data.base import ImageData
+from kdlab.data.base import ImageData, Request
 from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.data.loader import EpochLoader
 from kdlab.errors import BadInput
@@ -84,6 +84,27 @@ class Transfer(L.LightningDataModule):
     def sample_labels(self) -> Tensor:
         """`UNLABELLED` for each image of the transfer set's training list: `(samples,)`, int64."""
         return torch.full_like(self.images.sample_labels, UNLABELLED)
+
+    @property
+    def batch_size(self) -> int:
+        """Of one step, over all ranks together."""
+        return self.images.batch_size
+
+    def pixels(self) -> dict[str, Any]:
+        """What the pixels of the transfer set depend on; see `ImageData.pixels`."""
+        return self.images.pixels()
+
+    def visits(self, epoch: int) -> Request:
+        """The samples of the transfer set that an epoch meets; see `ImageData.visits`."""
+        return self.images.visits(epoch)
+
+    def requests(self, epoch: int) -> list[Request]:
+        """The batches of an epoch, of each what this rank takes; see `ImageData.requests`."""
+        return self.images.requests(epoch)
+
+    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
+        """Images of the transfer set in their views; see `ImageData.pictures`."""
+        return self.images.pictures(requests)
 
     def train_dataloader(self) -> EpochLoader:
         """The transfer set's batches, without labels, from where the trainer stands."""

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdlab.caching.teacher import CachedTeacher
 from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
@@ -19,6 +20,8 @@ from kdlab.models.network import Network
 from kdlab.seeds import Stream, derive_seed
 from kdlab.taps import Outputs, Taps, observe
 from kdlab.teacher import FrozenTeacher
+
+Teacher = FrozenTeacher | CachedTeacher
 
 GPU_CHECK_EVERY = 50  # steps between two looks at the loss on a device that a look would stall
 
@@ -46,7 +49,7 @@ class Distiller(LightningModule):
         if not self.settings:
             raise BadInput(f"loss.terms needs at least one weight above 0, got {', '.join(terms) or 'no terms'}.")
         self.terms = nn.ModuleList()
-        self.teachers: Sequence[FrozenTeacher] = ()
+        self.teachers: Sequence[Teacher] = ()
         self.seed = 0
         self.progress = Progress([term.name for term in self.settings])
 
@@ -100,7 +103,7 @@ class Distiller(LightningModule):
     def prepare(
         self,
         student: Network,
-        teachers: Sequence[FrozenTeacher] = (),
+        teachers: Sequence[Teacher] = (),
         *,
         optimizer: Callable[[Iterable[Tensor]], Optimizer],
         scheduler: Callable[[Optimizer], dict[str, Any]] | None = None,
@@ -130,6 +133,7 @@ class Distiller(LightningModule):
     def on_fit_start(self) -> None:
         for teacher in self.teachers:
             teacher.to(self.device)
+            teacher.expect(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         torch.manual_seed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank))
@@ -152,7 +156,7 @@ class Distiller(LightningModule):
 
     def answers(self, batch: Batch) -> list[Answer]:
         """What the teachers say of a batch, with their weights."""
-        return [(only_targets(teacher(batch.inputs), batch), teacher.weight) for teacher in self.teachers]
+        return [(only_targets(teacher.answer(batch), batch), teacher.weight) for teacher in self.teachers]
 
     def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
         """The unweighted values of the terms that count in this epoch, by name."""
@@ -215,13 +219,13 @@ class Distiller(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._refuse_non_finite()
-        forwards = [teacher.samples for teacher in self.teachers]
+        forwards = [[teacher.samples, teacher.recalled] for teacher in self.teachers]
         checkpoint["progress"] = {**self.progress.state_dict(), "forwards": forwards}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.progress.load_state_dict(checkpoint["progress"])
-        for teacher, samples in zip(self.teachers, checkpoint["progress"]["forwards"], strict=True):
-            teacher.samples = samples
+        for teacher, counts in zip(self.teachers, checkpoint["progress"]["forwards"], strict=True):
+            teacher.samples, teacher.recalled = counts
 
 
 def labels_of(raw: Outputs, batch: Batch) -> Tensor:
