@@ -147,7 +147,7 @@ def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
 
 
 def _stages(plan: Plan, store: Store, reused: Mapping[str, bool]) -> list[dict[str, Any]]:
-    kept = ("epochs", "seconds", "teacher_forwards")
+    kept = ("epochs", "seconds", "teacher_forwards", "teacher_recalls")
     return [
         {
             "name": stage.name,

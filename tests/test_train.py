@@ -73,7 +73,7 @@ def test_the_result_has_every_field_of_the_contract(result):
     } <= set(result)
     assert result["status"] == "finished"
     assert [set(stage) for stage in result["stages"]] == [
-        {"name", "fingerprint", "reused", "epochs", "seconds", "teacher_forwards"}
+        {"name", "fingerprint", "reused", "epochs", "seconds", "teacher_forwards", "teacher_recalls"}
     ] * 3
     assert result["environment"]["packages"]["torch"] == torch.__version__.partition("+")[0]
 

@@ -32,7 +32,7 @@ class CachedTeacher:
 
     Attributes:
         samples: that the teacher was asked about.
-        recalled: answers that were read without asking.
+        recalled: answers less those questions: what the cache spared.
     """
 
     def __init__(self, teacher: FrozenTeacher, place: Place) -> None:
@@ -65,7 +65,7 @@ class CachedTeacher:
         addresses = answers.addresses(batch)
         rows, found = answers.rows.read(addresses)
         missing = np.flatnonzero(~found)
-        self.recalled += len(rows) - len(missing)
+        self.recalled += len(rows)
         if len(missing):
             rows[missing] = self._learned(answers, _chosen(batch, missing))[: len(missing)]
         return self._given(answers.encoding.decode(rows))
@@ -112,6 +112,7 @@ class CachedTeacher:
         batch = self._filled(answers, batch)
         rows = answers.encode(self._ask(batch.inputs))
         self.samples += len(rows)
+        self.recalled -= len(rows)
         before = answers.rows.reason
         if not answers.rows.write(answers.addresses(batch), rows) and answers.rows.reason != before:
             log.warning("%s What finds no room is computed at every step.", answers.rows.reason)
