@@ -38,7 +38,7 @@ def cache(arguments: Sequence[str]) -> int:
     from kdlab.screen import Screen
     from kdlab.store import Store
 
-    asked = get_args_parser().parse_args(arguments)
+    asked = get_args_parser().parse_intermixed_args(arguments)
     cfg = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir).config
     quiet_screen()
     plan, store, screen = make_plan(cfg), Store.at(cfg.paths.store), Screen()

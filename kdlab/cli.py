@@ -47,7 +47,7 @@ def explained(action: Callable[[], int]) -> int:
 
 
 def _run(task: Task, arguments: list[str]) -> int:
-    asked = get_args_parser().parse_args(arguments)
+    asked = get_args_parser().parse_intermixed_args(arguments)
     if asked.help:
         print(help_page())
         return 0

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from kdlab import report
+from kdlab.cache import cache
 from kdlab.cli import run
 from kdlab.models.cifar import resnet56
 from kdlab.train import train
@@ -47,7 +48,7 @@ def folder(tmp_path_factory):
 
 
 def test_there_are_commands_and_each_is_of_a_known_kind():
-    kinds = ("python -m kdlab.train", "python -m kdlab.evaluate", "python -m kdlab.report", "make ")
+    kinds = (*(f"python -m kdlab.{name}" for name in ("train", "cache", "evaluate", "report")), "make ")
     assert len(TRAINING) >= 10
     assert all(command.startswith(kinds) for command in COMMANDS)
 
@@ -62,6 +63,16 @@ def test_a_training_command_runs(command, folder, monkeypatch):
     arguments = [argument for argument in shlex.split(command)[3:] if not argument.startswith("epochs=")]
     enough = ["epochs=4"] if "progressive" in command or "assistant" in command else []  # one for each step
     assert run(train, [*arguments, *TINY, *enough]) == 0
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if ".cache" in command])
+def test_a_cache_is_filled(command, folder, monkeypatch, capsys):
+    if "cifar10" in command:
+        pytest.skip("needs CIFAR-10, which is not downloaded here: see test_real_data.py and tests/data")
+    monkeypatch.chdir(folder)
+    arguments = [argument for argument in shlex.split(command)[3:] if not argument.startswith("epochs=")]
+    assert cache([*arguments, *TINY, "data.train_samples=16", "epochs=2"]) == 0
+    assert "32 answers (2.0 a sample)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if ".evaluate" in command])

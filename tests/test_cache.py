@@ -1,0 +1,58 @@
+"""`python -m kdlab.cache`: what it trains, fills and says."""
+
+import pytest
+
+from kdlab.cache import cache, main
+from kdlab.errors import BadInput
+from kdlab.store import Store
+from tests.small import TINY, tiny_plan
+
+
+def fill(capsys, tmp_path, *overrides):
+    assert cache([*TINY, f"paths.outputs={tmp_path}", *overrides]) == 0
+    return capsys.readouterr().out
+
+
+def test_it_trains_the_teacher_alone_and_asks_it_everything(capsys, tmp_path):
+    said = fill(capsys, tmp_path)
+    assert "teacher    trained" in said and "student" not in said
+    plan, store = tiny_plan(f"paths.outputs={tmp_path}"), Store(tmp_path / "store")
+    assert [store.finished(stage) for stage in plan.stages] == [True, False, False]
+    assert "0 of them computed" in fill(capsys, tmp_path)
+
+
+def test_a_sweep_is_filled_by_its_first_cell(capsys, tmp_path):
+    first = fill(capsys, tmp_path, "-m", "loss.temperature=2,4", "loss.alpha=0.5,0.9")
+    assert "0 of them computed" not in first
+    assert "0 of them computed" in fill(capsys, tmp_path, "loss.temperature=8")
+
+
+def test_a_teacher_that_has_yet_to_be_taught_is_left_for_later(capsys, tmp_path):
+    said = fill(capsys, tmp_path, "plan=born_again", "plan.generations=3")
+    assert "generation3 is taught by generation2, not trained yet" in said
+
+
+def test_where_nothing_can_be_stored_it_says_so(capsys, tmp_path):
+    assert "asks its teachers at every step" in fill(capsys, tmp_path, "loss=attention")
+    assert "asks its teachers at every step" in fill(capsys, tmp_path, "cache.enabled=false")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("cache.enabled=maybe", "cache.enabled must be true or false, got 'maybe'"),
+        ("cache.max_gb=0", "cache.max_gb must be a number of gigabytes above 0, got 0"),
+        ("cache.dtype=int8", "cache.dtype must be float32 or float16, got 'int8'"),
+        ("cache.top_k=10", "cache.top_k must be a whole number from 1 to 9"),
+        ("cache.size=1", "cache.size"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(override, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        cache([*TINY, f"paths.outputs={tmp_path}", override])
+
+
+def test_its_help_says_what_it_takes(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["kdlab.cache", "--help"])
+    assert main() == 0
+    assert "same settings as for python -m kdlab.train" in capsys.readouterr().out
