@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -166,16 +165,6 @@ def test_a_callback_and_a_list_of_loggers_compose(tmp_path):
     assert run(train, [*TINY, *early, "optimizer.lr=1e-9", f"paths.outputs={tmp_path}"]) == 0
     (path,) = Path(tmp_path).glob("ce-*/student/metrics.csv")
     assert 2 < len(path.read_text().splitlines()) < 12
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 300 kB."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)], check=False)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk needs more rights")
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_a_full_disk_is_explained_and_the_run_goes_on_once_there_is_room(small_disk, capfd):

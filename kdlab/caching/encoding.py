@@ -135,7 +135,7 @@ def _as_bytes(part: Tensor, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
     """`(n, bytes)`; a value beyond half precision becomes its largest."""
     if dtype == FLOATS["float16"]:
         part = part.clamp(-LARGEST_HALF, LARGEST_HALF)
-    return part.reshape(len(part), -1).numpy().astype(dtype).view(np.uint8)
+    return part.flatten(1).numpy().astype(dtype).view(np.uint8)
 
 
 def _from_bytes(columns: NDArray[np.uint8], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:

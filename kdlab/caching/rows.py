@@ -4,7 +4,6 @@ import errno
 import mmap
 import os
 import zlib
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -77,14 +76,12 @@ class Rows:
             `(n,)`.
         """
         slots = self._lookup(addresses)
-        (present,) = np.nonzero(slots >= 0)
-        records = self._records(slots[present])
-        intact = (
-            self._checksums(records, addresses[present]) == records[:, self.row_bytes :].copy().view(CHECKSUM)[:, 0]
-        )
-        rows, found = np.zeros((len(slots), self.row_bytes), np.uint8), np.zeros(len(slots), np.bool_)
-        rows[present[intact]] = records[intact, : self.row_bytes]
-        found[present[intact]] = True
+        found = slots >= 0
+        records = self._records(slots[found])
+        intact = self._checksums(records, addresses[found]) == records[:, self.row_bytes :].copy().view(CHECKSUM)[:, 0]
+        found[found] = intact
+        rows = np.zeros((len(slots), self.row_bytes), np.uint8)
+        rows[found] = records[intact, : self.row_bytes]
         return rows, found
 
     def missing(self, addresses: IntArray) -> BoolArray:
@@ -100,13 +97,21 @@ class Rows:
 
         Returns:
             Whether all are on disk; False with a `reason`. Rows from before are as good as they were.
+
+        Raises:
+            ValueError: an address is negative, or these are not rows of this size.
         """
+        if rows.dtype != np.uint8 or rows.shape != (len(addresses), self.row_bytes):
+            raise ValueError(
+                f"rows must be uint8 of the shape {(len(addresses), self.row_bytes)}, got {rows.dtype} {rows.shape}"
+            )
         if self.reason is not None:
             return False
         try:
             with self._lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.002):
                 _, found = self.read(addresses)
-                self._append(addresses[~found], rows[~found])
+                if not found.all():
+                    self._append(addresses[~found], rows[~found])
         except OSError as error:
             self.reason = self._explained(error)
         return self.reason is None
@@ -123,7 +128,7 @@ class Rows:
             return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             self.reason = self._explained(error)
-            return os.open(path if path.is_file() else os.devnull, os.O_RDONLY)
+            return os.open(path if os.access(path, os.R_OK) else os.devnull, os.O_RDONLY)
 
     def _append(self, addresses: IntArray, rows: ByteArray) -> None:
         """Rows first, then what points at them. A killed writer may have left part of a row: it is stepped over."""
@@ -139,10 +144,13 @@ class Rows:
     def _refusal(self, rows: int, addresses: IntArray) -> str | None:
         """Why there may not be that many rows; every address may take up another block of `slots.bin`."""
         if rows > MOST_ROWS:
-            return f"{self.folder} holds {self.stored} rows, and at most {MOST_ROWS} can be told apart"
+            return (
+                f"{self.folder} is full: at most {MOST_ROWS} rows can be told apart, and it holds {self.stored}. "
+                "Choose another folder: paths.cache=…"
+            )
         status = os.fstat(self._slots)
-        highest = max(status.st_size, (int(addresses.max(initial=-1)) + 1) * SLOT.itemsize)
-        slots = min(highest, self._occupied() + len(addresses) * status.st_blksize)
+        extent = max(status.st_size, (int(addresses.max()) + 1) * SLOT.itemsize)
+        slots = min(extent, self._occupied() + len(addresses) * status.st_blksize)
         if rows * self._record + slots <= self.max_bytes:
             return None
         return (
@@ -174,11 +182,14 @@ class Rows:
         return slots
 
     def _map_all(self) -> None:
-        """Map `slots.bin` as long as it is now."""
+        """Map `slots.bin` as long as it is now; not at all where it is empty, or on a file system without mappings."""
         slots = _size(self._slots) // SLOT.itemsize
         if slots == len(self._table):
             return
-        self._map = mmap.mmap(self._slots, slots * SLOT.itemsize, access=mmap.ACCESS_READ) if slots else None
+        try:
+            self._map = mmap.mmap(self._slots, slots * SLOT.itemsize, access=mmap.ACCESS_READ) if slots else None
+        except (OSError, ValueError):
+            self._map = None
         self._table = np.frombuffer(self._map or b"", SLOT)
 
     def _release(self, lookups: int) -> None:
@@ -189,12 +200,17 @@ class Rows:
             self._touched = 0
 
     def _records(self, slots: IntArray) -> ByteArray:
-        """Rows with their checksums, `(n, row_bytes + 4)`; neighbours on disk are read in one go."""
+        """Rows with their checksums, `(n, row_bytes + 4)`; neighbours on disk are read in one go.
+
+        Zeros stand for what cannot be read. Their checksum does not fit, nor that of what comes after a part.
+        """
         edges = [0, *(np.flatnonzero(np.diff(slots) != 1) + 1).tolist(), len(slots)]
-        places: Sequence[int] = slots.tolist()
-        runs = ((places[start], stop - start) for start, stop in pairwise(edges) if stop > start)
-        parts = [_read(self._rows, length * self._record, slot * self._record) for slot, length in runs]
-        return np.frombuffer(b"".join(parts), np.uint8).reshape(-1, self._record)
+        file, size, starts = self._rows, self._record, (slots * self._record).tolist()
+        try:
+            content = b"".join([os.pread(file, (b - a) * size, starts[a]) for a, b in pairwise(edges) if b > a])
+        except OSError:
+            content = b""
+        return np.frombuffer(content.ljust(len(slots) * size, b"\0"), np.uint8).reshape(-1, size)
 
     def _checksums(self, rows: ByteArray, addresses: IntArray) -> NDArray[np.uint32]:
         """`(n,)`, over the first `row_bytes` of each row, and its address."""
@@ -209,14 +225,6 @@ def _size(file: int) -> int:
         return os.fstat(file).st_size
     except OSError:
         return 0
-
-
-def _read(file: int, length: int, offset: int) -> bytes:
-    """Zeros stand for what cannot be read: no checksum fits them."""
-    try:
-        return os.pread(file, length, offset).ljust(length, b"\0")
-    except OSError:
-        return bytes(length)
 
 
 def _write(file: int, content: bytes, offset: int) -> None:
