@@ -19,6 +19,9 @@ Inputs = Tensor | Mapping[str, Tensor]
 class Batch(NamedTuple):
     """Some samples, and the two integers that determine their pixels.
 
+    A Trainer moves inputs and targets to its device. Index and view stay on the host, where stored answers are looked
+    up without waiting for the device; what computes with them there sends them, see `sent`.
+
     Args:
         inputs: `(batch, channels, height, width)`, uint8, raw: each network normalises for itself. A data
             module of the user's may yield floats, or a dict of tensors that networks take by keyword.
@@ -49,13 +52,18 @@ class Batch(NamedTuple):
         )
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch with inputs and targets on that device."""
-        inputs = each(self.inputs, lambda tensor: tensor.to(device))
-        return self._replace(inputs=inputs, targets=self.targets.to(device))
+        """The batch with inputs and targets on that device; index and view stay where they are."""
+        inputs = each(self.inputs, lambda tensor: sent(tensor, device))
+        return self._replace(inputs=inputs, targets=sent(self.targets, device))
 
     def sample(self, position: int) -> Inputs:
         """The inputs of one sample, as a batch of one."""
         return each(self.inputs, lambda tensor: tensor[position : position + 1])
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on that device; one that goes to a GPU is not waited for."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -7,11 +5,11 @@ from kdlab.data.base import ImageData
 from kdlab.data.batch import UNLABELLED
 from kdlab.data.views import draw_views
 from kdlab.errors import BadInput
-from tests.data.tiny import Tiny, read_tiny, ready
+from tests.data.tiny import Tiny, read_tiny, ready, trainer_on
 
 
 def on_rank(data, rank, ranks):
-    data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks)
+    data.trainer = trainer_on(global_rank=rank, world_size=ranks)
     return data
 
 

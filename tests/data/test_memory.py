@@ -3,11 +3,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from PIL import Image
 from torchvision.transforms import functional
 
+import kdlab.data.memory
 from kdlab.data.memory import Arrays, read_resized, resize
-from tests.data.tiny import Tiny, read_tiny, ready
+from tests.data.tiny import Tiny, read_tiny, ready, trainer_on
 
 
 @pytest.mark.parametrize(("side", "wanted"), [(8, 32), (28, 32), (32, 12), (32, 224)])
@@ -68,6 +70,42 @@ def test_views_are_applied_while_training_only():
         expected = data.views.apply(batch.inputs, batch.view) if training else batch.inputs
         assert torch.equal(shown.inputs, expected) and shown[1:] == batch[1:]
     assert not torch.equal(data.views.apply(batch.inputs, batch.view), batch.inputs)
+
+
+def test_a_batch_on_the_way_to_a_gpu_keeps_index_and_view_on_the_host_and_is_still_shown_in_its_view():
+    data = ready()
+    batch = data.batch_at(0, 0)
+    data.trainer = SimpleNamespace(training=True)
+    moved = move_data_to_device(batch, torch.device("meta"))  # a second device that every machine has
+    shown = data.on_after_batch_transfer(moved, 0)
+    assert [tensor.device.type for tensor in shown] == ["meta", "meta", "cpu", "cpu"]
+    assert shown.inputs.shape == batch.inputs.shape and torch.equal(shown.view, batch.view)
+
+
+def test_images_stay_on_the_gpu_that_trains():
+    data, moves = ready(), []
+    shapes = [batch.inputs.shape for batch in data.train_dataloader()]
+    data.trainer = trainer_on("meta", training=True, global_rank=0, world_size=1)
+    for epoch in range(2):
+        batches = list(data.train_dataloader().draw(epoch, 0))
+        assert all(batch.inputs.is_meta for batch in batches)
+        assert not any(tensor.is_meta for batch in batches for tensor in batch[1:])
+        assert [batch.inputs.shape for batch in batches] == shapes
+        moves.append(data._images["train"])
+    assert moves[0] is moves[1]  # they were sent once
+    assert not data._images["test"].is_meta and not read_resized(data.reader(), "train", None).images.is_meta
+
+
+def test_images_too_many_for_a_gpu_stay_on_the_host(monkeypatch):
+    monkeypatch.setattr(kdlab.data.memory, "RESIDENT_BYTES", 50 * 3 * 8 * 8 - 1)
+    data = ready()
+    data.trainer = trainer_on("meta", global_rank=0, world_size=1)
+    assert not data.batch_at(0, 0).inputs.is_meta
+
+
+def test_an_epoch_of_which_nothing_is_left_is_empty():
+    data = ready()
+    assert list(data.train_dataloader().draw(0, len(data.train_dataloader()))) == []
 
 
 def test_the_digest_depends_on_content_alone():

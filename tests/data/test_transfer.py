@@ -12,7 +12,7 @@ from kdlab.data.memory import Arrays, Reader
 from kdlab.data.transfer import transfer_settings
 from kdlab.errors import BadInput
 from tests.data.test_loader import Recorder
-from tests.data.tiny import Tiny
+from tests.data.tiny import Tiny, trainer_on
 
 OF = {"_target_": "tests.data.tiny.Tiny", "batch_size": 8}
 IMAGES = {"_target_": "tests.data.test_transfer.Others", "batch_size": 8}
@@ -102,7 +102,7 @@ def test_the_seed_is_that_of_both_sets():
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_each_batch_and_each_test_sample(ranks):
-    every = [ready(trainer=SimpleNamespace(global_rank=rank, world_size=ranks)) for rank in range(ranks)]
+    every = [ready(trainer=trainer_on(global_rank=rank, world_size=ranks)) for rank in range(ranks)]
     for whole, *parts in zip(epoch_of(ready()), *map(epoch_of, every), strict=True):
         for rank, part in enumerate(parts):
             assert torch.equal(part.index, whole.index[rank::ranks]) and (part.targets == UNLABELLED).all()

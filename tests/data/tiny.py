@@ -1,6 +1,7 @@
 """A data set small enough to check by hand."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 
@@ -29,3 +30,8 @@ def ready(**settings) -> Tiny:
     data = Tiny(**settings)
     data.setup()
     return data
+
+
+def trainer_on(device: str = "cpu", **said) -> SimpleNamespace:
+    """As much of a Trainer as a data module asks."""
+    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)), **said)
