@@ -4,6 +4,7 @@ A view is one integer: `(index, view)` names an augmented image exactly, and a t
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -46,24 +47,25 @@ class CropFlip:
         Returns:
             As `images`, in shape and dtype.
         """
-        height, width = images.shape[-2:]
         padded = F.pad(images, (self.padding,) * 4)
-        rows, columns = self._rows_and_columns(view, height, width)
-        place = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
-        place = place.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+        corners, pixels = self._places(*images.shape[-2:], view.device)
+        place = corners[view, None] + pixels[view % self._mirrors]
+        place = place[:, None].expand(-1, images.shape[1], -1)
         return padded.flatten(2).gather(2, place).view_as(images)
 
     def draw(self, view_seed: int, epoch: int, samples: int) -> Tensor:
         """The view of every sample in one epoch: `draw_views` over these views."""
         return draw_views(self.count, view_seed, epoch, samples)
 
-    def _rows_and_columns(self, view: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        corner = view // self._mirrors
-        down, across = torch.arange(height, device=view.device), torch.arange(width, device=view.device)
-        rows = (corner // self._offsets)[:, None] + down
-        mirrored = (view % self._mirrors).bool()[:, None]
-        columns = (corner % self._offsets)[:, None] + torch.where(mirrored, across.flip(0), across)
-        return rows, columns
+    @cache  # noqa: B019  # a frozen value; a step would make them anew in ten small operations
+    def _places(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """In a padded image read row by row: where each view's crop begins, and its pixels from there on."""
+        row = width + 2 * self.padding
+        corner = torch.arange(self.count) // self._mirrors
+        corners = corner // self._offsets * row + corner % self._offsets
+        pixels = torch.arange(height)[:, None] * row + torch.arange(width)
+        both = torch.stack([pixels, pixels.flip(1)]).flatten(1)
+        return corners.to(device), both.to(device)
 
     @property
     def _offsets(self) -> int:

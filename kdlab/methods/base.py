@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kdlab.caching.teacher import CachedTeacher
-from kdlab.data.batch import UNLABELLED, Batch
+from kdlab.data.batch import UNLABELLED, Batch, sent
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
-from kdlab.methods.shares import Shares
+from kdlab.methods.shares import Shares, scaled
 from kdlab.methods.term_settings import TermSettings
 from kdlab.methods.terms import Answer, Facts, Step, Term
 from kdlab.models.network import Network
-from kdlab.seeds import Stream, derive_seed
+from kdlab.seeds import Stream, derive_seed, reseed
 from kdlab.taps import Outputs, Taps, observe
 from kdlab.teacher import FrozenTeacher
 
@@ -136,7 +136,7 @@ class Distiller(LightningModule):
             teacher.expect(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank))
+        reseed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)
@@ -151,8 +151,16 @@ class Distiller(LightningModule):
     def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, Step]:
         """What the student says of a batch, and what else losses may read in this step."""
         raw = observe(self.student, self._taps, batch.inputs)
-        seed = derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx)
-        return only_targets(raw, batch), Step(labels_of(raw, batch), batch.index, seed, self.current_epoch)
+        return only_targets(raw, batch), Step(
+            labels_of(raw, batch),
+            sent(batch.index, self.device) if batch.index is not None and self._reads("index") else None,
+            derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx) if self._reads("seed") else 0,
+            self.current_epoch,
+        )
+
+    def _reads(self, name: str) -> bool:
+        """Whether any term takes that input: what none takes costs no step anything."""
+        return any(name in term.inputs for term in self.settings)
 
     def answers(self, batch: Batch) -> list[Answer]:
         """What the teachers say of a batch, with their weights."""
@@ -167,7 +175,7 @@ class Distiller(LightningModule):
     ) -> dict[str, Tensor]:
         """The same of any terms; each is this rank's share of the value."""
         return {
-            term.name: term(student, teachers, step) * shares.of(term.settings)
+            term.name: scaled(term(student, teachers, step), shares.of(term.settings))
             for term in cast(Iterable[Term], terms)
             if term.settings.weight_at(step.epoch)
         }
@@ -179,7 +187,8 @@ class Distiller(LightningModule):
     def weighed(self, values: Mapping[str, Tensor]) -> Tensor:
         """The loss: values of terms times their weights in this epoch."""
         weights = {term.name: term.weight_at(self.current_epoch) for term in self.settings}
-        return torch.stack([value * weights[name] for name, value in values.items()]).sum()
+        parts = [scaled(value, weights[name]) for name, value in values.items()]
+        return sum(parts[1:], start=parts[0])
 
     def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Answer]) -> None:
         """On a GPU, where a look waits for all that is under way, one in many steps is enough."""
@@ -207,7 +216,8 @@ class Distiller(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         batch = Batch.of(batch)
-        raw = Outputs(self.student(batch.inputs))
+        with torch.compiler.set_stance("force_eager"):  # compiled is what trains; a second graph is not worth it here
+            raw = Outputs(self.student(batch.inputs))
         logits, labels = only_targets(raw, batch).logits.float(), labels_of(raw, batch)
         correct = (logits.argmax(-1) == labels).sum()
         nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")

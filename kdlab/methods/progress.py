@@ -23,8 +23,8 @@ class Progress:
     def add(self, loss: Tensor, values: Mapping[str, Tensor], samples: int) -> None:
         """One step's weighted loss and unweighted values; a term that has no value counts as 0."""
         self._sums = self._sums.to(loss.device)
-        zero = loss.new_zeros(())
-        self._sums += torch.stack([loss.detach(), *(values.get(name, zero).detach() for name in self.names)])
+        seen = [values[name] if name in values else loss.new_zeros(()) for name in self.names]
+        self._sums += torch.stack([loss, *seen]).detach()
         self._steps += 1
         self.samples += samples
 

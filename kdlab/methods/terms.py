@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kdlab.adapters import make_adapter, match_size
 from kdlab.gather import gather_samples
 from kdlab.losses.shapes import smaller_size
+from kdlab.methods.shares import scaled
 from kdlab.methods.term_settings import Roles, TermSettings
 from kdlab.taps import Outputs
 from kdlab.targets import refused
@@ -82,7 +83,7 @@ class Term(nn.Module):
         total = sum(weight for _, weight in teachers)
         rows: Any = self.comparisons
         values: list[Tensor] = [
-            comparison(student, outputs, step) * (weight / total)
+            scaled(comparison(student, outputs, step), weight / total)
             for row, (outputs, weight) in zip(rows, teachers, strict=True)
             for comparison in row
         ]
