@@ -79,7 +79,9 @@ class KeepLast(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         due = trainer.world_size == 1 and time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES
-        if (due or self._asked_to_stop) and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no checkpoint holds gradients
+        last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if (due or self._asked_to_stop) and stepped and not last:
             self._save(trainer)
             self._stop_if_asked()
 

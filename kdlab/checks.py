@@ -18,9 +18,10 @@ from kdlab.methods.base import Distiller
 from kdlab.methods.terms import Facts
 from kdlab.models.network import Network
 from kdlab.numbers import is_whole
-from kdlab.preparation import initial_network, initial_peer, term_facts
+from kdlab.preparation import initial_network, initial_peer, term_facts, with_fused
 from kdlab.rehearsal import rehearse
 from kdlab.stage import Stage, make_method, make_trainer
+from kdlab.step_checks import check_step
 from kdlab.taps import Taps
 from kdlab.targets import build, check_arguments, check_known, refused
 from kdlab.teacher import Load
@@ -73,6 +74,7 @@ def _check_trainer(stage: Stage) -> None:
             f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
         )
     _check_shares(stage)
+    check_step(stage)
     key = "trainer.accelerator" if "accelerator" in stage.trainer else "hardware.accelerator"
     wanted = stage.trainer.get("accelerator", stage.hardware["accelerator"])
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -97,7 +99,7 @@ def _check_shares(stage: Stage) -> None:
 def _check_recipe(stage: Stage) -> None:
     """Makes the optimizer, the scheduler and the Trainer once, for the values that they refuse."""
     parameters = [nn.Parameter(torch.zeros(1))]
-    optimizer = _made("optimizer", stage.optimizer, lambda make: make(parameters))
+    optimizer = _made("optimizer", with_fused(stage), lambda make: make(parameters))
     _made("scheduler", stage.scheduler, lambda make: make(optimizer, **_steps(make)))
     for name, settings in stage.callbacks.items():
         build(settings, f"callbacks.{name}")

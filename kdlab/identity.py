@@ -122,7 +122,7 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         "accelerator": accelerator(stage),
         "ranks": ranks(stage),
         "threads": threads(stage),
-        **{name: settings.get(name) for name in ("precision", "channels_last", "compile")},
+        **{name: settings.get(name) for name in ("precision", "channels_last", "compile", "fused")},
     }
 
 

@@ -73,13 +73,18 @@ def prepare(
     method.prepare(
         network,
         teachers(method, stage, loads, places, facts),
-        optimizer=build(stage.optimizer, "optimizer"),
+        optimizer=build(with_fused(stage), "optimizer"),
         scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
         taps=stage.network.get("taps"),
         seed=stage.seed,
     )
-    if stage.hardware.get("compile"):
-        network.module.compile()
+    if mode := stage.hardware.get("compile"):
+        network.module.compile(mode=None if mode is True else mode)
+
+
+def with_fused(stage: "Stage") -> dict[str, Any]:
+    """Settings of the optimizer with what `hardware.fused` says; `optimizer.fused` wins over it."""
+    return {**({"fused": True} if stage.hardware.get("fused") else {}), **stage.optimizer}
 
 
 def teachers(

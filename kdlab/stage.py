@@ -140,7 +140,13 @@ def _resumable(checkpoint: Path) -> Path | None:
 
 
 def _finish(stage: Stage, folder: Path, network: Network, keep: KeepLast, method: Distiller) -> None:
-    """Evaluates the trained network once and writes what the stage leaves behind, `result.json` last."""
+    """Evaluates the trained network once, as it is saved, and writes what the stage leaves behind."""
+    with torch.compiler.set_stance("force_eager"):
+        _evaluate_and_save(stage, folder, network, keep, method)
+
+
+def _evaluate_and_save(stage: Stage, folder: Path, network: Network, keep: KeepLast, method: Distiller) -> None:
+    """`result.json` last."""
     data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
     predictions = {split: predict(network, batches, method.device) for split, batches in _evaluation(data)}

@@ -56,6 +56,11 @@ def test_a_plan_that_fits_passes_and_leaves_the_random_state_alone(plan):
         ("trainer", {"limit_train_batches": -2}, r"^hardware or trainer: lightning.Trainer refuses .*invalid value -2"),
         ("hardware", {"devices": 0}, r"lightning.Trainer refuses accelerator='cpu', devices=0"),
         ("hardware", {"threads": 0}, r"^hardware.threads must be a whole number, 1 or more, or null for .*; got 0.$"),
+        (
+            "hardware",
+            {"compile": "fast"},
+            r"^hardware.compile must be true, false or a mode of torch.compile: .*'fast'.",
+        ),
         ("hardware", {"jobs_per_gpu": 0}, r"^hardware.jobs_per_gpu must be a whole number, 1 or more, .*; got 0.$"),
         ("hardware", {"jobs_per_gpu": 2, "devices": 2}, r"got devices=2. Set trainer.devices=1, or hardware.jobs_per"),
         (
