@@ -146,7 +146,7 @@ class Rows:
         if rows > MOST_ROWS:
             return (
                 f"{self.folder} is full: at most {MOST_ROWS} rows can be told apart, and it holds {self.stored}. "
-                "Choose another folder: paths.cache=…"
+                "Choose another folder: paths.store=…"
             )
         status = os.fstat(self._slots)
         extent = max(status.st_size, (int(addresses.max()) + 1) * SLOT.itemsize)
@@ -161,9 +161,9 @@ class Rows:
 
     def _explained(self, error: OSError) -> str:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"The disk is full: {self.folder} could not be written. Free disk space, or move it: paths.cache=…"
+            return f"The disk is full: {self.folder} could not be written. Free disk space, or move it: paths.store=…"
         cause = error.strerror or error
-        return f"{self.folder} could not be written ({cause}). Choose a folder that can be: paths.cache=…"
+        return f"{self.folder} could not be written ({cause}). Choose a folder that can be: paths.store=…"
 
     def _occupied(self) -> int:
         status = os.fstat(self._slots)

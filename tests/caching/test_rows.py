@@ -148,7 +148,7 @@ def test_slots_are_counted_only_as_far_as_their_numbers_go(tmp_path, monkeypatch
     rows = filled(tmp_path)
     assert not rows.write(np.arange(5, 8), content(np.arange(5, 8)))
     assert rows.reason == (
-        f"{tmp_path} is full: at most 7 rows can be told apart, and it holds 5. Choose another folder: paths.cache=…"
+        f"{tmp_path} is full: at most 7 rows can be told apart, and it holds 5. Choose another folder: paths.store=…"
     )
     assert all(assert_right(rows, SMALL))
 
@@ -166,7 +166,7 @@ def test_a_disk_that_fills_up_half_way_leaves_the_rest_good(tmp_path, monkeypatc
     assert not rows.write(np.arange(5, 8), content(np.arange(5, 8)))
     monkeypatch.undo()
     assert rows.reason == (
-        f"The disk is full: {tmp_path} could not be written. Free disk space, or move it: paths.cache=…"
+        f"The disk is full: {tmp_path} could not be written. Free disk space, or move it: paths.store=…"
     )
     assert assert_right(opened(tmp_path), np.arange(8))[:5] == [True] * 5
     assert opened(tmp_path).write(np.arange(8), content(np.arange(8)))
@@ -185,7 +185,7 @@ def test_on_a_small_disk_all_that_fits_is_kept(small_disk):
     assert all(assert_right(reader, batches[:kept].ravel()))
     assert not reader.write(batches[kept], content(batches[kept]))
     assert reader.reason == (
-        f"{small_disk} could not be written (Read-only file system). Choose a folder that can be: paths.cache=…"
+        f"{small_disk} could not be written (Read-only file system). Choose a folder that can be: paths.store=…"
     )
     reader.close()
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
