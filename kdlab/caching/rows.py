@@ -131,8 +131,8 @@ class Rows:
             return os.open(path if os.access(path, os.R_OK) else os.devnull, os.O_RDONLY)
 
     def _append(self, addresses: IntArray, rows: ByteArray) -> None:
-        """Rows first, then what points at them. A killed writer may have left part of a row: it is stepped over."""
-        first = -(-os.fstat(self._rows).st_size // self._record)
+        """Rows first, then what points at them. The part of a row that a killed writer may have left is overwritten."""
+        first = os.fstat(self._rows).st_size // self._record
         self.reason = self._refusal(first + len(rows), addresses)
         if self.reason is not None:
             return

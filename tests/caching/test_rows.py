@@ -1,4 +1,5 @@
 import errno
+import mmap
 import os
 import subprocess
 import sys
@@ -168,6 +169,7 @@ def test_a_disk_that_fills_up_half_way_leaves_the_rest_good(tmp_path, monkeypatc
     assert rows.reason == (
         f"The disk is full: {tmp_path} could not be written. Free disk space, or move it: paths.store=…"
     )
+    assert not rows.write(np.arange(5, 8), content(np.arange(5, 8)))
     assert assert_right(opened(tmp_path), np.arange(8))[:5] == [True] * 5
     assert opened(tmp_path).write(np.arange(8), content(np.arange(8)))
     assert all(assert_right(rows, np.arange(8)))
@@ -190,6 +192,27 @@ def test_on_a_small_disk_all_that_fits_is_kept(small_disk):
     reader.close()
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert opened(small_disk).write(batches[kept], content(batches[kept]))
+
+
+@pytest.mark.parametrize(("module", "call"), [(os, "pread"), (os, "fstat"), (mmap, "mmap")])
+def test_rows_that_a_disk_does_not_give_back_are_missing(tmp_path, monkeypatch, module, call):
+    filled(tmp_path)
+    rows = opened(tmp_path)
+
+    def fails(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module, call, fails)
+    assert not any(assert_right(rows, SMALL))
+    monkeypatch.undo()
+    assert all(assert_right(rows, SMALL))
+
+
+def test_a_read_that_ends_early_gives_no_wrong_rows(tmp_path, monkeypatch):
+    rows, pread = filled(tmp_path), os.pread
+    monkeypatch.setattr(os, "pread", lambda file, length, offset: pread(file, length, offset)[:100])
+    assert assert_right(rows, SMALL) == [True, True, False, False, False]
+    assert_right(rows, SMALL[::-1])
 
 
 def test_a_folder_that_cannot_be_made_has_no_rows(tmp_path):
