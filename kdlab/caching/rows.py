@@ -20,6 +20,7 @@ SLOT = np.dtype("<u4")
 MOST_ROWS = 2**32 - 1
 LOCK_SECONDS = 60.0
 RESIDENT_BYTES = 32 * 2**20
+SPARE_BYTES = 10**9  # of the disk, or a hundredth of it where that is less: checkpoints need room, too
 FAULT_BYTES = 64 * 2**10  # what one look-up can map: a page fault brings its neighbours along
 
 
@@ -39,7 +40,7 @@ class Rows:
     Args:
         folder: made where it is absent; all its rows have the same size. One that cannot be written is only read.
         row_bytes: of one row, at least 1.
-        max_bytes: both files stay within it; see `bytes`.
+        max_bytes: both files stay within it; see `bytes`. The last of a disk, up to 1 GB, is left to others.
 
     Attributes:
         reason: why no more rows are kept, in a sentence with its way out; None while they are.
@@ -133,7 +134,7 @@ class Rows:
     def _append(self, addresses: IntArray, rows: ByteArray) -> None:
         """Rows first, then what points at them. The part of a row that a killed writer may have left is overwritten."""
         first = os.fstat(self._rows).st_size // self._record
-        self.reason = self._refusal(first + len(rows), addresses)
+        self.reason = self._refusal(first + len(rows), addresses) or self._crowding(len(rows))
         if self.reason is not None:
             return
         checksums = self._checksums(rows, addresses)[:, None].view(np.uint8)
@@ -157,6 +158,17 @@ class Rows:
             f"{self.folder} is full: {self.stored} rows take {self.bytes / 1e9:.3g} GB, at most "
             f"{self.max_bytes / 1e9:.3g} GB are allowed. Allow more: cache.max_gb=…; or keep less of each answer: "
             "cache.dtype=float16, cache.top_k=…"
+        )
+
+    def _crowding(self, rows: int) -> str | None:
+        """Why that many more rows would leave too little of the disk to others; some file systems do not tell."""
+        disk = os.statvfs(self.folder)
+        free, spare = disk.f_bavail * disk.f_frsize, min(SPARE_BYTES, disk.f_blocks * disk.f_frsize // 100)
+        if not disk.f_blocks or free - rows * self._record >= spare:
+            return None
+        return (
+            f"The disk is nearly full: {self.folder} leaves the last {spare / 1e9:.3g} GB to others. Free disk space, "
+            "or move it: paths.cache=…"
         )
 
     def _explained(self, error: OSError) -> str:

@@ -3,6 +3,7 @@ import mmap
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,7 +176,22 @@ def test_a_disk_that_fills_up_half_way_leaves_the_rest_good(tmp_path, monkeypatc
     assert all(assert_right(rows, np.arange(8)))
 
 
-def test_on_a_small_disk_all_that_fits_is_kept(small_disk):
+def test_leaves_the_last_of_a_disk_to_others(tmp_path, monkeypatch):
+    rows, usage, blocks = filled(tmp_path), os.statvfs(tmp_path), 1000
+    told = SimpleNamespace(f_frsize=usage.f_frsize, f_blocks=blocks, f_bavail=blocks // 100)
+    monkeypatch.setattr(os, "statvfs", lambda folder: told)
+    assert not rows.write(np.array([5]), content(np.array([5])))
+    assert rows.reason == (
+        f"The disk is nearly full: {tmp_path} leaves the last {10 * usage.f_frsize / 1e9:.3g} GB to others. "
+        "Free disk space, or move it: paths.cache=…"
+    )
+    assert all(assert_right(rows, SMALL))
+    for told.f_blocks, told.f_bavail in [(blocks, blocks // 100 + 1), (0, 0)]:
+        assert filled(tmp_path, np.array([told.f_bavail + 10]))
+
+
+def test_on_a_small_disk_all_that_fits_is_kept(small_disk, monkeypatch):
+    monkeypatch.setattr(rows_module, "SPARE_BYTES", -(2**20))
     rows, batches = opened(small_disk), np.arange(16000).reshape(-1, 16)
     kept = next(turn for turn, batch in enumerate(batches) if not rows.write(batch, content(batch)))
     assert rows.reason.startswith("The disk is full")
