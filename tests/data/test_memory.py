@@ -16,7 +16,9 @@ from tests.data.tiny import Tiny, read_tiny, ready, trainer_on
 def test_resizing_agrees_with_torchvision(side, wanted):
     images = torch.randint(0, 256, (5, 3, side, side), dtype=torch.uint8)
     exact = functional.resize(images.double(), [wanted, wanted], antialias=True)
-    assert torch.equal(resize(images, wanted), exact.round().to(torch.uint8))
+    clear = (exact % 1 - 0.5).abs() > 1e-4  # between two integers float32 may go the other way
+    assert clear.double().mean() > 0.9
+    assert torch.equal(resize(images, wanted)[clear], exact.round().to(torch.uint8)[clear])
 
 
 def test_resizing_is_close_to_pillow():
@@ -76,10 +78,12 @@ def test_a_batch_on_the_way_to_a_gpu_keeps_index_and_view_on_the_host_and_is_sti
     data = ready()
     batch = data.batch_at(0, 0)
     data.trainer = SimpleNamespace(training=True)
+    apply, seen = data.views.apply, []
+    data.views = SimpleNamespace(apply=lambda images, view: seen.append(view) or apply(images, view))
     moved = move_data_to_device(batch, torch.device("meta"))  # a second device that every machine has
     shown = data.on_after_batch_transfer(moved, 0)
     assert [tensor.device.type for tensor in shown] == ["meta", "meta", "cpu", "cpu"]
-    assert shown.inputs.shape == batch.inputs.shape and torch.equal(shown.view, batch.view)
+    assert seen[0].is_meta and shown.inputs.shape == batch.inputs.shape and torch.equal(shown.view, batch.view)
 
 
 def test_images_stay_on_the_gpu_that_trains():
