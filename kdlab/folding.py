@@ -1,0 +1,91 @@
+"""Folding: in eval mode a BatchNorm only scales and shifts, which the convolution before it can do along the way."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+
+import torch.fx
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def fold(module: nn.Module, watched: Collection[str] = ()) -> None:
+    """Folds BatchNorms into the convolutions that feed them alone, in place; outputs change by rounding alone.
+
+    A network whose calls cannot be traced, because they depend on data, stays as it is.
+
+    Args:
+        module: in eval mode; hooks on what is folded are lost.
+        watched: paths of modules whose outputs are read: a convolution whose own output they show is left alone.
+    """
+    for convolution, norm in list(_pairs(module)):
+        if not any(_within(convolution, path) and not _within(norm, path) for path in watched):
+            before, after = module.get_submodule(convolution), module.get_submodule(norm)
+            module.set_submodule(convolution, fuse_conv_bn_eval(before, after))  # type: ignore[type-var, arg-type]
+            module.set_submodule(norm, _rest(after))
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Paths of a convolution and of the BatchNorm that is all that reads it, where each has one name and runs once."""
+    calls = _calls(module)
+    alone = _called_once(calls) & _named_once(module)
+    for node in calls:
+        before = node.args[0] if node.args else None
+        if not isinstance(before, torch.fx.Node) or len(before.users) > 1:
+            continue
+        paths = str(before.target), str(node.target)
+        if alone.issuperset(paths) and _fit(*map(module.get_submodule, paths)):
+            yield paths
+
+
+def _calls(module: nn.Module) -> list[torch.fx.Node]:
+    """The calls of layers in one forward pass, in order; none where it cannot be traced."""
+    with suppress(Exception):  # tracing runs the network's own code, which raises what it likes
+        return [node for node in _Tracer().trace(module).nodes if node.op == "call_module"]
+    return []
+
+
+def _called_once(calls: Sequence[torch.fx.Node]) -> set[str]:
+    times = Counter(str(node.target) for node in calls)
+    return {path for path, count in times.items() if count == 1}
+
+
+def _named_once(module: nn.Module) -> set[str]:
+    names = [(path, id(part)) for path, part in module.named_modules(remove_duplicate=False)]
+    times = Counter(identity for _, identity in names)
+    return {path for path, identity in names if times[identity] == 1}
+
+
+def _fit(convolution: nn.Module, norm: nn.Module) -> bool:
+    """A norm's type is exact, for a subclass may do more; without running statistics it is no fixed scale."""
+    known = isinstance(convolution, CONVOLUTIONS) and type(norm) in (*NORMS, _with_activation())
+    return known and norm.running_mean is not None
+
+
+def _within(path: str, container: str) -> bool:
+    return f"{path}.".startswith(f"{container}.")
+
+
+def _rest(norm: nn.Module) -> nn.Module:
+    """What a norm does besides: nothing, or timm's activation."""
+    own = ("drop", "act") if isinstance(norm, _with_activation()) else ()
+    return nn.Sequential(*map(norm.get_submodule, own)).eval()
+
+
+@cache
+def _with_activation() -> type[nn.Module]:
+    """The norm of many of timm's networks, which applies their activation as well."""
+    from timm.layers.norm_act import BatchNormAct2d
+
+    return BatchNormAct2d
+
+
+class _Tracer(torch.fx.Tracer):
+    """Takes every norm for one call, also those that are not torch's own; convolutions only where they are."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, NORMS) or super().is_leaf_module(m, module_qualified_name)
