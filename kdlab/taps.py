@@ -15,10 +15,17 @@ from kdlab.models.network import Network
 
 @dataclass
 class Outputs:
-    """What one network made of a batch: `logits`, and `features` by the role of their tap."""
+    """What one network made of a batch: `logits`, and `features` by the role of their tap.
+
+    The logits of a frozen teacher are empty where no term reads them.
+    """
 
     logits: Tensor
     features: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Enough(Exception):
+    """Ends a forward pass from within a hook: nobody needs the rest."""
 
 
 class Taps:
@@ -93,12 +100,17 @@ class Taps:
 def observe(network: nn.Module, taps: Taps, inputs: Any) -> Outputs:
     """One forward pass: logits and what the taps saw, of images always as maps (see `kdlab.layout`).
 
+    A hook may end it early, by `Enough`: then the logits are empty.
+
     Args:
         network: takes `inputs`; the one that `taps` are registered on.
         taps: emptied by this.
         inputs: a batch of images, or a dict that a `Network` takes.
     """
-    logits = network(inputs)
+    try:
+        logits = network(inputs)
+    except Enough:
+        logits = torch.empty(0)
     return Outputs(logits, _laid_out(network, taps.pop(), inputs))
 
 
