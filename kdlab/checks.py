@@ -18,6 +18,7 @@ from kdlab.methods.base import Distiller
 from kdlab.methods.terms import Facts
 from kdlab.models.network import Network
 from kdlab.numbers import is_whole
+from kdlab.precision import teacher_precision
 from kdlab.preparation import initial_network, initial_peer, term_facts, with_fused
 from kdlab.rehearsal import rehearse
 from kdlab.stage import Stage, make_method, make_trainer
@@ -73,6 +74,7 @@ def _check_trainer(stage: Stage) -> None:
         raise BadInput(
             f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
         )
+    teacher_precision(stage.hardware.get("teacher_precision", "auto"), "cpu")
     _check_shares(stage)
     check_step(stage)
     key = "trainer.accelerator" if "accelerator" in stage.trainer else "hardware.accelerator"

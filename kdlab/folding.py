@@ -85,7 +85,7 @@ def _with_activation() -> type[nn.Module]:
 
 
 class _Tracer(torch.fx.Tracer):
-    """Takes every norm for one call, also those that are not torch's own; convolutions only where they are."""
+    """Takes every norm for one call, and no other layer that is not torch's own."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, NORMS) or super().is_leaf_module(m, module_qualified_name)

@@ -15,6 +15,7 @@ from kdlab.errors import BadInput
 from kdlab.fingerprint import file_hash, fingerprint
 from kdlab.methods.base import Distiller
 from kdlab.models.build import SOURCES
+from kdlab.precision import teacher_precision
 from kdlab.source import source_hash
 from kdlab.stage import Stage, make_data, make_method
 
@@ -116,6 +117,11 @@ def threads(stage: Stage) -> int:
     return int(stage.hardware.get("threads") or torch.get_num_threads())
 
 
+def precision_of_teachers(stage: Stage) -> str:
+    """What its frozen teachers compute in, `float32` or `bfloat16`, once `auto` is decided."""
+    return teacher_precision(stage.hardware.get("teacher_precision", "auto"), accelerator(stage))
+
+
 def _hardware(stage: Stage) -> dict[str, Any]:
     settings = {**stage.hardware, **{name: stage.trainer[name] for name in stage.hardware if name in stage.trainer}}
     return {
@@ -123,6 +129,7 @@ def _hardware(stage: Stage) -> dict[str, Any]:
         "ranks": ranks(stage),
         "threads": threads(stage),
         **{name: settings.get(name) for name in ("precision", "channels_last", "compile", "fused")},
+        **({"teacher_precision": precision_of_teachers(stage)} if stage.teachers else {}),
     }
 
 

@@ -99,8 +99,13 @@ def teachers(
         places: of their answers, in order, or none.
         facts: of `term_facts`.
     """
+    asked: dict[str, Any] = {
+        "roles": method.teacher_roles,
+        "logits": method.reads_teacher_logits,
+        "precision": stage.hardware.get("teacher_precision", "auto"),
+    }
     frozen = [
-        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), roles=method.teacher_roles)
+        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), **asked)
         for (teacher, weight), load in zip(stage.teachers, loads, strict=True)
     ]
     if not places or _reads_maps(facts):

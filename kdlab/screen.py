@@ -20,6 +20,7 @@ from rich.table import Table
 
 from kdlab.data.resemblance import transfer_warning
 from kdlab.history import Row
+from kdlab.identity import precision_of_teachers
 from kdlab.plan import Plan
 from kdlab.reporting.magnitude import scaled
 from kdlab.stage import Stage, make_data
@@ -85,7 +86,8 @@ class Screen:
     def opening(self, folder: Path, plan: Plan) -> None:
         """What is about to happen."""
         if not self.brief:
-            self.console.print(f"[bold]{folder.name}[/]  {_lineage(plan.student)} on {_data_name(plan.student.data)}")
+            lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
+            self.console.print(f"[bold]{folder.name}[/]  {lineage}{_precision(plan.student)}")
         if warning := transfer_warning(make_data(plan.student.data)):
             self.console.print(warning, style="yellow", markup=False)
 
@@ -242,6 +244,12 @@ def _lineage(stage: Stage) -> str:
     """A network after those that teach it, such as `resnet56 → resnet20 → resnet8`."""
     above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
     return f"{above} → {stage.network['name']}" if above else str(stage.network["name"])
+
+
+def _precision(stage: Stage) -> str:
+    """What is not float32."""
+    lower = stage.teachers and precision_of_teachers(stage) == "bfloat16"
+    return ", teacher in bfloat16" if lower else ""
 
 
 def _outcome(result: Mapping[str, Any]) -> str:

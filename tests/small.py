@@ -6,6 +6,7 @@ from kdlab.plan import Plan, make_plan
 QUICK = [
     "hardware=cpu",
     "hardware.threads=1",
+    "hardware.teacher_precision=float32",  # on every machine
     "data.train_samples=96",
     "data.batch_size=32",
     "epochs=2",

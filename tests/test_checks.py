@@ -61,6 +61,11 @@ def test_a_plan_that_fits_passes_and_leaves_the_random_state_alone(plan):
             {"compile": "fast"},
             r"^hardware.compile must be true, false or a mode of torch.compile: .*'fast'.",
         ),
+        (
+            "hardware",
+            {"teacher_precision": "16"},
+            r"^hardware.teacher_precision must be one of auto, .*; got '16'.",
+        ),
         ("hardware", {"jobs_per_gpu": 0}, r"^hardware.jobs_per_gpu must be a whole number, 1 or more, .*; got 0.$"),
         ("hardware", {"jobs_per_gpu": 2, "devices": 2}, r"got devices=2. Set trainer.devices=1, or hardware.jobs_per"),
         (

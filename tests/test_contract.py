@@ -60,7 +60,7 @@ def test_two_steps_move_the_student_and_no_bit_of_the_teacher(loss, store):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(loss, store):
-    method, batch = ready(store, plan_of(loss))
+    method, batch = ready(store, plan_of(loss, "hardware.teacher_precision=bfloat16"))
     for autocast in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
             student, step = method.see(Batch.of(batch), 0)

@@ -47,6 +47,7 @@ def changed(*overrides, base=()):
         ("hardware.precision=bf16-mixed", {"teacher", "baseline", "student"}),
         ("hardware.compile=true", {"teacher", "baseline", "student"}),
         ("hardware.fused=true", {"teacher", "baseline", "student"}),
+        ("hardware.teacher_precision=bfloat16", {"student"}),
         ("trainer.gradient_clip_val=1.0", {"teacher", "baseline", "student"}),
         ("trainer.devices=2", {"teacher", "baseline", "student"}),
         ("callbacks=early_stopping", {"teacher", "baseline", "student"}),
@@ -54,6 +55,12 @@ def changed(*overrides, base=()):
 )
 def test_a_change_reaches_exactly_the_stages_that_depend_on_it(override, stages):
     assert changed(override) == stages
+
+
+@pytest.mark.parametrize(("native", "stages"), [(True, {"student"}), (False, set())])
+def test_a_precision_that_the_processor_chooses_counts_as_what_it_became(native, stages, monkeypatch):
+    monkeypatch.setattr("kdlab.precision._computes_bfloat16", lambda device: native)
+    assert changed("hardware.teacher_precision=auto") == stages
 
 
 @pytest.mark.parametrize(

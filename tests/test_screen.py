@@ -138,6 +138,15 @@ def test_the_opening_names_the_networks_from_the_teacher_down():
     assert second.endswith("resnet8 + resnet20 → resnet8 on Digits")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "end"), [(["loss=response"], "resnet8 on Digits, teacher in bfloat16"), (["loss=ce"], "8 on Digits")]
+)
+def test_the_opening_says_where_a_teacher_is_less_than_float32(overrides, end):
+    console = Console(file=io.StringIO(), width=100)
+    Screen(console).opening(Path("run"), tiny_plan("hardware.teacher_precision=bfloat16", *overrides))
+    assert console.file.getvalue().splitlines()[0].endswith(end)
+
+
 def test_a_hint_is_printed_with_its_brackets():
     console = Console(file=io.StringIO(), width=100)
     hint = "resnet56 → resnet8: (plan=assistant plan.assistants=[resnet20])"

@@ -118,12 +118,15 @@ def test_the_teacher_ends_as_it_began_in_eval_mode_and_without_gradients(tmp_pat
             network = teacher.teacher.network  # that of the cached one
             assert not any(part.training for part in network.modules())
             assert all(parameter.grad is None for parameter in network.parameters())
-            self.state = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
+            state = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
+            self.states.append(state)
 
     plan, look = tiny_plan(), Look()
+    look.states = []
     before = weights(stage_in(tmp_path, plan, "teacher"))
     stage_in(tmp_path, plan, "student", [look])
-    torch.testing.assert_close(look.state, before, rtol=0, atol=0)
+    torch.testing.assert_close(look.states[-1], look.states[0], rtol=0, atol=0)
+    torch.testing.assert_close(weights(stage_in(tmp_path, plan, "teacher")), before, rtol=0, atol=0)
 
 
 def test_the_checkpoint_holds_student_and_optimizer_and_no_teacher(undisturbed):

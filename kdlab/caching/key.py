@@ -67,5 +67,6 @@ def _kernel(stage: Stage, batch_size: int) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if where == "cuda" else torch.backends.cpu.get_cpu_capability(),
         "threads": threads(stage),
         "channels_last": bool(stage.hardware.get("channels_last")),
+        "precision": precision_of_teachers(stage),
         "torch": torch.__version__,
     }

@@ -74,6 +74,11 @@ class Distiller(LightningModule):
         return list(dict.fromkeys(role for term in self.settings for role in term.teacher_roles))
 
     @property
+    def reads_teacher_logits(self) -> bool:
+        """Whether any active term compares with the logits of a frozen teacher; otherwise they may be empty."""
+        return any(term.needs_teacher and not term.taps for term in self.settings)
+
+    @property
     def looks_inside(self) -> bool:
         """Whether its terms depend on more of networks and data than the number of classes."""
         return bool(self.roles) or any(isclass(term.loss) for term in self.settings)
@@ -252,7 +257,8 @@ def only_targets(raw: Outputs, batch: Batch) -> Outputs:
 
 def _ranges(student: Outputs, teachers: Sequence[Answer]) -> str:
     ranges = [f"student logits {_range(student.logits)}"]
-    return "; " + ", ".join(ranges + [f"teacher logits {_range(outputs.logits)}" for outputs, _ in teachers])
+    asked = [outputs.logits for outputs, _ in teachers if outputs.logits.numel()]
+    return "; " + ", ".join(ranges + [f"teacher logits {_range(logits)}" for logits in asked])
 
 
 def _range(logits: Tensor) -> str:
