@@ -8,7 +8,16 @@ import torch
 from kdlab.caching.kernel import fill_size
 from kdlab.caching.place import Place
 from kdlab.fingerprint import file_hash, fingerprint
-from kdlab.identity import accelerator, data_facts, data_modules, network_modules, ranks, stage_fingerprint, threads
+from kdlab.identity import (
+    accelerator,
+    data_facts,
+    data_modules,
+    network_modules,
+    precision_of_teachers,
+    ranks,
+    stage_fingerprint,
+    threads,
+)
 from kdlab.saved import WEIGHTS
 from kdlab.source import source_hash
 from kdlab.stage import Stage, make_method
