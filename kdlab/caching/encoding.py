@@ -111,7 +111,7 @@ def _checked(name: str, answers: Tensor, shape: tuple[int, ...]) -> Tensor:
     if tuple(answers.shape[1:]) != shape:
         raise ValueError(f"{name} of a sample must have the shape {shape}, got {tuple(answers.shape[1:])}")
     answers = answers.detach().float().cpu()
-    if not answers.isfinite().all():
+    if not np.isfinite(answers.numpy()).all():
         raise TrainingFailed(
             f"A teacher's answer is not finite ({name}). Check its weights and its preprocessing, or compute it in "
             "full precision: hardware.teacher_precision=float32"
@@ -134,10 +134,10 @@ def _spread(values: Tensor, kept: Tensor, others: Tensor, classes: int) -> Tenso
 def _as_bytes(part: Tensor, dtype: np.dtype[Any]) -> NDArray[np.uint8]:
     """`(n, bytes)`; a value beyond half precision becomes its largest."""
     if dtype == FLOATS["float16"]:
-        part = part.clamp(-LARGEST_HALF, LARGEST_HALF)
-    return part.flatten(1).numpy().astype(dtype).view(np.uint8)
+        part = part.clamp(-LARGEST_HALF, LARGEST_HALF).half()
+    return np.ascontiguousarray(part.flatten(1).numpy(), dtype).view(np.uint8)
 
 
 def _from_bytes(columns: NDArray[np.uint8], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
-    values = np.ascontiguousarray(columns).view(dtype)
-    return torch.from_numpy(values.astype(np.float32 if dtype.kind == "f" else np.int64)).reshape(len(columns), *shape)
+    values = torch.from_numpy(np.array(columns, order="C").view(dtype))
+    return (values.float() if dtype.kind == "f" else values.long()).reshape(len(columns), *shape)

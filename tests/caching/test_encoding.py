@@ -123,6 +123,13 @@ def test_features_come_along_whole(settings, row_bytes):
         assert torch.equal(given, exact)
 
 
+@pytest.mark.parametrize("settings", [{}, {"dtype": "float16"}, {"top_k": 9}])
+def test_answers_may_lie_in_memory_in_any_order(settings):
+    logits = answers((10,)).T.contiguous().T
+    encoding = Encoding((10,), **settings)
+    assert np.array_equal(encoding.encode(Outputs(logits)), encoding.encode(Outputs(logits.contiguous())))
+
+
 def test_what_came_back_is_the_callers_own():
     encoding = Encoding((10,))
     rows = encoding.encode(Outputs(answers((10,))))
