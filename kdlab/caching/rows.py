@@ -168,7 +168,7 @@ class Rows:
             return None
         return (
             f"The disk is nearly full: {self.folder} leaves the last {spare / 1e9:.3g} GB to others. Free disk space, "
-            "or move it: paths.cache=…"
+            "or move it: paths.store=…"
         )
 
     def _explained(self, error: OSError) -> str:

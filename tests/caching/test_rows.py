@@ -183,7 +183,7 @@ def test_leaves_the_last_of_a_disk_to_others(tmp_path, monkeypatch):
     assert not rows.write(np.array([5]), content(np.array([5])))
     assert rows.reason == (
         f"The disk is nearly full: {tmp_path} leaves the last {10 * usage.f_frsize / 1e9:.3g} GB to others. "
-        "Free disk space, or move it: paths.cache=…"
+        "Free disk space, or move it: paths.store=…"
     )
     assert all(assert_right(rows, SMALL))
     for told.f_blocks, told.f_bavail in [(blocks, blocks // 100 + 1), (0, 0)]:
