@@ -96,7 +96,7 @@ def test_images_stay_on_the_gpu_that_trains():
         assert not any(tensor.is_meta for batch in batches for tensor in batch[1:])
         assert [batch.inputs.shape for batch in batches] == shapes
         moves.append(data._images["train"])
-    assert moves[0] is moves[1]  # they were sent once
+    assert moves[0].is_meta and moves[0] is moves[1]  # they were sent once
     assert not data._images["test"].is_meta and not read_resized(data.reader(), "train", None).images.is_meta
 
 
