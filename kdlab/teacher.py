@@ -71,8 +71,10 @@ class FrozenTeacher:
         observed = self._observe
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
             outputs = observed(inputs)
-        self.samples += len(inputs) if isinstance(inputs, torch.Tensor) else len(next(iter(inputs.values())))
-        return Outputs(outputs.logits.float().clone(), {role: seen.clone() for role, seen in outputs.features.items()})
+        count = len(inputs if isinstance(inputs, torch.Tensor) else next(iter(inputs.values())))
+        self.samples += count
+        logits = outputs.logits.float().clone() if self._logits else torch.empty(count, 0)
+        return Outputs(logits, {role: seen.clone() for role, seen in outputs.features.items()})
 
     @cached_property
     def _observe(self) -> Callable[[Any], Outputs]:

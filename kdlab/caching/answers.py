@@ -40,13 +40,14 @@ class Answers:
             return None
         said = json.loads(about.read_text())
         features = tuple((role, tuple(shape)) for role, shape in said["features"])
-        return cls(place, Encoding(tuple(said["logits"]), features, place.dtype, place.top_k))
+        return cls(place, Encoding(tuple(said["logits"]), features, place.dtype, said["top_k"]))
 
     @classmethod
     def begun(cls, place: Place, example: Outputs) -> "Answers":
         """A new folder for answers that look like the example."""
         encoding = encoding_of(example, place)
-        said = {"logits": encoding.logits, "features": encoding.features, "depends_on": place.key}
+        looks = {"logits": encoding.logits, "features": encoding.features, "top_k": encoding.top_k}
+        said = {**looks, "depends_on": place.key}
         _about(place).parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(_about(place), json.dumps(said, indent=2, default=str) + "\n")
         return cls(place, encoding)
@@ -74,7 +75,8 @@ class Answers:
 def encoding_of(said: Outputs, place: Place) -> Encoding:
     """How answers that look like this one are stored."""
     features = tuple((role, tuple(feature.shape[1:])) for role, feature in said.features.items())
-    return Encoding(tuple(said.logits.shape[1:]), features, place.dtype, place.top_k)
+    top_k = place.top_k if said.logits.numel() else None
+    return Encoding(tuple(said.logits.shape[1:]), features, place.dtype, top_k)
 
 
 def _about(place: Place) -> Path:

@@ -15,7 +15,13 @@ ELSEWHERE = ("paths", "logger", "tags", "hydra", "name")  # say nothing of a stu
 BUNDLES = ("debug", "experiment", "sweeps")  # say it by other keys
 MACHINE = ("hardware", "trainer", "baseline", "callbacks.lr_monitor")  # change it by rounding at most
 PLACES = ("root", "download", "num_workers", "eval_batch_size", "directory", "mean", "std")
-MATTERS = ("hardware.precision", "trainer.precision", "trainer.gradient_clip_val", "trainer.accumulate_grad_batches")
+MATTERS = (
+    "hardware.precision",
+    "hardware.teacher_precision",
+    "trainer.precision",
+    "trainer.gradient_clip_val",
+    "trainer.accumulate_grad_batches",
+)
 
 
 def varying_keys(found: Found) -> list[str]:
