@@ -10,6 +10,7 @@ COMMANDS = {
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
     "report": "say what any mix of runs and sweeps found, as a page, tables and one sentence",
+    "benchmark": "say what a step costs, beside a plain loop",
 }
 USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
     f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()

@@ -65,9 +65,9 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
         return _checked_sweep(typed, base, loader)
 
 
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """The composed config of one run, as the train command would see it."""
-    config = checked_overrides(overrides).config
+def compose_config(overrides: Sequence[str], folder: str | None = None) -> DictConfig:
+    """The composed config of one run, as the train command would see it; `folder` is that of `--config-dir`."""
+    config = checked_overrides(overrides, folder=folder).config
     with open_dict(config):
         del config["hydra"]
     return config

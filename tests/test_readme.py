@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from kdlab import report
+from kdlab import benchmark, report
+from kdlab.benchmarking import growth, measure
+from kdlab.benchmarking.growth import Growth
+from kdlab.benchmarking.measure import EVERY, Timing
 from kdlab.cache import cache
 from kdlab.cli import run
 from kdlab.models.cifar import resnet56
@@ -48,7 +51,8 @@ def folder(tmp_path_factory):
 
 
 def test_there_are_commands_and_each_is_of_a_known_kind():
-    kinds = (*(f"python -m kdlab.{name}" for name in ("train", "cache", "evaluate", "report")), "make ")
+    commands = ("train", "cache", "evaluate", "report", "benchmark")
+    kinds = (*(f"python -m kdlab.{name}" for name in commands), "make ")
     assert len(TRAINING) >= 10
     assert all(command.startswith(kinds) for command in COMMANDS)
 
@@ -98,6 +102,18 @@ def test_reports_are_written(folder, monkeypatch, capsys):
         assert report.main() == 0
     assert (sweep / "report" / "index.html").is_file()
     assert (folder / "outputs" / "report" / "cells.csv").is_file()
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if ".benchmark" in command])
+def test_a_benchmark_shows_and_keeps_what_it_measured(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measure, "measure", lambda *asked: {way: Timing((0.1, 0.2), 10**8, 3.0) for way in EVERY})
+    monkeypatch.setattr(growth, "growth", lambda *asked: [Growth("classes", (10, 100), "ms", {"way": (1.0, 2.0)})])
+    monkeypatch.setattr(sys, "argv", shlex.split(command)[2:])
+    assert benchmark.main() == 0
+    said = capsys.readouterr().out
+    assert all(f"\n{way} " in said for way in EVERY)
+    assert [path.is_file() for path in tmp_path.glob("*.json")] == [True] * ("--json" in command)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

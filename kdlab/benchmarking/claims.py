@@ -1,0 +1,96 @@
+"""What kdlab promises of its speed, and whether measurements bear it out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from kdlab.benchmarking.measure import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM, Timings
+
+SHARE, FLOOR_MS = 0.03, 2.0
+"""What a step may cost more than another: the larger of a share of that one, and milliseconds."""
+MEMORY = 1.1
+LIVE_SPEEDUP = 1.5
+WARM_SPEEDUP = {"resnet32x4_resnet8x4": 2.8, "resnet56_resnet20": 2.2, "resnet50_mbv3": 5.0}
+"""How many steps with a warm cache fit into one of the plain loop, by pair."""
+ALONES = {PLAIN: PLAIN_ALONE, LIVE: ALONE, COLD: ALONE, WARM: ALONE}
+"""The same loop without a teacher."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The values of all repeats."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Span":
+        """Of at least one value."""
+        return cls(median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One promise.
+
+    Attributes:
+        words: what is compared.
+        found: over the repeats; each repeat is compared within itself.
+        limit: of the median.
+        at_most: whether the limit is the largest value allowed, or else the smallest.
+        unit: of both; empty for a ratio.
+    """
+
+    words: str
+    found: Span
+    limit: float
+    at_most: bool
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the median is within the limit."""
+        return self.found.median <= self.limit if self.at_most else self.found.median >= self.limit
+
+
+def claims(pair: str, timings: Timings) -> list[Claim]:
+    """The promises about a pair, with what was found.
+
+    Args:
+        pair: an option of `model`.
+        timings: of every way.
+    """
+    memory = timings[WARM].memory_bytes / timings[ALONE].memory_bytes
+    found = [
+        _no_dearer(timings, WARM, ALONE),
+        _no_dearer(timings, ALONE, BARE),
+        Claim(f"{PLAIN} / {LIVE}", ratio(timings, PLAIN, LIVE), LIVE_SPEEDUP, at_most=False),
+        Claim(f"memory, {WARM} / {ALONE}", Span.of([memory]), MEMORY, at_most=True),
+    ]
+    if pair in WARM_SPEEDUP:
+        found.append(Claim(f"{PLAIN} / {WARM}", ratio(timings, PLAIN, WARM), WARM_SPEEDUP[pair], at_most=False))
+    return found
+
+
+def ratio(timings: Timings, over: str, under: str) -> Span:
+    """How often a step of one way fits into a step of another, repeat by repeat."""
+    pairs = zip(timings[over].seconds, timings[under].seconds, strict=True)
+    return Span.of([one / other for one, other in pairs])
+
+
+def difference(timings: Timings, way: str, less: str) -> Span:
+    """Milliseconds that a step of one way takes more than one of another, repeat by repeat."""
+    pairs = zip(timings[way].seconds, timings[less].seconds, strict=True)
+    return Span.of([1000 * (one - other) for one, other in pairs])
+
+
+def teacher_share(timings: Timings, way: str) -> float | None:
+    """Which share of a step the teacher has, by the same loop without one; None where there is no teacher."""
+    alone = ALONES.get(way)
+    return None if alone is None else 1 - ratio(timings, alone, way).median
+
+
+def _no_dearer(timings: Timings, way: str, than: str) -> Claim:
+    limit = max(SHARE * 1000 * timings[than].median, FLOOR_MS)
+    return Claim(f"{way} − {than}", difference(timings, way, than), limit, at_most=True, unit="ms")

@@ -1,0 +1,45 @@
+"""A student's training as the train command does it, from overrides to steps, that can be watched."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning.pytorch import Callback
+
+from kdlab.benchmarking.turns import Turns
+from kdlab.config import compose_config
+from kdlab.logs import quiet_screen
+from kdlab.plan import make_plan
+from kdlab.stage import train
+from kdlab.store import Store
+
+FOLDER = str(Path(__file__).parent / "conf")
+"""Of the config options that only measuring needs."""
+
+
+class TakesTurns(Callback):
+    """Has a Trainer take turns.
+
+    It waits where a step ends, before Lightning calls those who checkpoint: a save that fell due while it waited is
+    part of the untimed step.
+    """
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self._turns.step_done()
+
+
+def learn(overrides: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
+    """Trains the student of a run, whose teachers are finished in its store.
+
+    Args:
+        overrides: of the run; its outputs are this training's alone.
+        callbacks: of the training.
+    """
+    quiet_screen()
+    config = compose_config(overrides, FOLDER)
+    student, store = make_plan(config).student, Store.at(config.paths.store)
+    folder = Path(config.paths.outputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    train(student, folder, [store.folder(teacher) for teacher, _ in student.teachers], callbacks=callbacks)

@@ -1,0 +1,81 @@
+"""Ratios and limits from measurements that are made up."""
+
+import pytest
+
+from kdlab.benchmarking.claims import Span, claims, difference, ratio, teacher_share
+from kdlab.benchmarking.measure import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM, Timing
+
+MS = {  # of a step, in two repeats of which the second was on a machine twice as slow
+    PLAIN: (300, 600),
+    PLAIN_ALONE: (120, 240),
+    BARE: (100, 200),
+    ALONE: (102, 204),
+    LIVE: (204, 408),
+    COLD: (255, 510),
+    WARM: (104, 208),
+}
+ONE_REPEAT = {way: values[:1] for way, values in MS.items()}
+
+
+def timings(ms, **memory):
+    return {
+        way: Timing(tuple(value / 1000 for value in values), memory.get(way.rpartition(" ")[2], 100), 1.0)
+        for way, values in ms.items()
+    }
+
+
+def by_words(pair="resnet56_resnet20", ms=MS, **memory):
+    return {claim.words: claim for claim in claims(pair, timings(ms, **memory))}
+
+
+def test_ratios_are_taken_within_a_repeat():
+    assert ratio(timings(MS), PLAIN, LIVE) == Span(*[pytest.approx(300 / 204)] * 3)
+    assert difference(timings(MS), WARM, ALONE) == Span(*map(pytest.approx, (3.0, 2.0, 4.0)))
+
+
+def test_the_teachers_share_is_what_its_absence_saves():
+    shares = {way: teacher_share(timings(MS), way) for way in MS}
+    assert shares[PLAIN] == pytest.approx(0.6)
+    assert shares[LIVE] == pytest.approx(0.5)
+    assert shares[COLD] == pytest.approx(0.6)
+    assert shares[WARM] == pytest.approx(2 / 104)
+    assert {shares[way] for way in (PLAIN_ALONE, BARE, ALONE)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("ms", "limit", "holds"),
+    [
+        ({ALONE: (10,), WARM: (11.9,)}, 2.0, True),  # 2 ms are more than 3 %
+        ({ALONE: (10,), WARM: (12.1,)}, 2.0, False),
+        ({ALONE: (1000,), WARM: (1029,)}, 30.0, True),  # 3 % are more than 2 ms
+        ({ALONE: (1000,), WARM: (1031,)}, 30.0, False),
+    ],
+)
+def test_a_step_may_cost_three_percent_or_two_milliseconds_more(ms, limit, holds):
+    claim = by_words(ms={**ONE_REPEAT, **ms})[f"{WARM} − {ALONE}"]
+    assert claim.limit == pytest.approx(limit)
+    assert claim.holds is holds
+
+
+@pytest.mark.parametrize(
+    ("pair", "limit", "holds"),
+    [("resnet32x4_resnet8x4", 2.8, True), ("resnet56_resnet20", 2.2, True), ("resnet50_mbv3", 5.0, False)],
+)
+def test_each_pair_has_its_speed_with_a_warm_cache(pair, limit, holds):
+    claim = by_words(pair)[f"{PLAIN} / {WARM}"]
+    assert (claim.limit, claim.holds) == (limit, holds)
+    assert claim.found.median == pytest.approx(300 / 104)
+
+
+def test_nothing_is_promised_of_the_warm_speed_of_another_pair():
+    assert f"{PLAIN} / {WARM}" not in by_words("vgg13_vgg8")
+
+
+@pytest.mark.parametrize(("live", "holds"), [(199, True), (201, False)])
+def test_a_live_teacher_is_half_as_fast_again_as_the_plain_loop(live, holds):
+    assert by_words(ms={**ONE_REPEAT, LIVE: (live,)})[f"{PLAIN} / {LIVE}"].holds is holds
+
+
+@pytest.mark.parametrize(("bytes_held", "holds"), [(109, True), (111, False)])
+def test_a_cache_takes_a_tenth_more_memory_at_most(bytes_held, holds):
+    assert by_words(warm=bytes_held)[f"memory, {WARM} / {ALONE}"].holds is holds
