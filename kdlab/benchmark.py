@@ -13,15 +13,18 @@ from kdlab.cli import explained
 from kdlab.errors import BadInput
 
 if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
+    from kdlab.benchmarking.case import Case
     from kdlab.benchmarking.findings import Found
     from kdlab.benchmarking.growth import Growth
-    from kdlab.benchmarking.measure import Case
 
 PAIRS = {"resnet32x4_resnet8x4": 32, "resnet56_resnet20": 32, "resnet50_mbv3": 64}
 """The pairs that are measured unless others are named, with the side of their images in pixels."""
 SIDE = 32
 CPU_STEPS, GPU_STEPS = 4, 50
 LEAST_SAMPLES = 4096
+PICTURES = (".png", ".svg", ".pdf")
+OWN = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")
+"""How overrides begin that would make ways of one row train other things."""
 LEAST = {"repeats": 1, "steps": 1, "batch_size": 2, "threads": 1}
 EXAMPLES = """
 python -m kdlab.benchmark                                            three pairs, seven ways to train each
@@ -70,7 +73,8 @@ def _cases(asked: Namespace) -> "list[Case]":
     """
     import torch
 
-    from kdlab.benchmarking.measure import Case, total_steps
+    from kdlab.benchmarking.case import Case
+    from kdlab.benchmarking.measure import total_steps
     from kdlab.benchmarking.run import FOLDER
     from kdlab.config import compose_config
 
@@ -81,7 +85,7 @@ def _cases(asked: Namespace) -> "list[Case]":
     pairs = asked.pair or list(PAIRS)
     cases = [Case(pair, PAIRS.get(pair, SIDE), samples=samples, overrides=overrides, **sizes) for pair in pairs]
     for case in cases:
-        compose_config(case.lines(Path("unused")), FOLDER)
+        compose_config(case.lines(Path(), "", ""), FOLDER)
     return cases
 
 
@@ -113,9 +117,14 @@ def _check(asked: Namespace) -> None:
         if value is not None and value < least:
             flag = f"--{name.replace('_', '-')}"
             raise BadInput(f"{flag} must be a whole number, {least} or more; got {value}. For example: {flag} {least}")
+    for line in asked.overrides:
+        if line.lstrip("+~").startswith(OWN):
+            raise BadInput(f"{line}: pair, data and paths are the benchmark's own. Use --pair, --batch-size, --threads")
     for flag in ("json", "plot"):
         if path := getattr(asked, flag):
             check_writable(path.parent, f"--{flag}")
+    if asked.plot and asked.plot.suffix not in PICTURES:
+        raise BadInput(f"--plot must end in {' or '.join(PICTURES)}, got {asked.plot}. For example: --plot speed.png")
 
 
 def _parser() -> ArgumentParser:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from kdlab import benchmark
-from kdlab.benchmarking.measure import EVERY
+from kdlab.benchmarking.case import EVERY
 from tests.benchmarking.in_thread import use_threads
 
 SMALL = ["--pair", "digits_pair", "--batch-size", "4", "--repeats", "2", "--steps", "1", "--threads", "1"]
@@ -24,6 +24,7 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     with pytest.MonkeyPatch.context() as monkeypatch, (folder / "said.txt").open("w") as screen:
         use_threads(monkeypatch)
+        monkeypatch.setattr(benchmark, "LEAST_SAMPLES", 1)
         monkeypatch.setattr(sys, "stdout", screen)
         assert command(monkeypatch, *SMALL, "--growth", "--json", folder / "speed.json") == 0
     return (folder / "said.txt").read_text(), json.loads((folder / "speed.json").read_text()), folder
@@ -73,6 +74,16 @@ BAD = {
     "a misspelt setting": (["loss.temprature=3"], "loss.temprature is not a setting", "mean loss.temperature?"),
     "no repeat": (["--repeats", "0"], "--repeats must be a whole number, 1 or more; got 0", "--repeats 1"),
     "no step": (["--steps", "0"], "--steps must be a whole number, 1 or more; got 0", "--steps 1"),
+    "data of one's own": (
+        ["data.batch_size=8"],
+        "data.batch_size=8: pair, data and places are the benchmark's own",
+        "--ba",
+    ),
+    "no picture": (
+        ["--plot", "speed.txt"],
+        "--plot must end in .png or .svg or .pdf, got speed.txt",
+        "--plot speed.png",
+    ),
     "a batch of one": (
         ["--batch-size", "1"],
         "--batch-size must be a whole number, 2 or more; got 1",

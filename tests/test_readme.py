@@ -14,8 +14,9 @@ from PIL import Image
 
 from kdlab import benchmark, report
 from kdlab.benchmarking import growth, measure
+from kdlab.benchmarking.case import EVERY
 from kdlab.benchmarking.growth import Growth
-from kdlab.benchmarking.measure import EVERY, Timing
+from kdlab.benchmarking.measure import Timing
 from kdlab.cache import cache
 from kdlab.cli import run
 from kdlab.models.cifar import resnet56

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from kdlab.benchmarking.measure import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM, Timings
+from kdlab.benchmarking.case import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM
+from kdlab.benchmarking.measure import Timings
 
 SHARE, FLOOR_MS = 0.03, 2.0
 """What a step may cost more than another: the larger of a share of that one, and milliseconds."""

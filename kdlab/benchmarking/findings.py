@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kdlab.atomic import write_text_atomically
+from kdlab.benchmarking.case import ALONE, BARE, PLAIN, Case
 from kdlab.benchmarking.claims import Claim, claims, difference, ratio, teacher_share
 from kdlab.benchmarking.growth import Growth
-from kdlab.benchmarking.measure import ALONE, BARE, PLAIN, Case, Timings
+from kdlab.benchmarking.measure import Timings
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from kdlab.benchmarking.case import ALONE, LIVE, OVERRIDES, WARM, Case, cells_job, slug
 from kdlab.benchmarking.crew import crew
-from kdlab.benchmarking.measure import ALONE, LIVE, OVERRIDES, WARM, Case, measure, prepare, slug, total_steps
+from kdlab.benchmarking.measure import measure, prepare, total_steps
 
 SIZES = {"batch_size": (16, 64, 256), "classes": (10, 100, 1000), "samples": (1_000, 10_000, 100_000)}
 """Of a `Case`, and the values that they are given one after the other."""
@@ -69,7 +69,7 @@ def over_sizes(
     timings = [measure(one, place, *turns, WAYS) for one, place in zip(cases, places, strict=True)]
     costs = {way: tuple(1000 * timing[way].median for timing in timings) for way in WAYS}
     sizes = [
-        bytes_under(place / slug(WARM) / "cache") / (total_steps(*turns) * one.batch_size)
+        bytes_under(place / f"{slug(WARM)}-cache") / (total_steps(*turns) * one.batch_size)
         for one, place in zip(cases, places, strict=True)
     ]
     step = Growth(name, tuple(values), "ms a step", costs)
@@ -81,7 +81,7 @@ def over_cells(case: Case, counts: Sequence[int], folder: Path) -> Growth:
     small = replace(case, samples=CELL_STEPS * case.batch_size)
     prepare(small, folder)
     runs = {ALONE: OVERRIDES[ALONE], LIVE: OVERRIDES[LIVE], SHARED: OVERRIDES[WARM]}
-    jobs = {way: _cells_job(way, small, folder, lines, max(counts)) for way, lines in runs.items()}
+    jobs = {way: cells_job(way, small, folder, lines, max(counts)) for way, lines in runs.items()}
     with crew(jobs, folder) as workers:
         rounds = [{way: workers[way].turn(1, untimed=0).seconds for way in jobs} for _ in range(max(counts))]
     costs = {way: tuple(sum(each[way] for each in rounds[:count]) for count in counts) for way in jobs}
@@ -97,11 +97,3 @@ def _sized(case: Case, name: str, value: int, steps: int) -> Case:
     """The data have one batch for each step, unless their number is what varies."""
     sized: Case = replace(case, **{name: value})  # type: ignore[arg-type]
     return sized if name == "samples" else replace(sized, samples=max(sized.batch_size * steps, sized.classes))
-
-
-def _cells_job(way: str, case: Case, folder: Path, overrides: Sequence[str], count: int) -> dict[str, Any]:
-    cache = f"paths.cache='{folder / 'cache'}'"
-    own = [() if way == ALONE else (f"loss.temperature={number + 1}",) for number in range(count)]
-    places = [folder / f"{slug(way)}-{number}" for number in range(count)]
-    cells = [case.lines(place, "epochs=1", cache, *overrides, *lines) for place, lines in zip(places, own, strict=True)]
-    return {"loop": "cells", "threads": case.threads, "cells": cells}

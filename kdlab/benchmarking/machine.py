@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from kdlab.benchmarking.measure import Case
+from kdlab.benchmarking.case import Case
 from kdlab.benchmarking.run import FOLDER
 from kdlab.config import compose_config
 
@@ -15,7 +15,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 def machine(case: Case) -> dict[str, str | int]:
     """Processor, threads and versions; and what of the case's config decides about the teacher's arithmetic."""
-    hardware = compose_config(case.lines(Path("unused")), FOLDER).hardware
+    hardware = compose_config(case.lines(Path(), "", ""), FOLDER).hardware
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "cpu": _cpu(),

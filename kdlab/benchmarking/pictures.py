@@ -6,10 +6,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kdlab.benchmarking.case import ALONE, PLAIN, WARM
 from kdlab.benchmarking.claims import Span, ratio
 from kdlab.benchmarking.findings import Found
 from kdlab.benchmarking.growth import Growth
-from kdlab.benchmarking.measure import ALONE, PLAIN, WARM
 from kdlab.reporting.figures.style import ACCENT, DPI, FAINT, INK, MUTED, drawing, in_style, logarithmic, room
 
 COLOURS = (INK, MUTED, ACCENT)

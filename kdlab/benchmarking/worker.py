@@ -45,11 +45,12 @@ def plain(job: Job, turns: Turns) -> None:
 
     data = job["data"]
     images, labels = noise(data["samples"], data["classes"], data["image_size"])
-    settings = {name: data[name] for name in ("batch_size", "mean", "std", "padding")}
-    loader = plain_loader(images, labels, **settings, num_workers=job["workers"])
+    shown = {name: data[name] for name in ("batch_size", "mean", "std", "padding")}
+    loader = plain_loader(images, labels, **shown, num_workers=job["workers"])
     student = build_network(**job["student"])
     teacher = build_network(**job["teacher"]) if job["teacher"] else None
-    optimizer = torch.optim.SGD(student.parameters(), **job["optimizer"])
+    settings = {name: value for name, value in job["optimizer"].items() if name != "_partial_"}
+    optimizer = getattr(torch.optim, settings.pop("_target_").rpartition(".")[2])(student.parameters(), **settings)
     _follow(plain_loop(student, teacher, loader, optimizer, _device()), turns)
 
 

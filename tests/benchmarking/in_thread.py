@@ -4,7 +4,7 @@ import os
 import threading
 from types import SimpleNamespace
 
-from kdlab.benchmarking import crew, growth, measure
+from kdlab.benchmarking import case, crew, growth, measure
 from kdlab.benchmarking.worker import work
 
 
@@ -27,7 +27,7 @@ def use_threads(monkeypatch):
     for module in (crew, measure):
         monkeypatch.setattr(module, "Worker", InThread)
     monkeypatch.setattr(crew, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(measure, "LOADERS", 0)
+    monkeypatch.setattr(case, "LOADERS", 0)
     monkeypatch.setattr(growth, "SIZES", {"batch_size": (2,)})
     monkeypatch.setattr(growth, "CELLS", (1, 2))
     monkeypatch.setattr(growth, "CELL_STEPS", 2)

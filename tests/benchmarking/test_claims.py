@@ -2,8 +2,9 @@
 
 import pytest
 
+from kdlab.benchmarking.case import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM
 from kdlab.benchmarking.claims import Span, claims, difference, ratio, teacher_share
-from kdlab.benchmarking.measure import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM, Timing
+from kdlab.benchmarking.measure import Timing
 
 MS = {  # of a step, in two repeats of which the second was on a machine twice as slow
     PLAIN: (300, 600),

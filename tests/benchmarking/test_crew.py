@@ -13,7 +13,7 @@ JOB = {
     "workers": 0,
     "student": NETWORK,
     "teacher": NETWORK,
-    "optimizer": {"lr": 0.1},
+    "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1},
 }
 
 
