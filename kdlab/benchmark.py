@@ -47,12 +47,15 @@ def _benchmarked(asked: Namespace) -> int:
     from kdlab.benchmarking.findings import write_json
     from kdlab.benchmarking.machine import machine
     from kdlab.benchmarking.pictures import write_picture
+    from kdlab.benchmarking.run import FOLDER
     from kdlab.benchmarking.tables import show_machine
+    from kdlab.config import compose_config
     from kdlab.logs import quiet_screen
 
     quiet_screen()
     cases, console = _cases(asked), Console(highlight=False, soft_wrap=True)
-    facts = machine(cases[0])
+    config, *_ = [compose_config(case.lines(Path(), "", ""), FOLDER) for case in cases]  # all, before any is measured
+    facts = machine(config.hardware)
     show_machine(facts, console)
     with TemporaryDirectory(prefix="kdlab-benchmark-") as folder:
         found = [_found(asked, case, Path(folder), console) for case in cases]
@@ -66,17 +69,11 @@ def _benchmarked(asked: Namespace) -> int:
 
 
 def _cases(asked: Namespace) -> "list[Case]":
-    """What is to be measured, with what was not said filled in.
-
-    Raises:
-        BadInput: a pair or an override that kdlab does not know.
-    """
+    """What is to be measured, with what was not said filled in."""
     import torch
 
     from kdlab.benchmarking.case import Case
     from kdlab.benchmarking.measure import total_steps
-    from kdlab.benchmarking.run import FOLDER
-    from kdlab.config import compose_config
 
     asked.steps = asked.steps or (GPU_STEPS if torch.cuda.is_available() else CPU_STEPS)
     sizes = {"batch_size": asked.batch_size, "threads": asked.threads or torch.get_num_threads()}
@@ -84,8 +81,6 @@ def _cases(asked: Namespace) -> "list[Case]":
     overrides = tuple(asked.overrides)
     pairs = asked.pair or list(PAIRS)
     cases = [Case(pair, PAIRS.get(pair, SIDE), samples=samples, overrides=overrides, **sizes) for pair in pairs]
-    for case in cases:
-        compose_config(case.lines(Path(), "", ""), FOLDER)
     return cases
 
 
@@ -119,7 +114,7 @@ def _check(asked: Namespace) -> None:
             raise BadInput(f"{flag} must be a whole number, {least} or more; got {value}. For example: {flag} {least}")
     for line in asked.overrides:
         if line.lstrip("+~").startswith(OWN):
-            raise BadInput(f"{line}: pair, data and paths are the benchmark's own. Use --pair, --batch-size, --threads")
+            raise BadInput(f"{line}: pair, data and paths are the benchmark's own. Use --pair and --batch-size.")
     for flag in ("json", "plot"):
         if path := getattr(asked, flag):
             check_writable(path.parent, f"--{flag}")

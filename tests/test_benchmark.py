@@ -76,8 +76,8 @@ BAD = {
     "no step": (["--steps", "0"], "--steps must be a whole number, 1 or more; got 0", "--steps 1"),
     "data of one's own": (
         ["data.batch_size=8"],
-        "data.batch_size=8: pair, data and places are the benchmark's own",
-        "--ba",
+        "data.batch_size=8: pair, data and paths are the benchmark's own",
+        "--batch-size.",
     ),
     "no picture": (
         ["--plot", "speed.txt"],

@@ -4,27 +4,22 @@ import platform
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
-
-from kdlab.benchmarking.case import Case
-from kdlab.benchmarking.run import FOLDER
-from kdlab.config import compose_config
+from omegaconf import DictConfig
 
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def machine(case: Case) -> dict[str, str | int]:
-    """Processor, threads and versions; and what of the case's config decides about the teacher's arithmetic."""
-    hardware = compose_config(case.lines(Path(), "", ""), FOLDER).hardware
+def machine(hardware: DictConfig) -> dict[str, str | int]:
+    """Processor and versions, and what the config's `hardware` says of threads and precisions."""
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "cpu": _cpu(),
         **gpu,
-        "threads": case.threads,
+        "threads": hardware.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "precision": hardware.precision,
-        "teacher_precision": OmegaConf.select(hardware, "teacher_precision", default="float32"),
+        "teacher_precision": hardware.get("teacher_precision", "float32"),
     }
 
 

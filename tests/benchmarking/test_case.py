@@ -1,36 +1,35 @@
+from functools import cache
 from pathlib import Path
 
 from kdlab.benchmarking.case import ALONE, COLD, LIVE, WARM, Case, filling_job, job
 from kdlab.benchmarking.run import FOLDER
 from kdlab.config import compose_config
 
-HOME = Path("home")
+HOME, FILL = Path("home"), "the filling run"
 CASE = Case("digits_pair", overrides=("loss=dkd", "loss.temperature=2", "cache.enabled=false"))
 
 
-def composed(told):
+@cache
+def config(way):
+    told = filling_job(CASE, HOME) if way == FILL else job(way, CASE, HOME, None)
     return compose_config(told["overrides"], FOLDER)
 
 
-def configs(*ways):
-    return [composed(job(way, CASE, HOME, None)) for way in ways]
-
-
 def test_each_way_of_kdlabs_own_is_a_run_of_its_own_with_one_teacher():
-    every = configs(ALONE, LIVE, COLD, WARM)
-    assert len({config.paths.outputs for config in every}) == len({config.paths.cache for config in every}) == 4
-    assert {config.paths.store for config in every} == {"home/store"}
-    assert {config.model.teacher.checkpoint for config in every} == {"home/teacher.pt"}
+    every = list(map(config, (ALONE, LIVE, COLD, WARM)))
+    assert len({one.paths.outputs for one in every}) == len({one.paths.cache for one in every}) == 4
+    assert {one.paths.store for one in every} == {"home/store"}
+    assert {one.model.teacher.checkpoint for one in every} == {"home/teacher.pt"}
 
 
 def test_the_warm_cache_is_filled_by_another_run_of_the_same_settings():
-    (warm,), fill = configs(WARM), composed(filling_job(CASE, HOME))
+    warm, fill = config(WARM), config(FILL).copy()
     assert fill.paths.outputs != warm.paths.outputs  # no checkpoint to resume from
     fill.paths.outputs = warm.paths.outputs
     assert fill == warm
 
 
 def test_what_a_way_is_wins_over_what_was_asked_for():
-    alone, live, warm = configs(ALONE, LIVE, WARM)
+    alone, live, warm = map(config, (ALONE, LIVE, WARM))
     assert "temperature" not in alone.loss
     assert (live.loss.temperature, live.cache.enabled, warm.cache.enabled) == (2, False, True)
