@@ -54,7 +54,7 @@ def _benchmarked(asked: Namespace) -> int:
 
     quiet_screen()
     cases, console = _cases(asked), Console(highlight=False, soft_wrap=True)
-    config, *_ = [compose_config(case.lines(Path(), "", ""), FOLDER) for case in cases]  # all, before any is measured
+    config, *_ = [compose_config(case.lines(Path(), ""), FOLDER) for case in cases]  # all, before any is measured
     facts = machine(config.hardware)
     show_machine(facts, console)
     with TemporaryDirectory(prefix="kdlab-benchmark-") as folder:

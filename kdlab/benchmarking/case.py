@@ -49,19 +49,17 @@ class Case:
     threads: int = 1
     overrides: tuple[str, ...] = ()
 
-    def lines(self, home: Path, run: str, cache: str, *more: str) -> list[str]:
+    def lines(self, home: Path, run: str, *more: str) -> list[str]:
         """The overrides of a run.
 
         Args:
-            home: the folder with `teacher.pt` and the store; runs and caches are in it too.
+            home: the folder with `teacher.pt` and the store; runs are in it too.
             run: the name of its folder.
-            cache: likewise of its cache.
             more: further overrides, which win over the case's.
         """
         sizes = {name: getattr(self, name) for name in ("image_size", "batch_size", "classes", "samples")}
         data = ["data=noise", *(f"data.{name}={value}" for name, value in sizes.items())]
-        places = {"outputs": run, "store": "store", "cache": cache}
-        paths = [f"paths.{name}='{home / place}'" for name, place in places.items()]
+        paths = [f"paths.outputs='{home / run}'", f"paths.store='{home / 'store'}'"]
         teacher = f"model.teacher.checkpoint='{home / 'teacher.pt'}'"
         own = [line for line in self.overrides if LABELS_ONLY not in more or not line.startswith("loss")]
         given = [f"model={self.pair}", "baseline=false", f"hardware.threads={self.threads}", teacher]
@@ -78,8 +76,7 @@ def job(way: str, case: Case, home: Path, student: Stage) -> Job:
         student: as kdlab would train it with a live teacher.
     """
     if way in OVERRIDES:
-        lines = case.lines(home, slug(way), f"{slug(way)}-cache", *OVERRIDES[way])
-        return {"loop": "kdlab", "threads": case.threads, "overrides": lines}
+        return kdlab_job(case, home, way, slug(way))
     if way == BARE:
         return {"loop": "bare", "threads": case.threads, "stage": asdict(replace(student, teachers=()))}
     return {
@@ -95,18 +92,22 @@ def job(way: str, case: Case, home: Path, student: Stage) -> Job:
 
 def filling_job(case: Case, home: Path) -> Job:
     """What fills the cache of the warm way: its training, as a run of another name."""
-    lines = case.lines(home, "fill", f"{slug(WARM)}-cache", *OVERRIDES[WARM])
-    return {"loop": "kdlab", "threads": case.threads, "overrides": lines}
+    return kdlab_job(case, home, WARM, "fill")
+
+
+def kdlab_job(case: Case, home: Path, way: str, run: str) -> Job:
+    """A way of kdlab's own, as a run of this name; each way has a cache of its own."""
+    lines = case.lines(home, run, *OVERRIDES[way])
+    return {"loop": "kdlab", "threads": case.threads, "overrides": lines, "cache": str(home / f"{slug(way)}-cache")}
 
 
 def cells_job(way: str, case: Case, home: Path, overrides: Sequence[str], count: int) -> Job:
     """Runs of one epoch that differ in temperature, where they have one, and share a cache."""
     own = [() if LABELS_ONLY in overrides else (f"loss.temperature={number + 1}",) for number in range(count)]
     cells = [
-        case.lines(home, f"{slug(way)}-{number}", f"{slug(way)}-cache", "epochs=1", *overrides, *lines)
-        for number, lines in enumerate(own)
+        case.lines(home, f"{slug(way)}-{number}", "epochs=1", *overrides, *lines) for number, lines in enumerate(own)
     ]
-    return {"loop": "cells", "threads": case.threads, "cells": cells}
+    return {"loop": "cells", "threads": case.threads, "cells": cells, "cache": str(home / f"{slug(way)}-cache")}
 
 
 def slug(way: str) -> str:

@@ -99,7 +99,7 @@ def prepare(case: Case, folder: Path) -> Plan:
         The plan of the run with a live teacher.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = compose_config(case.lines(folder, "teacher", "cache"), FOLDER)
+    config = compose_config(case.lines(folder, "teacher"), FOLDER)
     settings = {**network_settings(config.model.teacher), "num_classes": case.classes, "checkpoint": None}
     _write_teacher(settings, config, folder / "teacher.pt")
     plan = make_plan(config)

@@ -6,6 +6,7 @@ from pathlib import Path
 from lightning.pytorch import Callback
 
 from kdlab.benchmarking.turns import Turns
+from kdlab.caching.key import places
 from kdlab.config import compose_config
 from kdlab.logs import quiet_screen
 from kdlab.plan import make_plan
@@ -30,11 +31,12 @@ class TakesTurns(Callback):
         self._turns.step_done()
 
 
-def learn(overrides: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
+def learn(overrides: Sequence[str], cache: Path, callbacks: Sequence[Callback] = ()) -> None:
     """Trains the student of a run, whose teachers are finished in its store.
 
     Args:
         overrides: of the run; its outputs are this training's alone.
+        cache: the folder of its teachers' answers, in place of the store's.
         callbacks: of the training.
     """
     quiet_screen()
@@ -42,4 +44,5 @@ def learn(overrides: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
     student, store = make_plan(config).student, Store.at(config.paths.store)
     folder = Path(config.paths.outputs)
     folder.mkdir(parents=True, exist_ok=True)
-    train(student, folder, [store.folder(teacher) for teacher, _ in student.teachers], callbacks=callbacks)
+    teachers = [store.folder(teacher) for teacher, _ in student.teachers]
+    train(student, folder, teachers, places(student, store.root, cache), callbacks=callbacks)

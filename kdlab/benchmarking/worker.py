@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -65,19 +66,19 @@ def bare(job: Job, turns: Turns) -> None:
 
 
 def kdlab(job: Job, turns: Turns) -> None:
-    """The student of a run; reads `overrides`."""
+    """The student of a run; reads `overrides` and `cache`, a folder."""
     from kdlab.benchmarking.run import TakesTurns, learn
 
-    learn(job["overrides"], [TakesTurns(turns)])
+    learn(job["overrides"], Path(job["cache"]), [TakesTurns(turns)])
 
 
 def cells(job: Job, turns: Turns) -> None:
-    """Whole runs, one after the other, each a step; reads `cells`, the overrides of each."""
+    """Whole runs, one after the other, each a step; reads `cells`, the overrides of each, and `cache`."""
     from kdlab.benchmarking.run import learn
 
     turns.step_done()
     for overrides in job["cells"]:
-        learn(overrides)
+        learn(overrides, Path(job["cache"]))
         turns.step_done()
 
 

@@ -26,12 +26,13 @@ GIGABYTE = 10**9
 FOLDER = "cache"  # in the store
 
 
-def places(stage: Stage, store: Path) -> list[Place]:
+def places(stage: Stage, store: Path, cache: Path | None = None) -> list[Place]:
     """One for each teacher of a stage, in order; none where the data do not say what determines their pixels.
 
     Args:
         stage: its teachers are finished.
         store: the folder of the store.
+        cache: the folder of all answers; None is that of the store.
     """
     facts = data_facts(stage.data)
     if facts.pixels is None:
@@ -40,7 +41,7 @@ def places(stage: Stage, store: Path) -> list[Place]:
     settings = stage.cache
     return [
         Place(
-            folder=store / FOLDER / fingerprint(key) if settings["enabled"] else None,
+            folder=(cache or store / FOLDER) / fingerprint(key) if settings["enabled"] else None,
             key=key,
             samples=facts.samples,
             batch=key["kernel"]["batch"],
