@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
 PAIRS = {"resnet32x4_resnet8x4": 32, "resnet56_resnet20": 32, "resnet50_mbv3": 64}
 """The pairs that are measured unless others are named, with the side of their images in pixels."""
 SIDE = 32
-CPU_STEPS, GPU_STEPS = 4, 50
+CPU_STEPS, GPU_STEPS = 8, 50
 LEAST_SAMPLES = 4096
 PICTURES = (".png", ".svg", ".pdf")
 OWN = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
+from kdlab.precision import teacher_precision
+
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -19,7 +21,7 @@ def machine(hardware: DictConfig) -> dict[str, str | int]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "precision": hardware.precision,
-        "teacher_precision": hardware.get("teacher_precision", "float32"),
+        "teacher_precision": teacher_precision(hardware.teacher_precision, "cuda" if gpu else "cpu"),
     }
 
 
