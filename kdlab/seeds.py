@@ -6,7 +6,6 @@ A resumed run, another rank or another number of workers therefore meets the sam
 from enum import IntEnum
 
 import numpy as np
-import torch
 
 
 class Stream(IntEnum):
@@ -36,14 +35,3 @@ def derive_seed(stream: Stream, *counters: int) -> int:
     """A seed for torch's generators, 63 bits, that depends on nothing but its arguments; see `generator`."""
     words = np.random.SeedSequence([int(stream), *counters]).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))
-
-
-def reseed(seed: int, device: torch.device) -> None:
-    """Seeds torch's generators of the CPU and of one device.
-
-    `torch.manual_seed` does this for every kind of device there might be, and where there is none it formats the
-    stack for each: a third of a millisecond in every step.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)

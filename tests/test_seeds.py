@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from kdlab.seeds import Stream, derive_seed, generator, reseed
+from kdlab.reseed import reseed
+from kdlab.seeds import Stream, derive_seed, generator
 
 
 def test_every_use_has_a_stream_of_its_own():

@@ -17,7 +17,8 @@ from kdlab.methods.shares import Shares, scaled
 from kdlab.methods.term_settings import TermSettings
 from kdlab.methods.terms import Answer, Facts, Step, Term
 from kdlab.models.network import Network
-from kdlab.seeds import Stream, derive_seed, reseed
+from kdlab.reseed import reseed
+from kdlab.seeds import Stream, derive_seed
 from kdlab.taps import Outputs, Taps, observe
 from kdlab.teacher import FrozenTeacher
 

@@ -105,6 +105,8 @@ class Savings:
         uses: stages that they would have trained without a store.
         seconds: of training that took place.
         seconds_alone: of training, had every run trained all of its own stages.
+        answers: of teachers that those stages learned from, one for each sample of each step.
+        recalls: of these, read from the cache.
     """
 
     cells: int
@@ -112,6 +114,8 @@ class Savings:
     uses: int
     seconds: float
     seconds_alone: float
+    answers: int = 0
+    recalls: int = 0
 
 
 @dataclass(frozen=True)

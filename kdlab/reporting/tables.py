@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlab.atomic import write_text_atomically
-from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
+from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Savings, Setting
 from kdlab.reporting.ranking import chosen_role
 from kdlab.reporting.settings import seed
 from kdlab.reporting.summary import differences
@@ -138,8 +138,14 @@ def saved(evidence: Evidence) -> str:
     runs = "1 run is" if kept.cells == 1 else f"{kept.cells} runs are"
     return (
         f"{runs} made of {kept.stages} distinct stages; each by itself, {kept.uses} would have been trained. "
-        f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}."
+        f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}.{_recalled(kept)}"
     )
+
+
+def _recalled(kept: Savings) -> str:
+    if not kept.recalls:
+        return ""
+    return f" Of {kept.answers:,} answers of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
 
 
 def _published(rows: Sequence[Mapping[str, Any]]) -> str:

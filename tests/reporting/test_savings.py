@@ -11,6 +11,7 @@ def test_stages_that_runs_share_are_counted_once(tmp_path):
     # one teacher, two baselines, four students of 20 s each; alone, four runs of three
     assert (saved.cells, saved.stages, saved.uses) == (4, 7, 12)
     assert (saved.seconds, saved.seconds_alone) == (140.0, 240.0)
+    assert (saved.answers, saved.recalls) == (4000, 2800)
 
 
 def test_runs_without_stages_spare_nothing():
