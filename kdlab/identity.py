@@ -89,9 +89,16 @@ def _data_facts(settings: str) -> DataFacts:
         )
     digest = getattr(data, "digest", None)
     facts = DataFacts(digest() if digest else "", classes)
-    if not isinstance(data, ImageData | Transfer):
+    if not isinstance(data, ImageData | Transfer) or not _says_what_its_pixels_are(data):
         return facts
     return facts._replace(pixels=data.pixels(), samples=len(data.sample_labels), batch_size=data.batch_size)
+
+
+def _says_what_its_pixels_are(data: ImageData | Transfer) -> bool:
+    """Not where a class of the user's takes over kdlab's word for it: what it changes, `pixels` may not know of."""
+    inner = type(data.images if isinstance(data, Transfer) else data)
+    owner = next(kind for kind in inner.__mro__ if "pixels" in vars(kind))
+    return inner.__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
 
 
 def accelerator(stage: Stage) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -74,9 +74,8 @@ def train(
         listen: called with each row of the metric history.
         callbacks: that watch and change nothing, such as a progress bar.
     """
-    with threads(stage.hardware.get("threads")):
-        method, data = make_method(stage), make_data(stage.data)
-        network = initial_network(stage)
+    with threads(stage.hardware.get("threads")), closing(make_method(stage)) as method:
+        data, network = make_data(stage.data), initial_network(stage)
         keep = KeepLast(folder / "last.ckpt", History(listen))
         prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], places)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)

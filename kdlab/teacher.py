@@ -56,6 +56,9 @@ class FrozenTeacher:
     def expect(self, data: Any) -> None:
         """Nothing to prepare: each batch is answered as it comes."""
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     @cached_property
     def network(self) -> Network:
         """The teacher, loaded without a trace in torch's generator: a step's random numbers stay what they are."""

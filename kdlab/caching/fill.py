@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,7 +62,8 @@ def fill(stage: Stage, store: Store, epoch_done: Callable[[], None]) -> list[Fil
         for (source, _), teacher in zip(stage.teachers, _cached_teachers(stage, store), strict=False):
             assert isinstance(data, ImageData | Transfer)
             teacher.to(device)
-            found.append(_fill(stage, source.name, teacher, data, epoch_done))
+            with closing(teacher):
+                found.append(_fill(stage, source.name, teacher, data, epoch_done))
         return found
 
 

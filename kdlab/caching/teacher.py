@@ -70,6 +70,11 @@ class CachedTeacher:
             rows[missing] = self._learned(answers, _chosen(batch, missing))[: len(missing)]
         return self._given(answers.encoding.decode(rows))
 
+    def close(self) -> None:
+        """Lets go of the files; nothing can be asked any more."""
+        if self._answers is not None:
+            self._answers.rows.close()
+
     @property
     def stored(self) -> tuple[int, int]:
         """Answers on disk, and the bytes that they take."""

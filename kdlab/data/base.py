@@ -112,7 +112,10 @@ class ImageData(L.LightningDataModule, ABC):
         """A hash of what the data are: by content, wherever they lie."""
 
     def pixels(self) -> dict[str, Any]:
-        """All settings that the pixels of a training sample in a view depend on, beside the content of the data."""
+        """All settings that the pixels of a training sample in a view depend on, beside the content of the data.
+
+        Teachers' answers are stored under them. A subclass of the user's is not cached unless it defines this itself.
+        """
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
         kept = {name: value for name, value in settings.items() if name not in self.NOT_PIXELS}
         return {"set": type(self).__qualname__, **kept}

@@ -169,7 +169,12 @@ class Distiller(LightningModule):
         return any(name in term.inputs for term in self.settings)
 
     def answers(self, batch: Batch) -> list[Answer]:
-        """What the teachers say of a batch, with their weights."""
+        """What the teachers say of a batch, with their weights.
+
+        Args:
+            batch: as the data module made it; of images that a method has changed, without `index`: the answers to
+                those that it names may be stored.
+        """
         return [(only_targets(teacher.answer(batch), batch), teacher.weight) for teacher in self.teachers]
 
     def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
@@ -185,6 +190,11 @@ class Distiller(LightningModule):
             for term in cast(Iterable[Term], terms)
             if term.settings.weight_at(step.epoch)
         }
+
+    def close(self) -> None:
+        """Lets go of what its teachers hold."""
+        for teacher in self.teachers:
+            teacher.close()
 
     def companions(self) -> dict[str, Network]:
         """Networks that were trained beside the student, by name."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -11,8 +12,10 @@ import torch
 from kdlab.caching.fill import fill
 from kdlab.caching.kernel import FillKernel
 from kdlab.caching.key import places
+from kdlab.data import Digits
 from kdlab.execute import Watch, execute
-from kdlab.identity import stage_fingerprint
+from kdlab.identity import _data_facts as data_facts_of
+from kdlab.identity import data_facts, stage_fingerprint
 from kdlab.screen import Screen
 from kdlab.stage import make_data
 from kdlab.store import Store
@@ -235,6 +238,30 @@ def test_a_transfer_set_is_asked_about_by_its_own_samples(store):
     assert run(store, *overrides)["teacher_forwards"] == len(distinct_visits(*overrides))
     (about,) = (store.root / "cache").glob("*/about.json")
     assert json.loads(about.read_text())["depends_on"]["pixels"]["set"] == "Digits"
+
+
+def test_a_data_set_of_the_users_is_cached_when_it_says_what_its_pixels_are(store, monkeypatch):
+    class Mine(Digits):
+        """Its augmentation may be anything."""
+
+    class Declared(Mine):
+        def pixels(self):
+            return {**super().pixels(), "mine": 1}
+
+    for kind, cached in ((Mine, False), (Declared, True)):
+        kind.__module__ = "theirs"
+        monkeypatch.setattr("kdlab.data.Digits", kind)
+        data_facts_of.cache_clear()
+        stage = tiny_plan("data.view_seed=9").student
+        facts = data_facts(stage.data)
+        assert (facts.pixels is not None) == cached
+    data_facts_of.cache_clear()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc")
+def test_no_file_stays_open(store):
+    run(store)
+    assert not [path for path in Path("/proc/self/fd").iterdir() if "rows.bin" in str(path.resolve())]
 
 
 def test_two_teachers_have_a_place_each(store):
