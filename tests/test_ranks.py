@@ -15,8 +15,8 @@ def test_ranks_compute_with_as_many_threads_as_their_stage_says_whatever_they_wo
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
     try:
-        ranks.train_with_ranks(stage, tmp_path, [], 2)
+        ranks.train_with_ranks(stage, tmp_path, [], [], 2)
         said = stage_parts(stage)["hardware"]["threads"]
     finally:
         torch.set_num_threads(before)
-    assert [received.hardware["threads"] for received, _, _ in sent] == [before + 3] * 2 == [said] * 2
+    assert [received.hardware["threads"] for received, *_ in sent] == [before + 3] * 2 == [said] * 2

@@ -61,6 +61,7 @@ def _key(stage: Stage, teacher: Stage, store: Path) -> dict[str, Any]:
     return {
         "weights": file_hash(store / stage_fingerprint(teacher) / WEIGHTS),
         "network": {name: teacher.network.get(name) for name in names},
+        "logits": method.reads_teacher_logits,
         "taps": {role: taps.get(role) for role in method.teacher_roles},
         "pixels": {**(facts.pixels or {}), "digest": facts.digest, "samples": facts.samples},
         "kernel": _kernel(stage, facts.batch_size),

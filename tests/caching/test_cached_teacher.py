@@ -226,11 +226,13 @@ def test_what_finds_no_room_is_said_once_and_computed(store, caplog):
 
 
 def test_vectors_are_stored_and_maps_are_not(store):
-    assert run(store, "loss=rkd", *LONG)["teacher_forwards"] == len(distinct_visits(*LONG))
-    assert len(caches(store)) == 1
+    run(store, *LONG)
+    for loss in ("loss=rkd", "loss=relation"):  # vectors alone, and beside logits
+        assert run(store, loss, *LONG)["teacher_forwards"] == len(distinct_visits(*LONG))
+    assert len(caches(store)) == 3
     result = run(store, "loss=attention")
     assert (result["teacher_recalls"], result["teacher_forwards"]) == (0, 2 * 96)
-    assert len(caches(store)) == 1
+    assert len(caches(store)) == 3
 
 
 def test_a_transfer_set_is_asked_about_by_its_own_samples(store):
