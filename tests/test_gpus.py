@@ -1,5 +1,6 @@
 """Slots of GPUs that need not be there: claimed by real processes."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -102,7 +103,9 @@ def test_a_plan_trains_its_stages_where_there_is_room_and_says_that_it_waits(tmp
 
     def train(stage, folder, teachers, places, **told):
         trained.append((stage.name, stage.trainer["devices"]))
-        (folder / "result.json").write_text('{"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_recalls": 0}')
+        (folder / "result.json").write_text(
+            json.dumps({"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_forwards": 0, "teacher_recalls": 0})
+        )
 
     monkeypatch.setattr(execute, "train", train)
     store, stage = Store(tmp_path), tiny_plan("hardware.jobs_per_gpu=1").teacher

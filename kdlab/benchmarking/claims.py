@@ -52,7 +52,15 @@ class Claim:
     @property
     def holds(self) -> bool:
         """Whether the median is within the limit."""
-        return self.found.median <= self.limit if self.at_most else self.found.median >= self.limit
+        return self._allows(self.found.median)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some repeats hold and others do not: more of them, or a machine without other work, would tell."""
+        return self._allows(self.found.least) != self._allows(self.found.most)
+
+    def _allows(self, value: float) -> bool:
+        return value <= self.limit if self.at_most else value >= self.limit
 
 
 def claims(pair: str, timings: Timings) -> list[Claim]:

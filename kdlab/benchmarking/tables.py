@@ -12,7 +12,7 @@ from kdlab.benchmarking.growth import Growth
 from kdlab.reporting.magnitude import scaled
 
 MB = 1e6
-COLUMNS = ("images/s", "ms/step", "× plain", "× alone", "teacher", "MB", "start")
+COLUMNS = ("images/s", "ms/step", "× plain", "× alone", "teacher", "MB", "start s")
 
 
 def show_machine(machine: Mapping[str, Any], console: Console) -> None:
@@ -59,7 +59,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['of_student_only']['median']:.2f}",
         "–" if share is None else f"{100 * share:.0f} %",
         f"{row['memory_bytes'] / MB:.0f}",
-        f"{row['start_seconds']:.1f} s",
+        f"{row['start_seconds']:.1f}",
     )
 
 
@@ -67,9 +67,14 @@ def _claims(found: Sequence[Claim]) -> Table:
     table = _table("promised", "found", "limit", "")
     for claim in found:
         limit = f"{'≤' if claim.at_most else '≥'} {_short(claim.limit)} {claim.unit}"
-        holds = "[green]yes[/]" if claim.holds else "[red]no[/]"
-        table.add_row(claim.words, f"{_spread(claim.found)} {claim.unit}", limit, holds)
+        table.add_row(claim.words, f"{_spread(claim.found)} {claim.unit}", limit, _verdict(claim))
     return table
+
+
+def _verdict(claim: Claim) -> str:
+    if claim.holds:
+        return "[green]yes[/]"
+    return "[yellow]unclear[/]" if claim.is_open else "[red]no[/]"
 
 
 def _spread(span: Span) -> str:

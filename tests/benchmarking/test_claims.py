@@ -77,6 +77,17 @@ def test_a_live_teacher_is_half_as_fast_again_as_the_plain_loop(live, holds):
     assert by_words(ms={**ONE_REPEAT, LIVE: (live,)})[f"{PLAIN} / {LIVE}"].holds is holds
 
 
+@pytest.mark.parametrize(
+    ("live", "holds", "is_open"),
+    [((190, 199, 250), True, True), ((150, 201, 250), False, True), ((201, 210, 250), False, False)],
+)
+def test_repeats_that_disagree_leave_a_promise_open(live, holds, is_open):
+    claim = by_words(ms={**{way: (times[0],) * 3 for way, times in ONE_REPEAT.items()}, LIVE: live})[
+        f"{PLAIN} / {LIVE}"
+    ]
+    assert (claim.holds, claim.is_open) == (holds, is_open)
+
+
 @pytest.mark.parametrize(("bytes_held", "holds"), [(109, True), (111, False)])
 def test_a_cache_takes_a_tenth_more_memory_at_most(bytes_held, holds):
     assert by_words(warm=bytes_held)[f"memory, {WARM} / {ALONE}"].holds is holds
