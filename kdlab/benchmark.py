@@ -21,6 +21,7 @@ PAIRS = {"resnet32x4_resnet8x4": 32, "resnet56_resnet20": 32, "resnet50_mbv3": 6
 """The pairs that are measured unless others are named, with the side of their images in pixels."""
 SIDE = 32
 CPU_STEPS, GPU_STEPS = 8, 50
+GROWTH_REPEATS = 3  # at most: dozens of processes start
 LEAST_SAMPLES = 4096
 PICTURES = (".png", ".svg", ".pdf")
 OWN = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")
@@ -100,7 +101,8 @@ def _grown(asked: Namespace, case: "Case", folder: Path, console: Console) -> "l
     from kdlab.benchmarking.tables import show_growth
 
     with console.status("how costs grow") as status:
-        grown = growth(case, folder / "growth", asked.repeats, asked.steps, status.update)
+        turns = min(asked.repeats, GROWTH_REPEATS), max(asked.steps // 2, 1)
+        grown = growth(case, folder / "growth", *turns, status.update)
     for one in grown:
         show_growth(one, console)
     return grown
@@ -135,7 +137,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--steps", type=int, help=f"of a turn (default: {CPU_STEPS}; {GPU_STEPS} with a GPU)")
     parser.add_argument("--batch-size", type=int, default=64, help="of a step (default: 64)")
     parser.add_argument("--threads", type=int, help="of the CPU (default: as many as torch chooses)")
-    parser.add_argument("--growth", action="store_true", help="also with other sizes of batch, classes, data and sweep")
+    parser.add_argument(
+        "--growth",
+        action="store_true",
+        help="also with other sizes of batch, classes, data and sweep (ten minutes more)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything that was measured")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture (default: beside the JSON)")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the runs of kdlab, as for kdlab.train")
