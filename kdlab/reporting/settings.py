@@ -13,11 +13,13 @@ from kdlab.reporting.runs import Found
 
 ELSEWHERE = ("paths", "logger", "tags", "hydra", "name")  # say nothing of a student
 BUNDLES = ("debug", "experiment", "sweeps")  # say it by other keys
-MACHINE = ("hardware", "trainer", "baseline", "callbacks.lr_monitor")  # change it by rounding at most
+MACHINE = ("hardware", "trainer", "cache", "baseline", "callbacks.lr_monitor")  # change it by rounding at most
 PLACES = ("root", "download", "num_workers", "eval_batch_size", "directory", "mean", "std")
 MATTERS = (
     "hardware.precision",
     "hardware.teacher_precision",
+    "cache.dtype",
+    "cache.top_k",
     "trainer.precision",
     "trainer.gradient_clip_val",
     "trainer.accumulate_grad_batches",
