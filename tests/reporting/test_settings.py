@@ -35,7 +35,8 @@ def test_what_was_not_typed_is_told_by_the_configs_without_its_consequences(lab)
 
 
 def test_folders_hardware_and_loggers_are_no_settings(lab):
-    told = {"hardware.threads": 4, "paths.outputs": "elsewhere", "logger.csv": True, "tags": ["x"], "cache.enabled": False}
+    told = {"hardware.threads": 4, "paths.outputs": "elsewhere", "logger.csv": True, "tags": ["x"]}
+    told |= {"cache.enabled": False}
     lab.run(95.0, 90.0, typed=["hardware.threads=4", "logger=wandb", "cache.enabled=false"], settings=told)
     lab.run(95.0, 90.0, seed=1)
     assert labels(lab) == {"response"}
