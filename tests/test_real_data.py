@@ -1,15 +1,21 @@
 """Long checks on real CIFAR-10 with published weights: `make test-real`, with KDLAB_DATA set."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from kdlab.config import compose_config
+from kdlab.execute import Watch, execute
 from kdlab.metrics import classification_figures, predict
+from kdlab.plan import make_plan
+from kdlab.saved import load_network
+from kdlab.screen import Screen
 from kdlab.stage import initial_network, make_data
 from kdlab.stages import teacher_stage
+from kdlab.store import Store
 from tests.conftest import shared_data
 
 pytestmark = pytest.mark.real_data
@@ -39,3 +45,28 @@ def test_published_weights_reach_their_published_accuracy(cifar, name, file, acc
     assert stage.epochs == 0
     assert len(targets) == 10_000
     assert round(classification_figures(logits, targets)["accuracy"], 2) == accuracy
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_published_teacher_is_read_from_the_cache_to_the_bits_of_asking_it(cifar, precision, tmp_path):
+    overrides = [
+        "data=cifar10",
+        "model=resnet56_resnet8",
+        f"model.teacher.checkpoint={shared_data() / 'teachers' / 'resnet56-4bfd9763.th'}",
+        f"paths.data={cifar}",
+        "data.train_samples=600",
+        "epochs=3",
+        "baseline=false",
+        f"hardware.teacher_precision={precision}",
+    ]
+    found = {}
+    for name, more in (("asked", "cache.enabled=false"), ("filled", "loss.alpha=0.7"), ("read", "loss.alpha=0.7")):
+        plan, store = make_plan(compose_config([*overrides, more])), Store(tmp_path / more.partition(".")[0])
+        shutil.rmtree(store.folder(plan.student), ignore_errors=True)
+        execute(plan, store, Watch(Screen()))
+        weights = load_network(store.folder(plan.student)).module.state_dict()
+        found[name] = (weights, store.result(plan.student)["teacher_forwards"])
+    (asked, every), (filled, distinct), (read, none) = found.values()
+    torch.testing.assert_close(filled, asked, rtol=0, atol=0)
+    torch.testing.assert_close(read, asked, rtol=0, atol=0)
+    assert (every, none) == (1800, 0) and 0 < distinct <= 1800
