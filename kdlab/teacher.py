@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from kdlab.data.batch import Batch
+from kdlab.data.batch import Batch, sample_count
 from kdlab.early_stop import EarlyStop
 from kdlab.folding import fold
 from kdlab.models.network import Network
@@ -74,7 +74,7 @@ class FrozenTeacher:
         observed = self._observe
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
             outputs = observed(inputs)
-        count = len(inputs if isinstance(inputs, torch.Tensor) else next(iter(inputs.values())))
+        count = sample_count(inputs)
         self.samples += count
         logits = outputs.logits.float().clone() if self._logits else torch.empty(count, 0)
         return Outputs(logits, {role: seen.clone() for role, seen in outputs.features.items()})

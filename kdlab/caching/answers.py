@@ -10,6 +10,7 @@ from kdlab.atomic import write_text_atomically
 from kdlab.caching.encoding import Encoding
 from kdlab.caching.place import Place
 from kdlab.caching.rows import Rows
+from kdlab.data.base import Request
 from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
 from kdlab.taps import Outputs
@@ -57,6 +58,11 @@ class Answers:
         assert batch.index is not None and batch.view is not None
         address: NDArray[np.int64] = (batch.view * self.place.samples + batch.index).cpu().numpy()
         return address
+
+    def unknown(self, visits: Request) -> NDArray[np.intp]:
+        """Positions of the samples that have no answer in their views: `(unknown,)`."""
+        addresses = self.addresses(Batch(visits.samples, visits.samples, *visits))
+        return np.flatnonzero(self.rows.missing(addresses))
 
     def encode(self, said: Outputs) -> NDArray[np.uint8]:
         """As rows: `(batch, row_bytes)`.

@@ -52,12 +52,11 @@ class Coming:
     def _begin(self, epoch: int, answers: Answers) -> None:
         requests = self.data.requests(epoch)
         self._epoch, self._ends = epoch, np.cumsum([0, *(len(request.samples) for request in requests)])
-        self._index, self._view = (torch.cat(part) for part in zip(*requests, strict=True))
-        everything = Batch(torch.empty(0), self._index, self._index, self._view)
-        self._missing = np.flatnonzero(answers.rows.missing(answers.addresses(everything)))
+        self._visits = Request(*(torch.cat(part) for part in zip(*requests, strict=True)))
+        self._missing = answers.unknown(self._visits)
 
     def _batch(self, positions: NDArray[np.intp]) -> Batch:
         at = torch.from_numpy(positions)
-        index, view = self._index[at], self._view[at]
+        index, view = self._visits.samples[at], self._visits.view[at]
         (images,) = self.data.pictures([Request(index, view)])
         return Batch(images, index, index, view)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.batch import Inputs, each
+from kdlab.data.batch import Inputs, each, sample_count
 from kdlab.taps import Outputs
 
 MULTIPLE = 16  # seen: batches of 7 split unevenly over threads, and the last bits follow the place in the batch
@@ -29,14 +29,14 @@ class FillKernel:
 
     def __call__(self, inputs: Inputs) -> Outputs:
         """Answers to any number of samples, at least one."""
-        count = _count(inputs)
+        count = sample_count(inputs)
         parts = [self._padded(inputs, start, count) for start in range(0, count, self.size)]
         features = {role: torch.cat([part.features[role] for part in parts]) for role in parts[0].features}
         return Outputs(torch.cat([part.logits for part in parts]), features)
 
     def depends_on_place(self, inputs: Inputs) -> bool:
         """Whether some bit of an answer changes when the samples trade places; asks twice."""
-        half = max(_count(inputs) // 2, 1)
+        half = max(sample_count(inputs) // 2, 1)
         straight = self(inputs)
         turned = self(each(inputs, lambda tensor: tensor.roll(half, 0)))
         pairs = zip(_tensors(straight), _tensors(turned), strict=True)
@@ -62,7 +62,3 @@ def _tensors(outputs: Outputs) -> list[Tensor]:
 def _filled(tensor: Tensor, rest: int) -> Tensor:
     """With `rest` samples of zeros behind it."""
     return F.pad(tensor, (0, 0) * (tensor.ndim - 1) + (0, rest)) if rest else tensor
-
-
-def _count(inputs: Inputs) -> int:
-    return len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))

@@ -84,8 +84,7 @@ class CachedTeacher:
         """Positions of those samples that have no answer yet: `(unknown,)`, int64."""
         if self._answers is None:
             return torch.arange(len(visits.samples))
-        addresses = self._answers.addresses(Batch(visits.samples, visits.samples, *visits))
-        return torch.from_numpy(np.flatnonzero(self._answers.rows.missing(addresses)))
+        return torch.from_numpy(self._answers.unknown(visits))
 
     def learn(self, batch: Batch) -> bool:
         """Stores the answers to a batch of which none is known; False where nothing more can be stored."""

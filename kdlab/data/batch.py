@@ -66,6 +66,11 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
+def sample_count(inputs: Inputs) -> int:
+    """How many samples there are."""
+    return len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
+
+
 def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
     """Inputs of which every tensor is changed in the same way."""
     if isinstance(inputs, Tensor):
