@@ -19,6 +19,6 @@ def load(run_dir: str, *, trusted: bool = False) -> "Network":
     Raises:
         kdlab.errors.BadInput: there is no finished network, or its package was not trusted.
     """
-    from kdlab.saved import load_network, stage_folder
+    from kdlab.models.saved import load_network, stage_folder
 
     return load_network(stage_folder(run_dir), trusted=trusted)

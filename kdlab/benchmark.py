@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from kdlab.atomic import check_writable
-from kdlab.cli import explained
 from kdlab.errors import BadInput
+from kdlab.store.atomic import check_writable
+from kdlab.sweeps.cli import explained
 
 if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
     from kdlab.benchmarking.case import Case
@@ -50,8 +50,8 @@ def _benchmarked(asked: Namespace) -> int:
     from kdlab.benchmarking.pictures import write_picture
     from kdlab.benchmarking.run import FOLDER
     from kdlab.benchmarking.tables import show_machine
-    from kdlab.config import compose_config
-    from kdlab.logs import quiet_screen
+    from kdlab.config.compose import compose_config
+    from kdlab.runtime.logs import quiet_screen
 
     quiet_screen()
     cases, console = _cases(asked), Console(highlight=False, soft_wrap=True)

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdlab.cli import explained
+from kdlab.sweeps.cli import explained
 
 if TYPE_CHECKING:
-    from kdlab.caching.fill import Filled
-    from kdlab.screen import Screen
-    from kdlab.stage import Stage
-    from kdlab.store import Store
+    from kdlab.jobs.cache_fill import Filled
+    from kdlab.jobs.training.stage import Stage
+    from kdlab.screen.run import Screen
+    from kdlab.store.store import Store
 
 USAGE = """usage: python -m kdlab.cache [group=option …] [key=value …]
 
@@ -31,12 +31,12 @@ def cache(arguments: Sequence[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
-    from kdlab.checks import check_stages
-    from kdlab.config import checked_overrides
-    from kdlab.logs import quiet_screen
-    from kdlab.plan import make_plan
-    from kdlab.screen import Screen
-    from kdlab.store import Store
+    from kdlab.config.compose import checked_overrides
+    from kdlab.jobs.checks.stages import check_stages
+    from kdlab.jobs.plan import make_plan
+    from kdlab.runtime.logs import quiet_screen
+    from kdlab.screen.run import Screen
+    from kdlab.store.store import Store
 
     asked = get_args_parser().parse_intermixed_args(arguments)
     cfg = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir).config
@@ -51,8 +51,8 @@ def cache(arguments: Sequence[str]) -> int:
 
 def _fill(stage: "Stage", store: "Store", screen: "Screen") -> None:
     """Of one stage, whose teachers are trained first; not those that are taught themselves."""
-    from kdlab.caching.fill import fill
-    from kdlab.execute import Watch, obtain
+    from kdlab.jobs.cache_fill import fill
+    from kdlab.runtime.executor import Watch, obtain
 
     taught = [teacher.name for teacher, _ in stage.teachers if teacher.teachers and not store.finished(teacher)]
     if taught:

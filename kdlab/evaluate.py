@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from kdlab.cli import explained
 from kdlab.errors import BadInput
+from kdlab.sweeps.cli import explained
 
 USAGE = """usage: python -m kdlab.evaluate RUN [data=… data.key=value …]
 
@@ -31,10 +31,10 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     import torch
 
-    from kdlab.identity import data_facts
-    from kdlab.metrics import classification_figures, parameter_count, predict
-    from kdlab.saved import load_network, stage_folder
-    from kdlab.stage import make_data
+    from kdlab.jobs.training.identity import data_facts
+    from kdlab.jobs.training.stage import make_data
+    from kdlab.models.saved import load_network, stage_folder
+    from kdlab.tasks.metrics import classification_figures, parameter_count, predict
 
     folder = stage_folder(run)
     network = load_network(folder)
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _evaluated(run: str, *overrides: str) -> int:
-    from kdlab.screen import Screen, figures_table
+    from kdlab.screen.run import Screen, figures_table
 
     figures = evaluate(run, overrides)
     screen = Screen()
@@ -71,7 +71,7 @@ def _evaluated(run: str, *overrides: str) -> int:
 def _data_settings(run: Path, overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    from kdlab.config import compose_config
+    from kdlab.config.compose import compose_config
 
     for override in overrides:
         if override.lstrip("+~").partition("=")[0].partition(".")[0] not in ("data", "paths"):

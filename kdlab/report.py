@@ -6,14 +6,14 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdlab.atomic import check_writable
-from kdlab.cli import explained
 from kdlab.errors import BadInput
-from kdlab.reporting.collect import collect
+from kdlab.reporting.assemble import collect
 from kdlab.reporting.evidence import Evidence
-from kdlab.reporting.page import write_page
-from kdlab.reporting.summary_screen import show
-from kdlab.reporting.tables import write_cells, write_markdown
+from kdlab.reporting.render.page import write_page
+from kdlab.reporting.render.summary_screen import show
+from kdlab.reporting.render.tables import write_cells, write_markdown
+from kdlab.store.atomic import check_writable
+from kdlab.sweeps.cli import explained
 
 EXAMPLES = """
 python -m kdlab.report outputs/temperature-1a2b3c4d            one sweep; the report goes into its folder
@@ -54,7 +54,7 @@ def _reported(asked: Namespace) -> int:
     evidence, page = report(asked.folders, asked.out)
     show(evidence, page)
     if asked.wandb:
-        from kdlab.reporting.wandb_report import publish_evidence
+        from kdlab.reporting.render.wandb_report import publish_evidence
 
         print(f"W&B report: {publish_evidence(evidence, list(map(Path, asked.folders)), asked.wandb)}")
     return 0

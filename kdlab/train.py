@@ -4,22 +4,22 @@ import sys
 
 from omegaconf import DictConfig
 
-from kdlab.cli import run
+from kdlab.sweeps.cli import run
 
 
 def train(cfg: DictConfig) -> None:
     """Runs one experiment from its composed config, and leaves a run directory with `result.json`."""
-    from kdlab.cell import reported_cell, tell_result, wandb_settings
-    from kdlab.checks import check_stages
-    from kdlab.execute import Watch, execute
-    from kdlab.logs import quiet_screen
-    from kdlab.plan import make_plan
-    from kdlab.result import finished_result
-    from kdlab.rundir import RunDirectory
-    from kdlab.screen import Screen
-    from kdlab.search.judge import judge_of
-    from kdlab.store import Store
-    from kdlab.sweep import note_cell, note_run, sweep_folder
+    from kdlab.jobs.checks.stages import check_stages
+    from kdlab.jobs.plan import make_plan
+    from kdlab.runtime.executor import Watch, execute
+    from kdlab.runtime.logs import quiet_screen
+    from kdlab.runtime.result import finished_result
+    from kdlab.runtime.run_directory import RunDirectory
+    from kdlab.screen.run import Screen
+    from kdlab.store.store import Store
+    from kdlab.sweeps.records import note_cell, note_run, sweep_folder
+    from kdlab.sweeps.search.pruning import judge_of
+    from kdlab.tracking.cell import reported_cell, tell_result, wandb_settings
 
     quiet_screen()
     screen, store, wandb = Screen(brief=sweep_folder() is not None), Store.at(cfg.paths.store), wandb_settings(cfg)

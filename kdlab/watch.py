@@ -5,10 +5,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdlab.cli import explained
 from kdlab.errors import BadInput
-from kdlab.sweep import Start, read_sweep
-from kdlab.sweep_screen import SweepView
+from kdlab.sweeps.cli import explained
+from kdlab.sweeps.records import Start, read_sweep
+from kdlab.sweeps.screen import SweepView
 
 USAGE = "usage: python -m kdlab.watch outputs/temperature-1a2b3c4d"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from kdlab.checkpointing import KeepLast
-from kdlab.config import compose_config
-from kdlab.history import History
-from kdlab.logs import quiet_screen
-from kdlab.plan import Plan, make_plan
-from kdlab.preparation import initial_network, prepare
-from kdlab.stage import make_data, make_method, make_trainer, threads
+from kdlab.config.compose import compose_config
+from kdlab.jobs.plan import Plan, make_plan
+from kdlab.jobs.training.checkpointing import KeepLast
+from kdlab.jobs.training.history import History
+from kdlab.jobs.training.preparation import initial_network, prepare
+from kdlab.jobs.training.stage import make_data, make_method, make_trainer, threads
+from kdlab.runtime.logs import quiet_screen
 from tests.small import QUICK
 
 PAIR = [

@@ -1,7 +1,7 @@
 """An experiment that trains in about a second, for tests of everything around the training."""
 
-from kdlab.config import compose_config
-from kdlab.plan import Plan, make_plan
+from kdlab.config.compose import compose_config
+from kdlab.jobs.plan import Plan, make_plan
 
 QUICK = [
     "hardware=cpu",

@@ -5,10 +5,10 @@ from functools import cache
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from kdlab.config import compose_config
+from kdlab.config.compose import compose_config
+from kdlab.config.search_path import CONF
 from kdlab.models.build import build_network
-from kdlab.searchpath import CONF
-from kdlab.taps import Taps
+from kdlab.models.taps import Taps
 
 # Teacher, student, learning rate of the student, and DKD's beta: Tian et al. 2020, table 1 and 2; Zhao et al. 2022.
 PAIRS = {

@@ -4,7 +4,7 @@ import pytest
 
 from kdlab.cache import cache, main
 from kdlab.errors import BadInput
-from kdlab.store import Store
+from kdlab.store.store import Store
 from tests.small import TINY, tiny_plan
 
 

@@ -11,9 +11,9 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from kdlab import __main__
-from kdlab.cli import run
-from kdlab.config import checked_overrides, compose_config
-from kdlab.searchpath import CONF, ROOT
+from kdlab.config.compose import checked_overrides, compose_config
+from kdlab.config.search_path import CONF, ROOT
+from kdlab.sweeps.cli import run
 
 OPTIONS = sorted(
     path.relative_to(CONF).with_suffix("").as_posix()

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-import kdlab.checkpointing
+import kdlab.jobs.training.checkpointing
+from kdlab.config.search_path import CONF
 from kdlab.data.batch import Batch
-from kdlab.preparation import initial_network, prepare, teacher_network
-from kdlab.ranks import free_port
-from kdlab.searchpath import CONF
-from kdlab.stage import make_data, make_method
-from kdlab.store import Store
+from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
+from kdlab.jobs.training.ranks import free_port
+from kdlab.jobs.training.stage import make_data, make_method
+from kdlab.store.store import Store
+from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
 from tests.ranks_contract import pair_plan
 from tests.small import tiny_plan
-from tests.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
 
 LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
 TEACHER_ONLY = ("ce", "mean_teacher", "mutual", "self_attention")  # need no frozen teacher
@@ -79,7 +79,7 @@ def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(l
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_crash_within_an_epoch_changes_no_bit(loss, store, tmp_path, monkeypatch):
     undisturbed = stage_in(store, plan_of(loss), "student")
-    monkeypatch.setattr(kdlab.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
     plan = plan_of(loss)
     for teacher, _ in plan.student.teachers:
         Store(tmp_path).folder(teacher).symlink_to(Store(store).folder(teacher))

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from kdlab.cli import run
 from kdlab.evaluate import evaluate, main
+from kdlab.sweeps.cli import run
 from kdlab.train import train
 from tests.small import TINY
 

@@ -18,8 +18,8 @@ from kdlab.benchmarking.case import EVERY
 from kdlab.benchmarking.growth import Growth
 from kdlab.benchmarking.measure import Timing
 from kdlab.cache import cache
-from kdlab.cli import run
 from kdlab.models.cifar import resnet56
+from kdlab.sweeps.cli import run
 from kdlab.train import train
 from tests.test_user_data import DATA, LOSS, MODULE
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdlab.config import compose_config
-from kdlab.execute import Watch, execute
-from kdlab.metrics import classification_figures, predict
-from kdlab.plan import make_plan
-from kdlab.saved import load_network
-from kdlab.screen import Screen
-from kdlab.stage import initial_network, make_data
-from kdlab.stages import teacher_stage
-from kdlab.store import Store
+from kdlab.config.compose import compose_config
+from kdlab.jobs.plan import make_plan
+from kdlab.jobs.stages import teacher_stage
+from kdlab.jobs.training.stage import initial_network, make_data
+from kdlab.models.saved import load_network
+from kdlab.runtime.executor import Watch, execute
+from kdlab.screen.run import Screen
+from kdlab.store.store import Store
+from kdlab.tasks.metrics import classification_figures, predict
 from tests.conftest import shared_data
 
 pytestmark = pytest.mark.real_data

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from kdlab.cli import run
+from kdlab.sweeps.cli import run
 from kdlab.train import train
 from tests.commands import finish, start
 from tests.small import TINY

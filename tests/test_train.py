@@ -11,10 +11,10 @@ import safetensors.numpy
 import torch
 
 import kdlab
-from kdlab.cli import run
+from kdlab.sweeps.cli import run
 from kdlab.train import train
 from tests.small import TINY
-from tests.wandb_files import offline_runs
+from tests.tracking.wandb_files import offline_runs
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kdlab.cli import run
+from kdlab.sweeps.cli import run
 from kdlab.train import train
 
 MODULE = '''

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from kdlab.data.batch import Batch
-from kdlab.data.memory import InMemory
+from kdlab.data.image.memory import InMemory
+from kdlab.jobs.training.stage import Stage, make_data
 from kdlab.models.network import Network
-from kdlab.stage import Stage, make_data
-from kdlab.targets import build
+from kdlab.settings.targets import build
 
 
 def bare_loop(stage: Stage, network: Network, device: torch.device) -> Iterator[None]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdlab.stage import Stage
+from kdlab.jobs.training.stage import Stage
 
 PLAIN, PLAIN_ALONE, BARE = "plain loop", "plain, alone", "bare, alone"
 ALONE, LIVE, COLD, WARM = "kdlab, alone", "kdlab, live", "kdlab, cold", "kdlab, warm"

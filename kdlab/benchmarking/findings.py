@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kdlab.atomic import write_text_atomically
 from kdlab.benchmarking.case import ALONE, BARE, PLAIN, Case
 from kdlab.benchmarking.claims import Claim, claims, difference, ratio, teacher_share
 from kdlab.benchmarking.growth import Growth
 from kdlab.benchmarking.measure import Timings
+from kdlab.store.atomic import write_text_atomically
 
 
 @dataclass(frozen=True)

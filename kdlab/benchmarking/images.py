@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from kdlab.benchmarking.noise import noise
-from kdlab.data.memory import Arrays, InMemory, Reader
-from kdlab.numbers import is_whole
+from kdlab.data.image.memory import Arrays, InMemory, Reader
+from kdlab.settings.numbers import is_whole
 
 TEST_SAMPLES = 32
 

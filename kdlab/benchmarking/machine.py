@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from kdlab.precision import teacher_precision
+from kdlab.teachers.precision import teacher_precision
 
 CPU_INFO = Path("/proc/cpuinfo")
 

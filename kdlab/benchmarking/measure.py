@@ -14,14 +14,14 @@ from torch import nn
 from kdlab.benchmarking.case import EVERY, WARM, Case, Job, bare_settings, filling_job, job
 from kdlab.benchmarking.crew import Turn, Worker, crew, in_turns
 from kdlab.benchmarking.run import FOLDER
-from kdlab.config import compose_config
-from kdlab.execute import Watch, obtain
+from kdlab.config.compose import compose_config
+from kdlab.jobs.plan import Plan, make_plan
+from kdlab.jobs.stages import network_settings
+from kdlab.jobs.training.stage import make_data, threads
 from kdlab.models.build import build_network
-from kdlab.plan import Plan, make_plan
-from kdlab.screen import Screen
-from kdlab.stage import make_data, threads
-from kdlab.stages import network_settings
-from kdlab.store import Store
+from kdlab.runtime.executor import Watch, obtain
+from kdlab.screen.run import Screen
+from kdlab.store.store import Store
 
 WARM_UP = 1  # turns before the first that counts
 FIRST = 1  # step that ends the start-up

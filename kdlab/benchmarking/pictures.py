@@ -10,7 +10,7 @@ from kdlab.benchmarking.case import ALONE, PLAIN, WARM
 from kdlab.benchmarking.claims import Span, ratio
 from kdlab.benchmarking.findings import Found
 from kdlab.benchmarking.growth import Growth
-from kdlab.reporting.figures.style import ACCENT, DPI, FAINT, INK, MUTED, drawing, in_style, logarithmic, room
+from kdlab.reporting.render.figures.style import ACCENT, DPI, FAINT, INK, MUTED, drawing, in_style, logarithmic, room
 
 COLOURS = (INK, MUTED, ACCENT)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from lightning.pytorch import Callback
 
 from kdlab.benchmarking.turns import Turns
-from kdlab.caching.key import places
-from kdlab.config import compose_config
-from kdlab.logs import quiet_screen
-from kdlab.plan import make_plan
-from kdlab.stage import train
-from kdlab.store import Store
+from kdlab.config.compose import compose_config
+from kdlab.jobs.plan import make_plan
+from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.stage import train
+from kdlab.runtime.logs import quiet_screen
+from kdlab.store.store import Store
 
 FOLDER = str(Path(__file__).parent / "conf")
 """Of the config options that only measuring needs."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from kdlab.benchmarking.claims import Claim, Span
 from kdlab.benchmarking.findings import Found
 from kdlab.benchmarking.growth import Growth
-from kdlab.reporting.magnitude import scaled
+from kdlab.reporting.render.magnitude import scaled
 
 MB = 1e6
 COLUMNS = ("images/s", "ms/step", "× plain", "× alone", "teacher", "MB", "start s")

@@ -58,8 +58,8 @@ def plain(job: Job, turns: Turns) -> None:
 def bare(job: Job, turns: Turns) -> None:
     """kdlab's tensors without Lightning; reads `stage`."""
     from kdlab.benchmarking.bare import bare_loop
-    from kdlab.preparation import initial_network
-    from kdlab.stage import Stage
+    from kdlab.jobs.training.preparation import initial_network
+    from kdlab.jobs.training.stage import Stage
 
     stage = Stage(**job["stage"])
     _follow(bare_loop(stage, initial_network(stage), _device()), turns)

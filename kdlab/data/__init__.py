@@ -1,11 +1,11 @@
 """Data modules: images in batches that are a pure function of seeds, epoch and position."""
 
 from kdlab.data.batch import UNLABELLED, Batch
-from kdlab.data.digits import Digits
-from kdlab.data.folder import ImageFolder
-from kdlab.data.memory import InMemory
-from kdlab.data.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
-from kdlab.data.transfer import Transfer
+from kdlab.data.image.digits import Digits
+from kdlab.data.image.folder import ImageFolder
+from kdlab.data.image.memory import InMemory
+from kdlab.data.image.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
+from kdlab.data.image.transfer import Transfer
 
 __all__ = [
     "CIFAR10",

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdlab.data.seeds import Stream, generator
 from kdlab.errors import BadInput
-from kdlab.seeds import Stream, generator
 
 
 def stratified_order(labels: Tensor, seed: int) -> Tensor:

@@ -9,18 +9,18 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kdlab.caching.teacher import CachedTeacher
 from kdlab.data.batch import UNLABELLED, Batch, sent
+from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
+from kdlab.methods.reseed import reseed
 from kdlab.methods.shares import Shares, scaled
 from kdlab.methods.term_settings import TermSettings
 from kdlab.methods.terms import Answer, Facts, Step, Term
 from kdlab.models.network import Network
-from kdlab.reseed import reseed
-from kdlab.seeds import Stream, derive_seed
-from kdlab.taps import Outputs, Taps, observe
-from kdlab.teacher import FrozenTeacher
+from kdlab.models.taps import Outputs, Taps, observe
+from kdlab.teachers.cache.teacher import CachedTeacher
+from kdlab.teachers.frozen import FrozenTeacher
 
 Teacher = FrozenTeacher | CachedTeacher
 

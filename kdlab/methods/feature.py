@@ -6,7 +6,7 @@ from typing import Any
 
 from kdlab.errors import BadInput
 from kdlab.methods.soft_targets import SoftTargets
-from kdlab.numbers import is_fraction
+from kdlab.settings.numbers import is_fraction
 
 
 class FeatureDistillation(SoftTargets):

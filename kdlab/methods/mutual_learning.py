@@ -12,7 +12,7 @@ from kdlab.methods.shares import Shares
 from kdlab.methods.soft_targets import SoftTargets
 from kdlab.methods.terms import Answer, Facts, Step
 from kdlab.models.network import Network
-from kdlab.taps import Outputs, Taps, observe
+from kdlab.models.taps import Outputs, Taps, observe
 
 
 class MutualLearning(SoftTargets):

@@ -6,7 +6,7 @@ from typing import Any
 from kdlab.errors import BadInput
 from kdlab.methods.soft_targets import check_temperature
 from kdlab.methods.teacher_student import TeacherStudent, check_alpha
-from kdlab.numbers import is_weight
+from kdlab.settings.numbers import is_weight
 
 LEAST_ALPHA = 0.1
 MOST_TEMPERATURE = 20.0

@@ -13,8 +13,8 @@ from kdlab.methods.base import only_targets
 from kdlab.methods.teacher_student import TeacherStudent
 from kdlab.methods.terms import Answer, Facts
 from kdlab.models.network import Network
-from kdlab.numbers import is_fraction
-from kdlab.taps import Taps, observe
+from kdlab.models.taps import Taps, observe
+from kdlab.settings.numbers import is_fraction
 
 
 class SelfDistillation(TeacherStudent):

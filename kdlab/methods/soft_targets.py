@@ -5,7 +5,7 @@ from typing import Any
 
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
-from kdlab.numbers import is_weight
+from kdlab.settings.numbers import is_weight
 
 
 class SoftTargets(Distiller):

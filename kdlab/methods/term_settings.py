@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.numbers import is_weight, is_whole
-from kdlab.targets import find
+from kdlab.settings.numbers import is_weight, is_whole
+from kdlab.settings.targets import find
 
 INPUTS = ("student", "teacher", "labels", "index", "seed")  # what a step hands to a loss, by parameter name
 FACTS = ("student_shape", "teacher_shape", "num_classes", "sample_labels")  # what the constructor of a loss may ask for

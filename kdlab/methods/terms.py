@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdlab.adapters import make_adapter, match_size
-from kdlab.gather import gather_samples
 from kdlab.losses.shapes import smaller_size
+from kdlab.methods.adapters import make_adapter, match_size
+from kdlab.methods.gather import gather_samples
 from kdlab.methods.shares import scaled
 from kdlab.methods.term_settings import Roles, TermSettings
-from kdlab.taps import Outputs
-from kdlab.targets import refused
+from kdlab.models.taps import Outputs
+from kdlab.settings.targets import refused
 
 Answer = tuple[Outputs, float]  # what a teacher said, and its weight among several
 Shapes = Mapping[str, torch.Size]  # of the features of one sample, by role

@@ -1,9 +1,9 @@
 import torch
 
 from kdlab.benchmarking.bare import bare_loop
+from kdlab.jobs.training.preparation import initial_network
+from kdlab.jobs.training.stage import train
 from kdlab.models.checkpoint import read_weights
-from kdlab.preparation import initial_network
-from kdlab.stage import train
 from tests.small import tiny_plan
 
 

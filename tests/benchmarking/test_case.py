@@ -3,7 +3,7 @@ from pathlib import Path
 
 from kdlab.benchmarking.case import ALONE, COLD, LIVE, WARM, Case, filling_job, job
 from kdlab.benchmarking.run import FOLDER
-from kdlab.config import compose_config
+from kdlab.config.compose import compose_config
 
 HOME, FILL = Path("home"), "the filling run"
 CASE = Case("digits_pair", overrides=("loss=dkd", "loss.temperature=2", "cache.enabled=false"))

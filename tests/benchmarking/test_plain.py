@@ -8,7 +8,7 @@ from torch import nn
 
 from kdlab.benchmarking.noise import noise
 from kdlab.benchmarking.plain import plain_loader, plain_loop, plain_step
-from kdlab.data.views import CropFlip
+from kdlab.data.image.views import CropFlip
 
 RATE, TEMPERATURE, ALPHA = 0.1, 4.0, 0.7
 IMAGES, LABELS = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1, 2])

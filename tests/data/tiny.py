@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import torch
 
-from kdlab.data.memory import Arrays, InMemory, Reader
+from kdlab.data.image.memory import Arrays, InMemory, Reader
 
 CLASSES = 3
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from kdlab.data.batch import Batch
+from kdlab.jobs.training.preparation import initial_network, prepare
+from kdlab.jobs.training.stage import Stage, make_data, make_method
 from kdlab.methods import Distiller
-from kdlab.preparation import initial_network, prepare
-from kdlab.stage import Stage, make_data, make_method
-from kdlab.taps import Outputs
+from kdlab.models.taps import Outputs
 
 
 def ready(stage: Stage) -> tuple[Distiller, Batch]:

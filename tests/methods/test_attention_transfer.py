@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from kdlab.checks import check_stages
-from kdlab.config import compose_config
+from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
-from kdlab.plan import make_plan
+from kdlab.jobs.checks.stages import check_stages
+from kdlab.jobs.plan import make_plan
 from tests.methods.first_step import ready, seen
 from tests.small import QUICK, tiny_plan
 

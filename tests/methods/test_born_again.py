@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from kdlab.errors import BadInput
 from kdlab.methods import BornAgain
-from kdlab.taps import Outputs
+from kdlab.models.taps import Outputs
 from tests.methods.first_step import ready, seen
 from tests.small import tiny_plan
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from kdlab.errors import BadInput
-from kdlab.metrics import flops
-from kdlab.preparation import initial_network
-from kdlab.stage import make_method
+from kdlab.jobs.training.preparation import initial_network
+from kdlab.jobs.training.stage import make_method
+from kdlab.tasks.metrics import flops
+from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import ready, seen
 from tests.small import tiny_plan
-from tests.test_stage import stage_in, weights
 
 THREE = ("loss.alpha=0.3", "loss.beta=0.5", "loss.gamma=0.2")
 UNEQUAL = ("loss=feature", "model.student.image_size=16")  # half the teacher's width and half its size

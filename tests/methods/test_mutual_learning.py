@@ -7,15 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdlab.checks import check_stages
 from kdlab.errors import BadInput
+from kdlab.jobs.checks.stages import check_stages
+from kdlab.jobs.training.preparation import initial_network, initial_peer
+from kdlab.jobs.training.stage import make_data
 from kdlab.methods import MutualLearning
-from kdlab.metrics import classification_figures, predict
-from kdlab.preparation import initial_network, initial_peer
-from kdlab.stage import make_data
+from kdlab.tasks.metrics import classification_figures, predict
+from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import gradients, ready
 from tests.small import tiny_plan
-from tests.test_stage import stage_in, weights
 
 
 @pytest.fixture(scope="module")

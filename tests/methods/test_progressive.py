@@ -3,8 +3,8 @@
 import pytest
 
 from kdlab.errors import BadInput
+from kdlab.jobs.training.stage import make_method
 from kdlab.methods import Progressive
-from kdlab.stage import make_method
 from tests.small import tiny_plan
 
 TERMS = {

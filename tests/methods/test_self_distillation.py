@@ -8,13 +8,13 @@ import torch
 from lightning.pytorch import Callback
 
 from kdlab.errors import BadInput
+from kdlab.jobs.training.preparation import initial_network
+from kdlab.jobs.training.stage import make_data
 from kdlab.methods import SelfDistillation
-from kdlab.metrics import classification_figures, predict
-from kdlab.preparation import initial_network
-from kdlab.stage import make_data
+from kdlab.tasks.metrics import classification_figures, predict
+from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import ready
 from tests.small import tiny_plan
-from tests.test_stage import stage_in, weights
 
 DECAY = 0.6
 TERMS = {"ce": {"weight": 0.5}, "response_kd": {"weight": 0.5}}

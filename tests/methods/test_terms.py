@@ -5,7 +5,7 @@ from torch import nn
 from kdlab.losses.batchwise import compares_samples
 from kdlab.methods.term_settings import TermSettings
 from kdlab.methods.terms import Facts, Step, Term
-from kdlab.taps import Outputs
+from kdlab.models.taps import Outputs
 
 STEP = Step(labels=torch.zeros(2, dtype=torch.long), index=torch.arange(2), seed=5, epoch=0)
 

@@ -163,7 +163,7 @@ def config(settings):
         "optimizer._target_": "torch.optim.SGD",
         "optimizer.lr": 0.1,
         "scheduler.max_lr": settings.get("optimizer.lr", 0.1),
-        "plan._target_": "kdlab.plans.single.single",
+        "plan._target_": "kdlab.jobs.plans.single.single",
         "loss.temperature": 4.0,
         "loss.alpha": 0.7,
         "loss.terms.response_kd.temperature": settings.get("loss.temperature", 4.0),

@@ -1,0 +1,236 @@
+"""From overrides to composed configs, checked before anything runs."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from kdlab.config.overrides import (
+    cells,
+    check_options,
+    check_values,
+    group_names,
+    is_group,
+    is_there,
+    needs_adding,
+    parse,
+)
+from kdlab.config.package_overrides import chooser, is_named
+from kdlab.config.search_path import CONF, use_kdlab_config
+from kdlab.errors import BadInput
+from kdlab.sweeps.question import asked_sweep
+from kdlab.sweeps.records import Sweep
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A command line that Hydra will accept.
+
+    Attributes:
+        overrides: with the `+` that Hydra wants below nodes declared open.
+        config: composed; of a sweep, its first cell.
+        sweep: what a multirun asks; None for one run.
+    """
+
+    overrides: list[str]
+    config: DictConfig
+    sweep: Sweep | None
+
+
+def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folder: str | None = None) -> Checked:
+    """Checks a command line before anything runs.
+
+    Args:
+        overrides: as typed.
+        multirun: whether `-m` was given.
+        folder: a further config folder (`--config-dir`).
+
+    Raises:
+        BadInput: no such group, option or key; the closest one is named.
+    """
+    with hydra_app(folder) as app:
+        loader = app.config_loader
+        typed = _read(overrides, loader)
+        chosen = _groups(typed, loader)
+        base = _compose(next(cells(chosen)))
+        if not multirun and base.hydra.mode != RunMode.MULTIRUN and not _asks_for_sweep(typed):
+            for override in typed:
+                check_values(override, sweeper=None)
+            added = _added(typed, [base], loader)
+            lines = [_line(override, added, loader) for override in typed]
+            return Checked(lines, base if typed == chosen else _compose(lines), None)
+        return _checked_sweep(typed, base, loader)
+
+
+def compose_config(overrides: Sequence[str], folder: str | None = None) -> DictConfig:
+    """The composed config of one run, as the train command would see it; `folder` is that of `--config-dir`."""
+    config = checked_overrides(overrides, folder=folder).config
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+@contextmanager
+def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
+    """Hydra with kdlab's search path, for the body alone.
+
+    Args:
+        folder: a further config folder, searched first.
+
+    Raises:
+        BadInput: there is no such folder.
+    """
+    use_kdlab_config()
+    search_path = create_config_search_path(str(CONF))
+    if folder:
+        if not Path(folder).is_dir():
+            raise BadInput(f"--config-dir must be a folder of further configs, got {folder}, which is not there.")
+        search_path.prepend("command-line", f"file://{Path(folder).absolute()}")
+    GlobalHydra.instance().clear()
+    try:
+        version.setbase("1.3")
+        yield Hydra.create_main_hydra2("train", search_path)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:
+    """Checks what is typed and what the sweep's own file varies, in every option that either of them visits."""
+    varied = _read(_params(base), loader)
+    for override in (*typed, *varied):
+        check_values(override, base.hydra.sweeper._target_)
+    chosen = _groups([*typed, *varied], loader)
+    added = _added([*typed, *varied], [_compose(lines) for lines in cells(chosen)], loader)
+    _check_pluses(varied, added | _absent_before_the_sweep([*typed, *varied], loader))
+    added |= _absent_before_the_sweep(typed, loader)
+    lines = [_line(override, added, loader) for override in typed]
+    fixed = [line for line, override in zip(lines, typed, strict=True) if not override.is_sweep_override()]
+    varied = _read(_params(_compose(fixed)), loader)  # multiples of what is typed
+    every = _read([*(_line(override, added, loader) for override in varied), *lines], loader)
+    config = _compose(next(cells(every)))
+    sweep = asked_sweep(typed, varied, config, loader)
+    return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"], config, sweep)
+
+
+def _params(config: DictConfig) -> list[str]:
+    """What the sweep's own file varies, as overrides: resolved, as a sweeper reads it.
+
+    Raises:
+        BadInput: a value refers to what is not there.
+    """
+    params = config.hydra.sweeper.get("params") or {}
+    try:
+        return [f"{key}={params[key]}" for key in params]
+    except OmegaConfBaseException as error:
+        raise BadInput(f"hydra.sweeper.params: {str(error).splitlines()[0]}. Name a setting that is there.") from error
+
+
+def _check_pluses(varied: Sequence[Override], added: Collection[str]) -> None:
+    """Hydra takes the lines of a sweep's file as they are.
+
+    Raises:
+        BadInput: one is for a key that has to be added, and does not say so.
+    """
+    for override in varied:
+        if override.key_or_group in added and not override.is_force_add():
+            key = override.key_or_group
+            raise BadInput(
+                f"hydra.sweeper.params: {key} is not there before it is added, and needs two pluses in the sweep's "
+                f"file, got {override.get_key_element()}. Write ++{key}: …"
+            )
+
+
+def _compose(lines: Sequence[str]) -> DictConfig:
+    try:
+        return compose("train", list(lines), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).partition("\nTo append to your default list")[
+            0
+        ]  # a plus is not what makes the difference here
+        raise BadInput(" ".join(reason.split())) from error
+
+
+def _read(lines: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """Overrides whose options exist; those for a new place of the user's own have the plus that Hydra wants."""
+    overrides = parse(lines, loader)
+    chosen = _groups(overrides, loader)
+    for override in chosen:
+        check_options(override, loader)
+    if not any(is_named(override) for override in chosen):
+        return overrides
+    elsewhere = [override for override in chosen if override.package is None]
+    filled = _compose(next(cells(elsewhere))).hydra.runtime.choices
+    return [_with_plus(override) if _is_new(override, filled) else override for override in overrides]
+
+
+def _is_new(override: Override, filled: Collection[str]) -> bool:
+    return is_named(override) and chooser(override) not in filled
+
+
+def _with_plus(override: Override) -> Override:
+    return replace(override, type=OverrideType.ADD, input_line=f"+{override.input_line}")
+
+
+def _groups(overrides: Sequence[Override], loader: ConfigLoader) -> list[Override]:
+    return [override for override in overrides if is_group(override, loader)]
+
+
+def _added(overrides: Sequence[Override], bases: Sequence[DictConfig], loader: ConfigLoader) -> set[str]:
+    """The keys that have to be added, in any of the configs that the groups compose."""
+    values = [override for override in overrides if not is_group(override, loader)]
+    plain: list[Any] = [OmegaConf.to_container(base, resolve=False) for base in bases] if values else []
+    return {value.key_or_group for value in values if _is_added(value, plain)}
+
+
+def _is_added(value: Override, bases: Sequence[Any]) -> bool:
+    """A setting of a plan need not be known to every plan of a sweep: the others leave it unread.
+
+    Raises:
+        BadInput: any other setting that one of the configs does not have, or one of a plan that none has.
+    """
+    added, refused = False, None
+    for base in bases:
+        try:
+            added |= needs_adding(value, base, group_names())
+        except BadInput as error:
+            refused = refused or error
+    one_of_several = (value.key_or_group or "").startswith("plan.") and len(bases) > 1
+    if refused and not (one_of_several and any(_has(base, value.key_or_group) for base in bases)):
+        raise refused
+    return added or refused is not None
+
+
+def _has(base: Any, key: str) -> bool:
+    return OmegaConf.select(OmegaConf.create(base), key, throw_on_missing=False) is not None
+
+
+def _absent_before_the_sweep(typed: Sequence[Override], loader: ConfigLoader) -> set[str]:
+    """The keys that only options of a sweep bring: Hydra composes what is typed a first time without what varies."""
+    fixed = [override for override in _groups(typed, loader) if not override.is_sweep_override()]
+    base: Any = OmegaConf.to_container(_compose(next(cells(fixed))), resolve=False)
+    values = [override for override in typed if not is_group(override, loader) and not override.is_delete()]
+    return {override.key_or_group for override in values if not is_there(base, override.key_or_group)}
+
+
+def _line(override: Override, added: set[str], loader: ConfigLoader) -> str:
+    """With `++` for a key to be added, without a plus for one that is there; groups as they were typed."""
+    line = override.input_line or ""
+    if override.key_or_group in added:
+        return f"++{line.lstrip('+')}"
+    return line if is_group(override, loader) else line.lstrip("+")
+
+
+def _asks_for_sweep(typed: Sequence[Override]) -> bool:
+    return any(override.key_or_group == "hydra.mode" and "MULTIRUN" in str(override.value()) for override in typed)

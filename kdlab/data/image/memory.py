@@ -1,0 +1,156 @@
+"""Small image sets, held in memory as uint8 and augmented in batches on the device that trains."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdlab.data.batch import Batch, sent
+from kdlab.data.image.base import Contents, ImageData, Request
+from kdlab.data.image.views import CropFlip
+from kdlab.settings.numbers import is_whole
+
+
+class Arrays(NamedTuple):
+    """One list of a data set as it is published.
+
+    Args:
+        images: `(samples, channels, height, width)`, uint8; one channel or three.
+        labels: `(samples,)`, int64, from 0 on.
+        class_names: in label order.
+    """
+
+    images: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+
+
+RESIDENT_BYTES = 2**31  # a list of images up to this size stays on the GPU that trains on it: CIFAR takes 150 MB
+
+Reader = Callable[[str], Arrays]
+"""Reads the `train` or the `test` list; equal readers read the same data."""
+
+
+@dataclass(eq=False, kw_only=True)
+class InMemory(ImageData):
+    """Image sets small enough to hold; a subclass reads them and says whether mirror images keep their label.
+
+    Args:
+        image_size: side in pixels that images are resized to once, at least 1; None keeps theirs. Memory is
+            samples · 3 · image_size² bytes: CIFAR takes 0.2 GB at 32 and 9 GB at 224.
+        padding: zeros around the raw image before it is cropped, in pixels; at least 0.
+        flip: mirror half of the training images.
+    """
+
+    NOT_PIXELS: ClassVar[frozenset[str]] = ImageData.NOT_PIXELS | {"view_seed", "split_seed"}
+
+    image_size: int | None = 32
+    padding: int = 4
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.views = CropFlip(self.padding, self.flip)
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """What reads the published images: hashable, so that the stages of a run share one copy."""
+
+    def check(self) -> None:
+        """Refuse values outside their range."""
+        super().check()
+        side = self.image_size
+        self.require("image_size", side is None or is_whole(side, 1), "a whole number, at least 1, or null")
+        self.require("padding", is_whole(self.padding, 0), "a whole number, at least 0")
+
+    def read_contents(self) -> Contents:
+        """Both lists, resized, with three channels."""
+        train, test = (read_resized(self.reader(), source, self.image_size) for source in ("train", "test"))
+        self._images = {"train": train.images, "test": test.images}
+        _, channels, height, width = train.images.shape
+        labels = {"train": train.labels, "test": test.labels}
+        return Contents(labels, train.class_names, (channels, height, width))
+
+    def draw_views(self, epoch: int, samples: int) -> Tensor:
+        """One of `views` for each training sample: `(samples,)`, int64."""
+        return self.views.draw(self.view_seed, epoch, samples)
+
+    @property
+    def identity_view(self) -> int:
+        """The view that leaves an image as it is."""
+        return self.views.identity
+
+    def inputs(self, source: str, requests: list[Request]) -> Iterator[Tensor]:
+        """The raw images, on the GPU where they are resident there: views are applied after the transfer."""
+        images, batches = self._resident(source), [samples for samples, _ in requests]
+        # A whole epoch's positions go there at once. An epoch may have nothing left, which `cat` refuses.
+        positions = sent(torch.cat([torch.empty(0, dtype=torch.int64), *batches]), images.device)
+        return (images[part] for part in torch.split(positions, [len(samples) for samples in batches]))
+
+    def _resident(self, source: str) -> Tensor:
+        """The images of a list where the trainer computes, and kept there, up to `RESIDENT_BYTES`."""
+        images = self._images[source]
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if images.device != device and images.nbytes <= RESIDENT_BYTES:
+            images = self._images[source] = images.to(device)
+        return images
+
+    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
+        """For each request its training images in their views."""
+        for images, (_, view) in zip(self.inputs("train", requests), requests, strict=True):
+            yield self.views.apply(images, sent(view, images.device))
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Show each training image in its view; evaluation sees images as they are."""
+        if self.trainer is None or not self.trainer.training:
+            return batch
+        images, view = batch.inputs, batch.view
+        assert isinstance(images, Tensor) and view is not None
+        return batch._replace(inputs=self.views.apply(images, sent(view, images.device)))
+
+    def digest(self) -> str:
+        """A hash of all published pixels and labels, before resizing; reads them."""
+        content = hashlib.sha256()
+        for source in ("train", "test"):
+            images, labels, names = self.reader()(source)
+            content.update(repr((tuple(images.shape), names)).encode())
+            content.update(images.contiguous().numpy().data)
+            content.update(labels.numpy().data)
+        return content.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def read_resized(reader: Reader, source: str, image_size: int | None) -> Arrays:
+    """One list with three channels at the size wanted. The copy is shared: do not write to it.
+
+    Args:
+        reader: hashable; equal readers read the same data.
+        source: `train` or `test`.
+        image_size: side in pixels, or None for the published size.
+    """
+    arrays = reader(source)
+    images = arrays.images if image_size is None else resize(arrays.images, image_size)
+    return arrays._replace(images=images.expand(-1, 3, -1, -1).contiguous())
+
+
+def resize(images: Tensor, side: int) -> Tensor:
+    """Bilinear resize with antialiasing to `side` by `side`, rounded to uint8.
+
+    Args:
+        images: `(samples, channels, height, width)`, uint8.
+        side: in pixels, at least 1.
+    """
+    if images.shape[-2:] == (side, side):
+        return images
+    return torch.cat([_resize(chunk, side) for chunk in torch.split(images, 1024)])
+
+
+def _resize(images: Tensor, side: int) -> Tensor:
+    shown = F.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
+    return shown.round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,134 @@
+"""Image sets in the files their authors published, read through torchvision."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision import datasets
+
+from kdlab.data.image.memory import Arrays, InMemory, Reader
+from kdlab.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Published:
+    """Reads one of torchvision's data sets.
+
+    Args:
+        dataset: torchvision's class: MNIST, CIFAR10 or one of their kin.
+        root: the folder that torchvision's own folder lies in.
+        download: fetch files that are absent.
+
+    Raises:
+        BadInput: when called and files are absent or damaged; says which, and how to get them.
+    """
+
+    dataset: Any
+    root: str
+    download: bool = False
+
+    def __call__(self, source: str) -> Arrays:
+        """The `train` or the `test` list."""
+        try:
+            data = self.dataset(self.root, train=source == "train", download=self.download)
+        except (RuntimeError, OSError, EOFError) as error:
+            raise BadInput(self._explain(error)) from error
+        images = torch.as_tensor(data.data)
+        # MNIST has no channels, CIFAR has them last.
+        images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+        return Arrays(images, torch.as_tensor(data.targets).long(), tuple(data.classes))
+
+    def files(self) -> list[Path]:
+        """The files that have to be there."""
+        if hasattr(self.dataset, "base_folder"):
+            listed = [*self.dataset.train_list, *self.dataset.test_list, [self.dataset.meta["filename"]]]
+            return [Path(self.root, self.dataset.base_folder, name) for name, *_ in listed]
+        folder = Path(self.root, self.dataset.__name__, "raw")
+        return [folder / name.removesuffix(".gz") for name, _ in self.dataset.resources]
+
+    def _explain(self, error: Exception) -> str:
+        files = self.files()
+        absent = [path.name for path in files if not path.is_file()]
+        missing = f"is not there or not complete, absent: {', '.join(absent)}"
+        fault = missing if absent else "differs from the published files"
+        failure = f" The download failed: {error}." if self.download else ""
+        return (
+            f"{self.dataset.__name__} in {files[0].parent} {fault}.{failure} "
+            f"Set data.download=true to fetch it, or paths.data (KDLAB_DATA), now {self.root}, to where it is"
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class PublishedImages(InMemory):
+    """What the sets below share.
+
+    Args:
+        root: the folder with the torchvision layout.
+        download: fetch the files when they are absent.
+    """
+
+    root: str
+    download: bool = False
+
+    def prepare_data(self) -> None:
+        """Fetch once per machine, before its ranks read."""
+        if self.download:
+            self.reader()("test")
+
+
+@dataclass(eq=False, kw_only=True)
+class MNIST(PublishedImages):
+    """Handwritten digits, 28 pixels, grey: 60,000 and 10,000; no mirror images. LeCun et al., 1998."""
+
+    def reader(self) -> Reader:
+        """Reads `MNIST/raw`."""
+        return Published(datasets.MNIST, str(self.root), self.download)
+
+
+@dataclass(eq=False, kw_only=True)
+class FashionMNIST(PublishedImages):
+    """Clothes, 28 pixels, grey: 60,000 and 10,000; a mirrored shirt is a shirt. arXiv:1708.07747."""
+
+    flip: bool = True
+
+    def reader(self) -> Reader:
+        """Reads `FashionMNIST/raw`."""
+        return Published(datasets.FashionMNIST, str(self.root), self.download)
+
+
+@dataclass(eq=False, kw_only=True)
+class CIFAR10(PublishedImages):
+    """Photographs, 32 pixels, ten classes: 50,000 and 10,000. Krizhevsky, 2009."""
+
+    flip: bool = True
+
+    def reader(self) -> Reader:
+        """Reads `cifar-10-batches-py`."""
+        return Published(datasets.CIFAR10, str(self.root), self.download)
+
+    def digest(self) -> str:
+        """The published MD5 sums, which every file is checked against when it is read."""
+        return checksums(datasets.CIFAR10)
+
+
+@dataclass(eq=False, kw_only=True)
+class CIFAR100(PublishedImages):
+    """Photographs, 32 pixels, a hundred classes: 50,000 and 10,000. Krizhevsky, 2009."""
+
+    flip: bool = True
+
+    def reader(self) -> Reader:
+        """Reads `cifar-100-python`."""
+        return Published(datasets.CIFAR100, str(self.root), self.download)
+
+    def digest(self) -> str:
+        """The published MD5 sums, which every file is checked against when it is read."""
+        return checksums(datasets.CIFAR100)
+
+
+def checksums(dataset: Any) -> str:
+    """A hash of the MD5 sums that torchvision expects of a CIFAR set's files."""
+    listed = [*dataset.train_list, *dataset.test_list, dataset.meta["md5"]]
+    return hashlib.sha256(repr(listed).encode()).hexdigest()

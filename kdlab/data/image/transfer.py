@@ -1,0 +1,185 @@
+"""An unlabelled transfer set: a student learns on other images than those that it is chosen and judged by.
+
+What a student copies are the teacher's answers, and those need no labels.
+Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (arXiv:1503.02531).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from kdlab.data.batch import UNLABELLED, Batch
+from kdlab.data.image.base import ImageData, Request
+from kdlab.data.loader import EpochLoader
+from kdlab.errors import BadInput
+from kdlab.settings.targets import build
+
+STEPS = (
+    "batch_size",
+    "drop_last",
+)  # how an epoch is cut into steps: the data's, as for a student without a transfer set
+UNREAD = ("seed", "labelled_fraction", "eval_batch_size", "mean", "std")  # what counts for nothing in a transfer set
+
+
+class Transfer(L.LightningDataModule):
+    """Trains on the images of one set without their labels; validates and tests on another.
+
+    Order, views, ranks and resuming are those of the transfer set by itself: `index` and `view` are positions in its
+    training list and its own views.
+
+    After `setup()`: `num_classes`, `class_names`, `val_size`, `test_size` of the labelled data, `train_size` of the
+    transfer set, `sample_shape` of both.
+
+    Args:
+        of: settings of the labelled data, an `ImageData`.
+        images: settings of the transfer set, an `ImageData`; its training part is trained on.
+        seed: of both, in place of their own; at least 0.
+
+    Raises:
+        BadInput: one of them is no image set, or refuses its settings.
+    """
+
+    def __init__(self, *, of: Mapping[str, Any], images: Mapping[str, Any], seed: int = 0) -> None:
+        self.of = _image_set({**of, "seed": seed}, "data")
+        with _settings_called_transfer():
+            self.images = _image_set({**images, "seed": seed}, "transfer")
+        super().__init__()
+
+    @property
+    def trainer(self) -> L.Trainer | None:
+        """The one that both sets ask for epoch, step and rank."""
+        return self.images.trainer
+
+    @trainer.setter
+    def trainer(self, trainer: L.Trainer | None) -> None:
+        self.of.trainer = self.images.trainer = trainer
+
+    def prepare_data(self) -> None:
+        """Fetch both once per machine, before its ranks read."""
+        self.of.prepare_data()
+        with _settings_called_transfer():
+            self.images.prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read both sets; a second call does nothing.
+
+        Raises:
+            BadInput: also where their images differ in shape.
+        """
+        self.of.setup(stage)
+        with _settings_called_transfer():
+            self.images.setup(stage)
+        _check_shapes(self.of.sample_shape, self.images.sample_shape)
+        self.num_classes, self.class_names = self.of.num_classes, self.of.class_names
+        self.sample_shape, self.train_size = self.images.sample_shape, self.images.train_size
+        self.val_size, self.test_size = self.of.val_size, self.of.test_size
+
+    @property
+    def sample_labels(self) -> Tensor:
+        """`UNLABELLED` for each image of the transfer set's training list: `(samples,)`, int64."""
+        return torch.full_like(self.images.sample_labels, UNLABELLED)
+
+    @property
+    def batch_size(self) -> int:
+        """Of one step, over all ranks together."""
+        return self.images.batch_size
+
+    def pixels(self) -> dict[str, Any]:
+        """What the pixels of the transfer set depend on; see `ImageData.pixels`."""
+        return self.images.pixels()
+
+    def visits(self, epoch: int) -> Request:
+        """The samples of the transfer set that an epoch meets; see `ImageData.visits`."""
+        return self.images.visits(epoch)
+
+    def requests(self, epoch: int) -> list[Request]:
+        """The batches of an epoch, of each what this rank takes; see `ImageData.requests`."""
+        return self.images.requests(epoch)
+
+    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
+        """Images of the transfer set in their views; see `ImageData.pictures`."""
+        return self.images.pictures(requests)
+
+    def train_dataloader(self) -> EpochLoader:
+        """The transfer set's batches, without labels, from where the trainer stands."""
+        images = self.images.train_dataloader()
+        return EpochLoader(
+            batches=images.batches,
+            draw=lambda epoch, first: map(_without_labels, images.draw(epoch, first)),
+            position=images.position,
+        )
+
+    def val_dataloader(self) -> EpochLoader | list[Any]:
+        """The validation samples of the labelled data."""
+        return self.of.val_dataloader()
+
+    def test_dataloader(self) -> EpochLoader:
+        """The test samples of the labelled data."""
+        return self.of.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Show each image as the set that it comes from has it."""
+        training = self.trainer is not None and self.trainer.training
+        shown: Batch = (self.images if training else self.of).on_after_batch_transfer(batch, dataloader_idx)
+        return shown
+
+    def digest(self) -> str:
+        """A hash of what both sets are, by content."""
+        return hashlib.sha256(f"{self.of.digest()} {self.images.digest()}".encode()).hexdigest()
+
+
+def transfer_settings(data: Mapping[str, Any], transfer: Mapping[str, Any]) -> dict[str, Any]:
+    """The data settings of a student that learns on a transfer set, with the seed and the batch size of its data.
+
+    Args:
+        data: resolved settings of the labelled data, as they would be without a transfer set.
+        transfer: resolved settings of the transfer set.
+    """
+    steps = {name: data[name] for name in STEPS if name in data}
+    return {
+        "_target_": "kdlab.data.Transfer",
+        "of": {name: value for name, value in data.items() if name != "seed"},
+        "images": {name: value for name, value in transfer.items() if name not in UNREAD} | steps,
+        "seed": data.get("seed", 0),
+    }
+
+
+def _image_set(settings: Mapping[str, Any], setting: str) -> ImageData:
+    data = build(settings, setting)
+    if not isinstance(data, ImageData):
+        raise BadInput(
+            f"{setting} must be an image set of kdlab.data where there is a transfer set, got {settings['_target_']}. "
+            "Choose another one, or leave data@transfer out."
+        )
+    return data
+
+
+def _check_shapes(wanted: tuple[int, int, int], found: tuple[int, int, int]) -> None:
+    if wanted != found:
+        raise BadInput(
+            f"data.image_size and transfer.image_size must give images of one shape, got {_written(wanted)} and "
+            f"{_written(found)} (channels x height x width). Set both, for example to {max(wanted[1:])}."
+        )
+
+
+def _written(shape: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape))
+
+
+@contextmanager
+def _settings_called_transfer() -> Iterator[None]:
+    """Errors of an image set name its settings `data.…`; those of the transfer set are `transfer.…`."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(re.sub(r"(?<![\w.])data\.(?=\w)", "transfer.", str(error))) from error
+
+
+def _without_labels(batch: Batch) -> Batch:
+    return batch._replace(targets=torch.full_like(batch.targets, UNLABELLED))

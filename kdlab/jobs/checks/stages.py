@@ -1,0 +1,195 @@
+"""What can be known to be wrong before the first stage trains."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+
+from kdlab.errors import BadInput, KdlabError
+from kdlab.jobs.checks.step import check_step
+from kdlab.jobs.checks.terms import rehearse
+from kdlab.jobs.training.history import History
+from kdlab.jobs.training.preparation import initial_network, initial_peer, term_facts, with_fused
+from kdlab.jobs.training.stage import Stage, make_method, make_trainer
+from kdlab.methods.base import Distiller
+from kdlab.methods.terms import Facts
+from kdlab.models.network import Network
+from kdlab.models.taps import Taps
+from kdlab.settings.numbers import is_whole
+from kdlab.settings.targets import build, check_arguments, check_known, refused
+from kdlab.teachers.cache.encoding import Encoding
+from kdlab.teachers.cache.spec import check_cache
+from kdlab.teachers.frozen import Load
+from kdlab.teachers.precision import teacher_precision
+
+SHOWN = 12  # module paths in a message
+OWN_TRAINER_KEYS = {
+    "max_epochs": "epochs",
+    "logger": "logger",
+    "callbacks": "callbacks",
+    "default_root_dir": "paths.outputs",
+    "enable_checkpointing": None,
+    "plugins": None,
+    "use_distributed_sampler": None,
+}
+
+
+def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = lambda stage: False) -> None:
+    """Binds every `_target_`; of what is still to be trained, builds each network with its weights, and finds each tap.
+
+    Raises:
+        BadInput: the first thing that does not fit.
+    """
+    for stage in stages:
+        _check_targets(stage)
+        _check_trainer(stage)
+        _check_recipe(stage)
+        _check_checkpoint(stage)
+        _check_cache(stage)
+        if not finished(stage):
+            _check_network(stage)
+
+
+def _check_targets(stage: Stage) -> None:
+    recipe = f"{stage.setting}.train." if stage.setting.startswith("model.teacher") else ""
+    check_arguments(stage.optimizer, f"{recipe}optimizer")
+    check_arguments(stage.scheduler, f"{recipe}scheduler")
+    for name, settings in stage.callbacks.items():
+        check_arguments(settings, f"callbacks.{name}")
+
+
+def _check_trainer(stage: Stage) -> None:
+    for key, instead in OWN_TRAINER_KEYS.items():
+        if key in stage.trainer:
+            hint = f"Set {instead}=… instead." if instead else "Leave it out: kdlab needs its own."
+            raise BadInput(f"trainer.{key} belongs to kdlab, got {stage.trainer[key]!r}. {hint}")
+    check_known("trainer", stage.trainer, inspect.signature(Trainer).parameters)
+    threads = stage.hardware.get("threads")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise BadInput(
+            f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
+        )
+    teacher_precision(stage.hardware.get("teacher_precision", "auto"), "cpu")
+    _check_shares(stage)
+    check_step(stage)
+    key = "trainer.accelerator" if "accelerator" in stage.trainer else "hardware.accelerator"
+    wanted = stage.trainer.get("accelerator", stage.hardware["accelerator"])
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise BadInput(
+            f"{key} needs a CUDA GPU, and torch sees none; got {wanted!r}. Use hardware=cpu, or hardware=auto."
+        )
+
+
+def _check_shares(stage: Stage) -> None:
+    jobs, devices = stage.hardware.get("jobs_per_gpu"), stage.trainer.get("devices", stage.hardware["devices"])
+    if jobs is None:
+        return
+    if not is_whole(jobs, 1):
+        raise BadInput(f"hardware.jobs_per_gpu must be a whole number, 1 or more, or null for no limit; got {jobs!r}.")
+    if devices != 1:
+        raise BadInput(
+            f"hardware.jobs_per_gpu finds each stage the one GPU that has room for it, got devices={devices}. "
+            "Set trainer.devices=1, or hardware.jobs_per_gpu=null."
+        )
+
+
+def _check_recipe(stage: Stage) -> None:
+    """Makes the optimizer, the scheduler and the Trainer once, for the values that they refuse."""
+    parameters = [nn.Parameter(torch.zeros(1))]
+    optimizer = _made("optimizer", with_fused(stage), lambda make: make(parameters))
+    _made("scheduler", stage.scheduler, lambda make: make(optimizer, **_steps(make)))
+    for name, settings in stage.callbacks.items():
+        build(settings, f"callbacks.{name}")
+    try:
+        make_trainer(stage, Path(), [], History(lambda row: None))
+    except KdlabError:
+        raise
+    except Exception as error:  # Lightning raises what it likes
+        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
+        raise refused("hardware or trainer", "lightning.Trainer", {**given, **stage.trainer}, error) from error
+
+
+def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
+    make = build(settings, setting)
+    try:
+        return use(make)
+    except Exception as error:  # torch's and the user's own optimizers raise what they like
+        given = {name: value for name, value in settings.items() if not name.startswith("_")}
+        raise refused(setting, settings["_target_"], given, error) from error
+
+
+def _steps(make: Callable[..., Any]) -> dict[str, int]:
+    return {"total_steps": 100} if "total_steps" in inspect.signature(make).parameters else {}
+
+
+def _check_checkpoint(stage: Stage) -> None:
+    path = stage.network.get("checkpoint")
+    if path is not None and not isinstance(path, str):
+        raise BadInput(f"{stage.setting}.checkpoint must be the path of a file, or null; got {path!r}.")
+
+
+def _check_cache(stage: Stage) -> None:
+    check_cache(stage.cache)
+    Encoding((int(stage.network["num_classes"]),), (), stage.cache["dtype"], stage.cache["top_k"])
+
+
+def _check_network(stage: Stage) -> None:
+    """Builds the network with its weights, and tries the terms on what it and its teachers offer."""
+    network, method = initial_network(stage), make_method(stage)
+    _check_terms(stage, method)
+    if stage.epochs:
+        facts = _facts(stage, method, network)
+        rehearse(method, facts)
+        if stage.peer:
+            rehearse(method, facts.turned)
+
+
+def _facts(stage: Stage, method: Distiller, network: Network) -> Facts:
+    """What the terms are tried on, once every tap is found; where they read logits alone, one teacher is as another."""
+    if not method.looks_inside:
+        return Facts({}, [{}], int(stage.network["num_classes"]))
+    others: list[Load] = [cache(partial(initial_network, teacher)) for teacher, _ in stage.teachers]
+    if stage.peer:
+        others = [cache(partial(initial_peer, stage))]
+    _check_roles(stage.setting, stage.network, network, method.roles)
+    owners = [(teacher.setting, teacher.network) for teacher, _ in stage.teachers]
+    if stage.peer:
+        owners = [("model.teacher", stage.peer)]
+    for (setting, settings), other in zip(owners, others, strict=True):
+        _check_roles(setting, settings, other(), method.roles if stage.peer else method.teacher_roles)
+    return term_facts(method, network, stage, others)
+
+
+def _check_terms(stage: Stage, method: Distiller) -> None:
+    for epoch in range(stage.epochs):
+        if not any(term.weight_at(epoch) for term in method.settings):
+            raise BadInput(
+                f"loss.terms: in every epoch some term must count, and none does in epoch {epoch} (from 0) of "
+                f"{stage.epochs}. Change from_epoch or until_epoch of one."
+            )
+
+
+def _check_roles(setting: str, settings: Mapping[str, Any], network: Network, roles: Iterable[str]) -> None:
+    taps = settings.get("taps") or {}
+    for role in roles:
+        if role not in taps:
+            raise BadInput(
+                f"{setting}.taps.{role} is missing: loss= reads the tap {role!r}, and {settings['name']} has "
+                f"{', '.join(taps) or 'none'}. Name one of its modules, such as {', '.join(_modules(network.module))}: "
+                f"{setting}.taps.{role}=…"
+            )
+    Taps(network.module, {role: taps[role] for role in roles}).remove()
+
+
+def _modules(module: nn.Module) -> list[str]:
+    """Paths of a network's larger parts, in order: the children, and those of plain sequences."""
+    paths: list[str] = []
+    for name, child in module.named_children():
+        inner = child.named_children() if isinstance(child, nn.Sequential | nn.ModuleList) else ()
+        paths += [name, *(f"{name}.{part}" for part, _ in inner)]
+    return [path for path in paths if not isinstance(module.get_submodule(path), nn.ModuleList)][:SHOWN]

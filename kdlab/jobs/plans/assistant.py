@@ -1,0 +1,75 @@
+"""Teacher assistants: networks of sizes in between pass on what the student cannot take from the teacher directly.
+
+Mirzadeh, Farajtabar, Li, Levine, Matsukawa & Ghasemzadeh, "Improved Knowledge Distillation via Teacher Assistant",
+AAAI 2020 (arXiv:1902.03393).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kdlab.config.network_options import NETWORK, network_options
+from kdlab.errors import BadInput
+from kdlab.jobs.plan import Plan
+from kdlab.jobs.plans.cascade import Rung, built_rung, cascade
+from kdlab.jobs.stages import class_count, network_settings, untrained
+from kdlab.models.scaling import count_parameters
+from kdlab.settings.numbers import is_number
+from kdlab.settings.targets import check_known
+
+EXAMPLE = "For example plan.assistants=[resnet32,resnet14], or [0.5] for one that is built half way"
+
+
+def assistant(cfg: DictConfig) -> Plan:
+    """The teacher, each of `plan.assistants` in turn, and `model.student`.
+
+    An assistant given as a number is built: of the teacher's family, that far on the way from the teacher's size to
+    the student's, on a logarithmic scale of parameters. Without any, one is built half way.
+    """
+    student = network_settings(cfg.model.student)
+    entries = _assistants(cfg.plan.assistants) or [0.5]
+    rungs = [_rung(cfg, student, entry, f"plan.assistants[{place}]") for place, entry in enumerate(entries)]
+    return cascade(cfg, [*rungs, Rung(student, "model.student")], "fewer plan.assistants")
+
+
+def _rung(cfg: DictConfig, student: Mapping[str, Any], entry: Any, setting: str) -> Rung:
+    if is_number(entry):
+        return _built(cfg, student, entry, setting)
+    return Rung(untrained(student, **_network(setting, entry)), setting)
+
+
+def _built(cfg: DictConfig, student: Mapping[str, Any], way: float, setting: str) -> Rung:
+    if not 0 < way < 1:
+        raise BadInput(
+            f"{setting} must lie between 0 (as large as the teacher) and 1 (as the student), got {way}. {EXAMPLE}."
+        )
+    teacher, classes = network_settings(cfg.model.teacher), class_count(cfg)
+    sizes = count_parameters(teacher, classes, "model.teacher"), count_parameters(student, classes, "model.student")
+    target = round(sizes[0] ** (1 - way) * sizes[1] ** way)
+    return replace(built_rung(teacher, student, classes, target, f"{setting}: model.teacher"), setting=setting)
+
+
+def _assistants(value: Any) -> list[Any]:
+    if not OmegaConf.is_list(value):
+        raise BadInput(
+            f"plan.assistants must list networks between teacher and student, largest first, got {value}. {EXAMPLE}."
+        )
+    return OmegaConf.to_container(value, resolve=True)  # type: ignore[return-value]
+
+
+def _network(setting: str, entry: Any) -> Mapping[str, Any]:
+    """The settings of an assistant that is named, or described in full."""
+    if isinstance(entry, dict):
+        check_known(setting, entry, NETWORK)
+        if "source" in entry and "name" in entry:
+            return {"kwargs": {}, "taps": {}, **entry}
+        raise BadInput(f"{setting} must have a source and a name, got {entry}. {EXAMPLE}.")
+    options = network_options()
+    if entry in options:
+        return options[entry]
+    close = get_close_matches(str(entry), options, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(options))}."
+    raise BadInput(f"{setting} must name an option of conf/network, got {entry!r}. {hint}")

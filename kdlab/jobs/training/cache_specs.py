@@ -1,0 +1,85 @@
+"""The places of a stage's answers: under the fingerprint of everything that their bits depend on."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdlab.jobs.training.identity import (
+    accelerator,
+    data_facts,
+    data_modules,
+    network_modules,
+    precision_of_teachers,
+    ranks,
+    stage_fingerprint,
+    threads,
+)
+from kdlab.jobs.training.stage import Stage, make_method
+from kdlab.models.saved import WEIGHTS
+from kdlab.store.fingerprint import file_hash, fingerprint
+from kdlab.store.source import source_hash
+from kdlab.teachers.cache.fixed_batch import fill_size
+from kdlab.teachers.cache.spec import Place
+
+GIGABYTE = 10**9
+FOLDER = "cache"  # in the store
+
+
+def places(stage: Stage, store: Path, cache: Path | None = None) -> list[Place]:
+    """One for each teacher of a stage, in order; none where the data do not say what determines their pixels.
+
+    Args:
+        stage: its teachers are finished.
+        store: the folder of the store.
+        cache: the folder of all answers; None is that of the store.
+    """
+    facts = data_facts(stage.data)
+    if facts.pixels is None:
+        return []
+    keys = [_key(stage, teacher, store) for teacher, _ in stage.teachers]
+    settings = stage.cache
+    return [
+        Place(
+            folder=(cache or store / FOLDER) / fingerprint(key) if settings["enabled"] else None,
+            key=key,
+            samples=facts.samples,
+            batch=key["kernel"]["batch"],
+            dtype=settings["dtype"],
+            top_k=settings["top_k"],
+            max_bytes=int(settings["max_gb"] * GIGABYTE),
+        )
+        for key in keys
+    ]
+
+
+def _key(stage: Stage, teacher: Stage, store: Path) -> dict[str, Any]:
+    """Everything that the bits of the answers depend on."""
+    facts, method = data_facts(stage.data), make_method(stage)
+    names = ("source", "name", "num_classes", "kwargs", "mean", "std", "image_size")
+    taps = teacher.network.get("taps") or {}
+    return {
+        "weights": file_hash(store / stage_fingerprint(teacher) / WEIGHTS),
+        "network": {name: teacher.network.get(name) for name in names},
+        "logits": method.reads_teacher_logits,
+        "taps": {role: taps.get(role) for role in method.teacher_roles},
+        "pixels": {**(facts.pixels or {}), "digest": facts.digest, "samples": facts.samples},
+        "kernel": _kernel(stage, facts.batch_size),
+        "format": {name: stage.cache[name] for name in ("dtype", "top_k")},
+        "source": source_hash(
+            {"kdlab.teachers.cache.teacher", *data_modules(stage.data), *network_modules(teacher.network)}
+        ),
+    }
+
+
+def _kernel(stage: Stage, batch_size: int) -> dict[str, Any]:
+    """How a question is computed: its batch, and what chooses the order of its sums."""
+    where = accelerator(stage)
+    return {
+        "batch": fill_size(-(-batch_size // ranks(stage))),
+        "device": torch.cuda.get_device_name() if where == "cuda" else torch.backends.cpu.get_cpu_capability(),
+        "threads": threads(stage),
+        "channels_last": bool(stage.hardware.get("channels_last")),
+        "precision": precision_of_teachers(stage),
+        "torch": torch.__version__,
+    }

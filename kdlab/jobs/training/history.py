@@ -1,0 +1,70 @@
+"""The metric history of one stage: a row an epoch, kept in the checkpoint and written out whole."""
+
+import csv
+import io
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from kdlab.store.atomic import write_text_atomically
+
+Row = dict[str, float]
+
+
+class History(Logger):
+    """Rows by epoch. It stands in Lightning's place of a logger, so callbacks that log (learning rates…) join its rows.
+
+    Args:
+        listen: called with each row as it is added, and with all rows so far when a stage is resumed.
+    """
+
+    def __init__(self, listen: Callable[[Row], None] = lambda row: None) -> None:
+        super().__init__()
+        self.rows: list[Row] = []
+        self._listen = listen
+        self._extra: Row = {}
+
+    @property
+    def name(self) -> str:
+        return "history"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._extra.update({name: float(value) for name, value in metrics.items()})
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Settings are in the stage's `config.yaml`."""
+
+    def add(self, row: Row) -> None:
+        """Completes a row with what callbacks logged since the last one, and keeps it."""
+        self.rows.append({**self._extra, **row})
+        self._extra = {}
+        self._listen(self.rows[-1])
+
+    def restore(self, rows: Sequence[Row]) -> None:
+        """Takes over the rows of an earlier attempt."""
+        self.rows = list(rows)
+        for row in rows:
+            self._listen(row)
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as CSV; a column that a row lacks is left empty."""
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomically(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Row]:
+    """The rows that `write_history` left; a column that a row lacks is left out."""
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

@@ -1,0 +1,200 @@
+"""What a stage is made of, as its fingerprint sees it: by inclusion, files by content, code by its source."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import get_object
+
+from kdlab.data.image.base import ImageData
+from kdlab.data.image.transfer import Transfer
+from kdlab.errors import BadInput
+from kdlab.jobs.training.stage import Stage, make_data, make_method
+from kdlab.methods.base import Distiller
+from kdlab.models.build import SOURCES
+from kdlab.store.fingerprint import file_hash, fingerprint
+from kdlab.store.source import source_hash
+from kdlab.teachers.precision import teacher_precision
+
+NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
+NEUTRAL_TRAINER = frozenset({"log_every_n_steps", "profiler", "detect_anomaly"})
+
+
+class DataFacts(NamedTuple):
+    """What the data are, wherever they lie."""
+
+    digest: str
+    num_classes: int
+    pixels: Mapping[str, Any] | None = None  # see `ImageData.pixels`; None where the data do not say
+    samples: int = 0  # of the training list
+    batch_size: int = 0
+
+
+@cache
+def stage_fingerprint(stage: Stage) -> str:
+    """The hash under which the store knows a stage; equal for stages that would end with the same bits."""
+    return fingerprint(stage_parts(stage))
+
+
+def stage_parts(stage: Stage) -> dict[str, Any]:
+    """All that a stage depends on, by inclusion: a new key of the config counts only once it is named here."""
+    method = make_method(stage)
+    return {
+        "network": _network(stage.network, method.roles),
+        "data": {**_data(stage.data), "digest": data_facts(stage.data).digest},
+        "hardware": _hardware(stage),
+        "source": source_hash(
+            {"kdlab.jobs.training.stage", *_targets(stage), *(term.loss.__module__ for term in method.settings)}
+        ),
+        **(_training(stage, method) if stage.epochs else {}),
+    }
+
+
+def _training(stage: Stage, method: Distiller) -> dict[str, Any]:
+    """What matters only where there is something to train."""
+    return {
+        "recipe": {"epochs": stage.epochs, "seed": stage.seed, "optimizer": stage.optimizer},
+        "loss": _active(stage.loss, method),
+        "scheduler": stage.scheduler,
+        "callbacks": stage.callbacks,
+        "trainer": _without(stage.trainer, NEUTRAL_TRAINER | set(stage.hardware)),
+        "teachers": [
+            [stage_fingerprint(teacher), weight, _taps(teacher.network, method.teacher_roles)]
+            for teacher, weight in stage.teachers
+        ],
+        "cache": {name: stage.cache.get(name) for name in ("dtype", "top_k")} if stage.teachers else None,
+        "peer": _network(stage.peer, method.roles) if stage.peer else None,
+    }
+
+
+def data_facts(settings: Mapping[str, Any]) -> DataFacts:
+    """Reads the data that settings of the group `data` describe, once per process.
+
+    Raises:
+        BadInput: a data module of the user's does not say how many classes it has.
+    """
+    return _data_facts(json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True))
+
+
+@cache
+def _data_facts(settings: str) -> DataFacts:
+    data = make_data(json.loads(settings))
+    data.setup("fit")
+    classes = getattr(data, "num_classes", None)
+    if not isinstance(classes, int) or classes < 2:
+        raise BadInput(
+            f"data: {type(data).__name__}.num_classes must be a whole number of at least 2 after setup(), got "
+            f"{classes!r}. Set it as an attribute of the data module."
+        )
+    digest = getattr(data, "digest", None)
+    facts = DataFacts(digest() if digest else "", classes)
+    if not isinstance(data, ImageData | Transfer) or not _says_what_its_pixels_are(data):
+        return facts
+    return facts._replace(pixels=data.pixels(), samples=len(data.sample_labels), batch_size=data.batch_size)
+
+
+def _says_what_its_pixels_are(data: ImageData | Transfer) -> bool:
+    """Not where a class of the user's takes over kdlab's word for it: what it changes, `pixels` may not know of."""
+    inner = type(data.images if isinstance(data, Transfer) else data)
+    owner = next(kind for kind in inner.__mro__ if "pixels" in vars(kind))
+    return inner.__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
+
+
+def accelerator(stage: Stage) -> str:
+    """`cuda` or `cpu` (or what else was asked for), once `auto` is decided."""
+    wanted = str(stage.trainer.get("accelerator", stage.hardware["accelerator"]))
+    if wanted in ("auto", "gpu", "cuda"):
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def ranks(stage: Stage) -> int:
+    """How many processes train the stage together."""
+    devices = stage.trainer.get("devices", stage.hardware["devices"])
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    if isinstance(devices, list):
+        return len(devices)
+    return max(torch.cuda.device_count(), 1) if accelerator(stage) == "cuda" else 1
+
+
+def threads(stage: Stage) -> int:
+    """How many CPU threads each of its processes computes with."""
+    return int(stage.hardware.get("threads") or torch.get_num_threads())
+
+
+def precision_of_teachers(stage: Stage) -> str:
+    """What its frozen teachers compute in, `float32` or `bfloat16`, once `auto` is decided."""
+    return teacher_precision(stage.hardware.get("teacher_precision", "auto"), accelerator(stage))
+
+
+def _hardware(stage: Stage) -> dict[str, Any]:
+    settings = {**stage.hardware, **{name: stage.trainer[name] for name in stage.hardware if name in stage.trainer}}
+    return {
+        "accelerator": accelerator(stage),
+        "ranks": ranks(stage),
+        "threads": threads(stage),
+        **{name: settings.get(name) for name in ("precision", "channels_last", "compile", "fused")},
+        **({"teacher_precision": precision_of_teachers(stage)} if stage.teachers else {}),
+    }
+
+
+def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of data but for where they lie; likewise of the sets that others are made of."""
+    kept = _without(settings, NEUTRAL_DATA)
+    return {name: _data(value) if _is_target(value) else value for name, value in kept.items()}
+
+
+def _is_target(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _network(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
+    checkpoint = settings.get("checkpoint")
+    content = file_hash(Path(checkpoint)) if checkpoint and Path(checkpoint).is_file() else checkpoint
+    return {**settings, "checkpoint": content, "taps": _taps(settings, roles)}
+
+
+def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
+    """Only the taps that a loss reads."""
+    return {role: (settings.get("taps") or {}).get(role) for role in roles}
+
+
+def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
+    """The settings of the loss, without terms that have no weight."""
+    active = {term.name for term in method.settings}
+    replaced = active - set(loss["terms"])  # a method may put terms of its own in the place of some
+    kept = {name: term for name, term in loss["terms"].items() if name in active or replaced}
+    return {**loss, "terms": kept}
+
+
+def network_modules(network: Mapping[str, Any]) -> list[str]:
+    """The modules of kdlab or of the user's that make a network."""
+    if network["source"] == "cifar":
+        return ["kdlab.models.cifar"]
+    return [] if network["source"] in SOURCES else [network["source"]]
+
+
+def data_modules(settings: Mapping[str, Any]) -> list[str]:
+    """The modules of a data set, and of those that it is made of."""
+    return [_module(inner) for inner in (settings, *filter(_is_target, settings.values()))]
+
+
+def _targets(stage: Stage) -> Iterator[str]:
+    """The modules behind every `_target_` of a stage, and behind its network."""
+    for network in filter(None, (stage.network, stage.peer)):
+        yield from network_modules(network)
+    yield from data_modules(stage.data)
+    for settings in (stage.loss, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
+        yield _module(settings)
+
+
+def _module(settings: Mapping[str, Any]) -> str:
+    return str(get_object(settings["_target_"]).__module__)
+
+
+def _without(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}

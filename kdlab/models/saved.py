@@ -1,0 +1,101 @@
+"""A finished stage's network and predictions on disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import yaml
+from torch import Tensor
+
+from kdlab.errors import BadInput
+from kdlab.models.build import SOURCES, build_network
+from kdlab.models.checkpoint import load_weights
+from kdlab.models.network import Network
+from kdlab.store.atomic import write_atomically
+
+WEIGHTS = "student.safetensors"
+PREDICTIONS = "predictions.safetensors"
+
+
+def make_network(settings: Mapping[str, Any], *, channels_last: bool = False, setting: str = "model") -> Network:
+    """A network from its config with its own preprocessing; the caller seeds the random weights.
+
+    Args:
+        settings: `source`, `name`, `kwargs`, `pretrained`, `checkpoint`, `num_classes`, `mean`, `std`, `image_size`.
+        channels_last: the memory format of weights and images.
+        setting: the config node that `settings` come from, for messages.
+    """
+    names = ("source", "name", "num_classes", "kwargs", "pretrained", "checkpoint")
+    module = build_network(**{name: settings[name] for name in names if name in settings}, setting=setting)
+    preprocessing = {name: settings.get(name) for name in ("mean", "std", "image_size")}
+    return Network(module, **preprocessing, channels_last=channels_last)
+
+
+def save_network(folder: Path, network: Network) -> None:
+    """Writes the bare network's weights under its own names, so that other programs can read them too."""
+    state = {name: tensor.contiguous() for name, tensor in network.module.state_dict().items()}
+    content = safetensors.torch.save(_unshared(state))
+    write_atomically(folder / WEIGHTS, lambda file: file.write(content))
+
+
+def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = True) -> Network:
+    """The network of a finished stage, with its weights, in eval mode.
+
+    Args:
+        folder: of the stage; holds `config.yaml` and `student.safetensors`.
+        channels_last: the memory format of weights and images.
+        trusted: also build networks from other packages than those that kdlab knows, which runs their code.
+
+    Raises:
+        BadInput: there is no finished stage, or its network comes from a package that was not trusted.
+    """
+    config = folder / "config.yaml"
+    if not config.is_file() or not (folder / WEIGHTS).is_file():
+        raise BadInput(f"{folder} holds no finished network: config.yaml and {WEIGHTS} are not both there.")
+    settings = yaml.safe_load(config.read_text())["network"]
+    if not trusted and settings["source"] not in SOURCES:
+        raise BadInput(
+            f"{folder} wants a network from {settings['source']!r}, which is not one of {', '.join(SOURCES)}; "
+            "building it runs that package's code. If you trust it: kdlab.load(…, trusted=True)."
+        )
+    network = make_network({**settings, "pretrained": False, "checkpoint": None}, channels_last=channels_last)
+    load_weights(network.module, folder / WEIGHTS, setting="student.safetensors")
+    return network.eval()
+
+
+def stage_folder(run: str | Path) -> Path:
+    """The stage that a person means: a run directory's student, or the stage that a folder is itself.
+
+    Raises:
+        BadInput: there is no such folder, or it has no finished network.
+    """
+    for folder in (Path(run) / "student", Path(run)):
+        if (folder / WEIGHTS).is_file():
+            return folder
+    raise BadInput(
+        f"{run} holds no finished network. Name a run directory such as outputs/response-1a2b3c4d, or one of its "
+        "stages such as outputs/response-1a2b3c4d/teacher."
+    )
+
+
+def save_predictions(folder: Path, logits: Tensor, targets: Tensor) -> None:
+    """Writes the test set's logits `(samples, classes)` and targets `(samples,)`, in the set's order."""
+    content = safetensors.torch.save({"logits": logits.contiguous(), "targets": targets.contiguous()})
+    write_atomically(folder / PREDICTIONS, lambda file: file.write(content))
+
+
+def load_predictions(folder: Path) -> tuple[Tensor, Tensor]:
+    """Logits and targets of the test set as `save_predictions` left them."""
+    tensors = safetensors.torch.load_file(folder / PREDICTIONS)
+    return tensors["logits"], tensors["targets"]
+
+
+def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors refuses tied weights; each name gets its own copy."""
+    seen: set[int] = set()
+    own = {}
+    for name, tensor in state.items():
+        own[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    return own

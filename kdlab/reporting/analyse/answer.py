@@ -1,0 +1,156 @@
+"""The answer to a report's question in one sentence: chosen on validation, stated on test, with its uncertainty."""
+
+from kdlab.reporting.analyse.closing import closed_gap
+from kdlab.reporting.analyse.ranking import chosen_role, lead, validation
+from kdlab.reporting.analyse.words import EQUAL, SMALLER, gained, listed, percent, points, probability, seeds, size
+from kdlab.reporting.evidence import Evidence, Gain, Interval, Setting
+
+ALONE = "the same student without a teacher"
+ONE_SEED = "which cannot tell it from luck"
+
+
+def answer(evidence: Evidence, unranked: str | None) -> str:
+    """The sentence.
+
+    Args:
+        evidence: all but the answer.
+        unranked: why nothing may be chosen, as the start of a sentence; None where a setting is the best.
+    """
+    if not evidence.settings:
+        return _nothing(evidence)
+    if len(evidence.settings) == 1:
+        return _only(evidence.settings[0])
+    if unranked:
+        return f"{unranked}, so nothing is chosen; {_spread(evidence)}."
+    if chosen_role(evidence.varied) == "baseline":
+        return closed_gap(evidence)
+    return f"{_best(evidence)}{_runner_up(evidence)}."
+
+
+def over(setting: Setting) -> str:
+    """What the gain of a setting is measured against."""
+    return "generation 1" if _generations(setting) else ALONE
+
+
+def over_control(setting: Setting) -> str:
+    """What the control of a setting is."""
+    how = "from the labels alone" if _generations(setting) else "in one step from the teacher"
+    return f"the same network trained for as many epochs {how}"
+
+
+def _nothing(evidence: Evidence) -> str:
+    count = len(evidence.failures)
+    if not count:
+        return "No run has finished yet."
+    return f"No run finished: {'the only cell has' if count == 1 else f'all {count} cells have'} no result."
+
+
+def _only(setting: Setting) -> str:
+    accuracy, gain = setting.figures["student/test/accuracy"], setting.gain
+    count = seeds(accuracy.count)
+    if gain is None:
+        return f"The student reaches {percent(accuracy)} of test accuracy ({count}){_no_gain(setting)}."
+    beside = percent(setting.figures["baseline/test/accuracy"])
+    facts = "; ".join([f"test accuracy {percent(accuracy)} against {beside}", count, *_tests(gain)])
+    return f"{_verdict(gain)} {gained(gain.points, over(setting))} ({facts}){_control(setting)}."
+
+
+def _no_gain(setting: Setting) -> str:
+    if _generations(setting) == 1:
+        return "; it is the first generation, which has nothing to gain over"
+    return "; there is no baseline, so no gain can be stated"
+
+
+def _verdict(gain: Gain) -> str:
+    """Yes or no to “is the gain more than luck?”; one seed cannot say."""
+    if gain.points.half is None:
+        return "One seed cannot tell luck from gain:"
+    if gain.points.is_uncertain:
+        return "Not shown:"
+    if gain.points.mean < 0:
+        return "No:"
+    if gain.bootstrap and gain.bootstrap[0] <= 0:
+        return "Not settled (another test set could turn it):"
+    return "Yes:"
+
+
+def _tests(gain: Gain) -> list[str]:
+    told = []
+    if gain.bootstrap:
+        told.append(f"bootstrap over test samples {gain.bootstrap[0]:+.1f} to {gain.bootstrap[1]:+.1f}")
+    if gain.p is not None:
+        test = "McNemar's test on the test samples" if gain.points.count == 1 else "paired t-test"
+        told.append(f"{test} {probability(gain.p)}")
+    return told
+
+
+def _best(evidence: Evidence) -> str:
+    best = evidence.settings[0]
+    equal = [one.label for one in evidence.settings if _is_equal(one, best)]
+    chosen = validation(best, "student")
+    start = f"{best.label} is best by validation accuracy ({chosen.mean:.1f} %)"
+    if len(equal) > 1:
+        start = (
+            f"{listed(equal) if len(equal) <= 4 else f'{len(equal)} settings'} are equal, and best, by validation "
+            f"accuracy ({chosen.mean:.1f} %); the first of them, {best.label}, is shown"
+        )
+    accuracy = best.figures["student/test/accuracy"]
+    return f"{start}: test accuracy {percent(accuracy)}{_its_gain(best)} ({seeds(accuracy.count)}){_control(best)}"
+
+
+def _is_equal(one: Setting, other: Setting) -> bool:
+    return abs(validation(one, "student").mean - validation(other, "student").mean) < EQUAL
+
+
+def _its_gain(setting: Setting) -> str:
+    if setting.gain:
+        fewer = setting.gain.points.count < len(setting.runs)
+        return f", {gained(setting.gain.points, over(setting) + (_of_fewer(setting.gain) if fewer else ''))}"
+    if _generations(setting) == 1:
+        return ", and further generations did no better there"
+    return ", without a baseline to gain over"
+
+
+def _of_fewer(gain: Gain) -> str:
+    count = gain.points.count
+    return f" in the {'one seed' if count == 1 else f'{count} seeds'} with a baseline"
+
+
+def _control(setting: Setting) -> str:
+    above = setting.gain_over_control
+    return f"; that is {gained(above, over_control(setting))}" if above else ""
+
+
+def _runner_up(evidence: Evidence) -> str:
+    best, second = evidence.settings[:2]
+    ahead = lead(best, second, "student")
+    if ahead is None:
+        return f"; {second.label}, the second, was run with other seeds"
+    if abs(ahead.mean) < EQUAL:
+        return f"; on test {second.label}, the second, is as good"
+    if ahead.half is None:
+        return f"; {_one_seed_lead(ahead, second)}"
+    if ahead.mean < 0:
+        doubt = f", which is {SMALLER}" if ahead.is_uncertain else ""
+        return f"; on test {second.label}, the second, is ahead of it by {size(ahead)}{doubt}"
+    if ahead.is_uncertain:
+        return f"; its lead over {second.label} ({points(ahead)}) is {SMALLER}"
+    return f"; it leads {second.label}, the second, by {size(ahead)}"
+
+
+def _one_seed_lead(ahead: Interval, second: Setting) -> str:
+    if ahead.mean < 0:
+        return f"on test {second.label}, the second, is ahead of it by {size(ahead)} with one seed, {ONE_SEED}"
+    return f"its lead over {second.label} ({points(ahead)}) rests on one seed, {ONE_SEED}"
+
+
+def _spread(evidence: Evidence) -> str:
+    gains = sorted(setting.gain.points.mean for setting in evidence.settings if setting.gain)
+    if not gains:
+        return "there is no baseline, so no gain can be stated either"
+    which = f"the gains of {len(gains)} settings over the baseline"
+    return f"{which} run from {gains[0]:+.1f} to {gains[-1]:+.1f} points"
+
+
+def _generations(setting: Setting) -> int:
+    return len(setting.runs[0].result.get("generations") or ())

@@ -1,0 +1,101 @@
+"""Sentences about several baselines: how much of a gain is left over the best-tuned of them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from kdlab.reporting.analyse.ranking import TUNED_BASELINE, lead, ranked, validation, why_unranked
+from kdlab.reporting.analyse.settings import seed
+from kdlab.reporting.analyse.statistics import interval
+from kdlab.reporting.analyse.summary import differences, gains_of
+from kdlab.reporting.analyse.words import SMALLER, gained, is_doubtful, percent, points, seeds
+from kdlab.reporting.evidence import Evidence, Interval, Run, Setting
+
+OFF = (None, 0, 0.0)  # values at which a setting that the student lacks does nothing
+
+
+def closed_gap(evidence: Evidence) -> str:
+    """The answer where only the baseline's recipe varies: what the student still gains over the best one.
+
+    Args:
+        evidence: with the best baseline by validation accuracy first.
+    """
+    best = evidence.settings[0]
+    accuracy, chosen = best.figures["baseline/test/accuracy"], validation(best, "baseline")
+    start = (
+        f"{best.label} is the best of {len(evidence.settings)} baselines by validation accuracy ({chosen.mean:.1f} %): "
+        f"test accuracy {percent(accuracy)}"
+    )
+    if best.gain is None:
+        return f"{start}, without a student to compare with."
+    student = percent(best.figures["student/test/accuracy"])
+    left = f"the student ({student}) has {gained(best.gain.points, 'it')}"
+    return f"{start}; {left} ({seeds(best.gain.points.count)}){_closed(evidence, best)}."
+
+
+def gain_over_best_baseline(settings: Sequence[Setting]) -> str | None:
+    """What the first setting gains over the best of several baselines of its size; None where there is one baseline.
+
+    The baseline is chosen on validation.
+    """
+    first = settings[0]
+    rivals = [setting for setting in settings if _is_rival(setting, first)]
+    if not _are_several(rivals) or why_unranked(rivals, "baseline"):
+        return None
+    best = ranked(rivals, "baseline")[0]
+    gains = differences(first.runs, best.runs, "student", "baseline")
+    if not gains:
+        return None
+    found = interval(gains_of(gains))
+    return (
+        f"The baselines differ too: {first.label} has {gained(found, 'the best of them by validation accuracy')} "
+        f"(that of {best.label}; {seeds(found.count)})."
+    )
+
+
+def _closed(evidence: Evidence, best: Setting) -> str:
+    """How much smaller the gain became by tuning the baseline."""
+    own = next((setting for setting in evidence.settings if _is_students_recipe(setting)), None)
+    if own is None:
+        gains = [setting.gain.points.mean for setting in evidence.settings if setting.gain]
+        return f"; over the baselines as a whole the gain runs from {min(gains):+.1f} to {max(gains):+.1f} points"
+    if own is best:
+        return "; it is the baseline with the student's own recipe, so tuning closed nothing of the gap"
+    closed = lead(best, own, "baseline")
+    if closed is None or own.gain is None:
+        return ""
+    return f"; tuning {_changed(closed)} the {points(own.gain.points)} over the baseline with the student's own recipe"
+
+
+def _changed(closed: Interval) -> str:
+    if closed.mean <= 0:
+        return f"closed nothing ({points(closed)}) of"
+    doubt = f", {SMALLER}," if is_doubtful(closed) else ""
+    return f"closed {points(closed).removeprefix('+')}{doubt} of"
+
+
+def _is_students_recipe(setting: Setting) -> bool:
+    student = setting.runs[0].values
+    return all(_is_own(student.get(key.removeprefix(TUNED_BASELINE)), value) for key, value in setting.values.items())
+
+
+def _is_own(own: object, value: object) -> bool:
+    return value == own or (own is None and value in OFF)
+
+
+def _is_rival(setting: Setting, first: Setting) -> bool:
+    sizes = [one.figures.get("baseline/params") for one in (setting, first)]
+    return None not in sizes and sizes[0] == sizes[1]
+
+
+def _are_several(settings: Sequence[Setting]) -> bool:
+    """Whether the settings have different baselines at any one seed."""
+    met: dict[int, set[str]] = defaultdict(set)
+    for run in (run for setting in settings for run in setting.runs):
+        met[seed(run)].add(_identity(run))
+    return any(len(baselines) > 1 for baselines in met.values())
+
+
+def _identity(run: Run) -> str:
+    """The store's folder of the baseline, or its figures where that is gone."""
+    link = run.path / "baseline"
+    return str(link.resolve() if link.exists() else run.result.get("baseline"))

@@ -1,0 +1,64 @@
+"""Which setting is the best: chosen on validation accuracy, or none where that would not be fair."""
+
+from collections.abc import Iterable, Sequence
+
+from kdlab.reporting.analyse.statistics import interval
+from kdlab.reporting.analyse.summary import differences, gains_of
+from kdlab.reporting.evidence import Interval, Run, Setting
+
+VALIDATION = "val/accuracy"
+TUNED_BASELINE = "plan.baseline."
+
+
+def chosen_role(varied: Iterable[str]) -> str:
+    """What is chosen between: the student or, where only its recipe varies, the baseline."""
+    varied = list(varied)
+    return "baseline" if varied and all(key.startswith(TUNED_BASELINE) for key in varied) else "student"
+
+
+def ranked(settings: Sequence[Setting], role: str) -> list[Setting]:
+    """Settings by the mean validation accuracy of a role, best first; equal ones stay in order."""
+    return sorted(settings, key=lambda setting: -validation(setting, role).mean)
+
+
+def validation(setting: Setting, role: str) -> Interval:
+    """The validation accuracy of a role over the seeds."""
+    return setting.figures[f"{role}/{VALIDATION}"]
+
+
+def lead(ours: Setting, other: Setting, role: str) -> Interval | None:
+    """Points of test accuracy between a role of two settings, paired by seed; None without a seed in common."""
+    found = differences(ours.runs, other.runs, role, role)
+    return interval(gains_of(found)) if found else None
+
+
+def why_unranked(settings: Sequence[Setting], role: str) -> str | None:
+    """Why no setting may be chosen, as the start of a sentence; None where one may."""
+    every = [run for setting in settings for run in setting.runs]
+    names = data_names(every)
+    if len({_data(run) for run in every}) > 1:
+        return f"These runs are on different data ({', '.join(names)}), whose accuracies do not compare"
+    if all(run.values.get("data.val_fraction") == 0 for run in every):
+        return "No images were held out for validation (data.val_fraction=0)"
+    lacking = [setting for setting in settings if not _is_validated(setting, role)]
+    if lacking:
+        whose = "No setting has" if len(lacking) == len(settings) else f"{lacking[0].label} does not have"
+        return f"{whose} a validation accuracy of the {role}"
+    return None
+
+
+def data_names(runs: Iterable[Run]) -> list[str]:
+    """The data sets of some runs, such as `Digits`."""
+    return sorted({str(_data(run)[0]).rpartition(".")[2] for run in runs})
+
+
+def _data(run: Run) -> tuple[object, ...]:
+    target = run.values.get("data._target_")
+    own = str(target).endswith("ImageFolder") or not str(target).startswith("kdlab.")
+    return (target, run.values.get("data.root")) if own else (target,)
+
+
+def _is_validated(setting: Setting, role: str) -> bool:
+    """Whether every run has a validation accuracy of the role: a mean over some of the seeds would mislead."""
+    found = setting.figures.get(f"{role}/{VALIDATION}")
+    return found is not None and found.count == len(setting.runs)

@@ -1,0 +1,176 @@
+"""What qualifies an answer: one sentence each, the most important first."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from kdlab.reporting.analyse.closing import gain_over_best_baseline
+from kdlab.reporting.analyse.labels import names, shown
+from kdlab.reporting.analyse.ranking import chosen_role, lead, validation
+from kdlab.reporting.analyse.words import SMALLER, listed
+from kdlab.reporting.evidence import Evidence, Run, Setting
+
+SEARCHED = 10  # settings from which on the best by validation is lucky to an extent worth a remark
+PLENTY = 3  # values that make a range with an edge
+NATURAL = (0, 1)  # where counts and shares end by themselves
+VALIDATION_SET = ("data.val_fraction", "data.split_seed", "data.train_samples")
+SIGNIFICANT = 0.05
+
+
+def remarks(evidence: Evidence) -> Iterator[str]:
+    """The sentences."""
+    runs = [run for setting in evidence.settings for run in setting.runs]
+    if not runs:
+        return
+    yield from _poor_teacher(runs)
+    yield from _given_teacher(runs)
+    yield from _failed(evidence)
+    if evidence.best and len(evidence.settings) > 1:
+        yield from _choice(evidence)
+    yield from _several_gains(evidence.settings)
+    yield from _teacher_and_seeds(evidence)
+    yield from _equal_differences(evidence.settings)
+    yield from _unequal_seeds(evidence)
+    yield from _versions(runs)
+
+
+def _poor_teacher(runs: Sequence[Run]) -> Iterator[str]:
+    """A generation before is no teacher that was chosen, and is left out."""
+    taught = [run for run in runs if run.result.get("baseline") and run.result.get("teacher")]
+    taught = [run for run in taught if not run.result.get("generations")]
+    worse = [run for run in taught if _test(run, "teacher") < _test(run, "baseline")]
+    if worse:
+        pair = f"{_test(worse[0], 'teacher'):.1f} against {_test(worse[0], 'baseline'):.1f} %"
+        where = f"in {len(worse)} of {len(taught)} runs" if len(taught) > 1 else "here"
+        yield (
+            f"THE TEACHER IS WORSE THAN THE BASELINE {where} ({pair} on test): a student should not copy it; train it "
+            "longer (model.teacher.train.epochs) or give it weights (model.teacher.checkpoint)."
+        )
+
+
+def _given_teacher(runs: Sequence[Run]) -> Iterator[str]:
+    given = sorted({name for run in runs for name in _given(run)})
+    if given:
+        yield (
+            f"The weights of the teacher were made elsewhere ({listed(given)}), maybe with the images that are held "
+            "out here for validation, or even those of the test: validation accuracy of its students may be too good, "
+            "and a choice by it is weaker."
+        )
+
+
+def _given(run: Run) -> Iterator[str]:
+    """What each teacher without training here came with."""
+    for stage in run.result.get("stages") or ():
+        name = str(stage.get("name"))
+        if stage.get("epochs") == 0 and name.startswith("teacher"):
+            node = f"model.teachers.{name.removeprefix('teacher_')}" if name != "teacher" else "model.teacher"
+            checkpoint = run.values.get(f"{node}.checkpoint")
+            network = run.values.get(f"{node}.name") or name
+            yield PurePath(str(checkpoint)).name if checkpoint else f"pretrained {network}"
+
+
+def _failed(evidence: Evidence) -> Iterator[str]:
+    count = len(evidence.failures)
+    if count:
+        every = count + sum(len(setting.runs) for setting in evidence.settings)
+        yield f"{count} of {every} cells {'has' if count == 1 else 'have'} no result: see the failures."
+
+
+def _choice(evidence: Evidence) -> Iterator[str]:
+    role = chosen_role(evidence.varied)
+    if role == "student":
+        yield from _alike(evidence.settings)
+        if told := gain_over_best_baseline(evidence.settings):
+            yield told
+    yield from _edges(evidence)
+    if len(evidence.settings) >= SEARCHED:
+        yield (
+            f"The best of {len(evidence.settings)} by validation accuracy owes part of it to luck: "
+            f"{validation(evidence.settings[0], role).mean:.1f} % there is too good, its test accuracy is not."
+        )
+    if any(len({run.values.get(key) for one in evidence.settings for run in one.runs}) > 1 for key in VALIDATION_SET):
+        yield "The settings do not share one validation set: their validation accuracies do not quite compare."
+
+
+def _alike(settings: Sequence[Setting]) -> Iterator[str]:
+    best, *others = settings
+    leads = [lead(best, other, "student") for other in others]
+    told = [one for one in leads if one is not None and one.half is not None]
+    within = sum(one.is_uncertain for one in told)
+    if within and len(others) > 1:
+        count = f"{'all' if within == len(others) else f'{within} of the'} {len(others)} other settings"
+        yield f"On test, the difference of {count} from {best.label} is {SMALLER}."
+
+
+def _edges(evidence: Evidence) -> Iterator[str]:
+    assert evidence.best
+    named = names(list(evidence.varied))
+    for key, met in evidence.varied.items():
+        numeric = [one for one in met if isinstance(one, int | float) and not isinstance(one, bool)]
+        edge = evidence.best.values[key]
+        if len(numeric) == len(met) >= PLENTY and edge in (min(numeric), max(numeric)) and edge not in NATURAL:
+            which = "largest" if edge == max(numeric) else "smallest"
+            yield f"{named[key]} {shown(edge)} is the {which} value tried: the best one may lie beyond it."
+
+
+def _several_gains(settings: Sequence[Setting]) -> Iterator[str]:
+    corrected = [setting.gain.p_holm for setting in settings if setting.gain and setting.gain.p_holm is not None]
+    if len(corrected) > 1:
+        count = sum(p < SIGNIFICANT for p in corrected)
+        left = "none has" if not count else f"{count} {'has' if count == 1 else 'have'}"
+        yield f"After Holm's correction for {len(corrected)} comparisons with the baseline, {left} p < {SIGNIFICANT}."
+
+
+def _teacher_and_seeds(evidence: Evidence) -> Iterator[str]:
+    """Whether intervals over seeds hold for one teacher alone."""
+    runs = [run for setting in evidence.settings for run in setting.runs]
+    if len(evidence.seeds) < 2 or not any(_teachers(run) for run in runs):
+        return
+    for setting in evidence.settings:
+        met = {_teachers(run) for run in setting.runs}
+        if len(setting.runs) > 1 and len(met) > 1:
+            yield "The teacher varies with the seed, so the intervals hold for teachers trained like it."
+            return
+    vary = "model.teacher.train.seed=${seed} varies both"
+    yield f"The seeds share one teacher: the intervals are conditional on it ({vary})."
+
+
+def _teachers(run: Run) -> tuple[str, ...]:
+    """The stages that were trained, or given, as teachers."""
+    stages = run.result.get("stages") or ()
+    return tuple(str(stage.get("fingerprint")) for stage in stages if str(stage.get("name")).startswith("teacher"))
+
+
+def _equal_differences(settings: Sequence[Setting]) -> Iterator[str]:
+    same = [one for one in settings if one.gain and one.gain.points.half is not None and one.gain.points.half < 1e-9]
+    if same:
+        yield (
+            f"All seeds of {listed([one.label for one in same[:3]])} have the same gain: an interval of no width says "
+            "how coarse accuracy is counted on this test set, not how certain the gain is."
+        )
+
+
+def _unequal_seeds(evidence: Evidence) -> Iterator[str]:
+    lacking: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for setting in evidence.settings:
+        missing = sorted(set(evidence.seeds) - {run.values.get("seed", 0) for run in setting.runs})
+        if missing:
+            lacking[tuple(missing)].append(setting.label)
+    for gone, labels in lacking.items():
+        whose = listed(labels) if len(labels) <= 4 else f"{len(labels)} settings"
+        yield f"Not all settings have the same seeds: {whose} without seed {listed([str(one) for one in gone])}."
+
+
+def _versions(runs: Sequence[Run]) -> Iterator[str]:
+    met: dict[str, set[Any]] = defaultdict(set)
+    for run in runs:
+        for package, version in ((run.result.get("environment") or {}).get("packages") or {}).items():
+            met[package].add(version)
+    several = [package for package, versions in met.items() if len(versions) > 1]
+    if several:
+        yield f"The runs were made with different versions of {listed(several)}."
+
+
+def _test(run: Run, role: str) -> float:
+    return float((run.result.get(role) or {}).get("test/accuracy") or 0)

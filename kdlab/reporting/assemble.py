@@ -1,0 +1,138 @@
+"""From folders to evidence: what is in them, grouped by what varies, ranked where that is fair, and put in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kdlab.reporting.analyse.answer import answer
+from kdlab.reporting.analyse.labels import label, names
+from kdlab.reporting.analyse.ranking import chosen_role, ranked, why_unranked
+from kdlab.reporting.analyse.remarks import remarks
+from kdlab.reporting.analyse.savings import savings
+from kdlab.reporting.analyse.settings import as_number, same_settings, seed, value, varying_keys
+from kdlab.reporting.analyse.summary import corrected, summarised
+from kdlab.reporting.analyse.words import listed
+from kdlab.reporting.collect.cells import Lost
+from kdlab.reporting.collect.published import published_rows
+from kdlab.reporting.collect.runs import RESULT, Found, find
+from kdlab.reporting.collect.values import typed_values
+from kdlab.reporting.evidence import Evidence, Failure, Run, Setting
+
+MANY = 3  # names of settings from which on a question with all of them is not read to its end
+
+
+def collect(folders: Sequence[str | Path]) -> Evidence:
+    """The evidence of every run and sweep in and below some folders.
+
+    Raises:
+        BadInput: a folder is not there, or there is neither run nor sweep in any of them.
+    """
+    found = find(folders)
+    keys = varying_keys(found)
+    named = names(keys)
+    settings, dropped = _settings(found.runs, keys, named)
+    orders = _orders(found, keys)
+    settings = _in_order(settings, orders)
+    unranked = why_unranked(settings, chosen_role(keys)) if settings else "No run finished"
+    settings = settings if unranked else ranked(settings, chosen_role(keys))
+    evidence = Evidence(
+        title=_title(found, folders),
+        question=_question(found, named),
+        answer="",
+        remarks=(),
+        varied={key: tuple(order) for key, order in orders.items()},
+        seeds=tuple(sorted({seed(run) for setting in settings for run in setting.runs})),
+        settings=tuple(settings),
+        best=None if unranked else settings[0],
+        failures=tuple(_failure(lost, named) for lost in found.lost),
+        savings=savings(found.runs),
+        sweep=_only_sweep(found),
+    )
+    early = [said for sweep in found.sweeps for said in sweep.preliminary]
+    evidence = replace(evidence, published=tuple(published_rows(evidence)))
+    return replace(
+        evidence, answer=answer(evidence, unranked), remarks=(*early, *remarks(evidence), *dropped, *found.remarks)
+    )
+
+
+def _settings(
+    runs: Sequence[Run], keys: Sequence[str], named: Mapping[str, str]
+) -> tuple[list[Setting], tuple[str, ...]]:
+    settings, repeated = [], 0
+    for values, group in same_settings(runs, keys).items():
+        by_seed = {seed(run): run for run in sorted(group, key=_written)}
+        repeated += len(group) - len(by_seed)
+        said = dict(zip(keys, values, strict=True))
+        settings.append(summarised(label(said, named) or _whole_label(group[0]), said, list(by_seed.values())))
+    if not repeated:
+        return corrected(settings), ()
+    count = "1 run was" if repeated == 1 else f"{repeated} runs were"
+    remark = (
+        f"{count} left out: another one of the same setting and seed is newer "
+        "(they differ in hardware, in folders or in the version of the code)."
+    )
+    return corrected(settings), (remark,)
+
+
+def _written(run: Run) -> float:
+    return (run.path / RESULT).stat().st_mtime
+
+
+def _whole_label(run: Run) -> str:
+    return str(run.values.get("loss") or run.path.name)
+
+
+def _orders(found: Found, keys: Sequence[str]) -> dict[str, list[Any]]:
+    """The values met of each key: numbers from small to large, options as the sweep lists them."""
+    orders = {}
+    for key in keys:
+        met = dict.fromkeys(value(run, key) for run in found.runs)
+        asked = (as_number(one) for sweep in found.sweeps for one in (sweep.about.get("varied") or {}).get(key, ()))
+        order = list(dict.fromkeys([*(one for one in asked if one in met), *met]))
+        orders[key] = sorted(order) if all(isinstance(one, int | float) for one in order) else order
+    return orders
+
+
+def _in_order(settings: Sequence[Setting], orders: Mapping[str, Sequence[Any]]) -> list[Setting]:
+    places = {key: {one: place for place, one in enumerate(order)} for key, order in orders.items()}
+    return sorted(settings, key=lambda setting: [places[key][one] for key, one in setting.values.items()])
+
+
+def _failure(lost: Lost, named: Mapping[str, str]) -> Failure:
+    typed = {key: as_number(text) for key, text in typed_values(lost.overrides).items()}
+    own = label({key: typed[key] for key in named if key in typed}, named)
+    parts = [part for part in (own, f"seed {typed['seed']:g}" if _is_whole(typed.get("seed")) else "") if part]
+    fallback = lost.path.name if lost.path else "a cell without overrides"
+    return Failure(" · ".join(parts) or " ".join(lost.overrides) or fallback, lost.error, lost.path)
+
+
+def _is_whole(given: Any) -> bool:
+    return isinstance(given, float) and given.is_integer()
+
+
+def _title(found: Found, folders: Sequence[str | Path]) -> str:
+    if found.sweeps:
+        return ", ".join(sweep.folder.name for sweep in found.sweeps)
+    return ", ".join(Path(folder).resolve().name for folder in folders)
+
+
+def _question(found: Found, named: Mapping[str, str]) -> str:
+    asked = {str(sweep.about["question"]) for sweep in found.sweeps if sweep.about.get("question")}
+    if len(asked) == 1:
+        return asked.pop()
+    if named and chosen_role(named) == "baseline":
+        return "Does a better-tuned baseline close the gap?"
+    if len(named) > MANY:
+        return "What did these settings come to?"
+    if named:
+        return f"Which {listed(list(named.values()))} {'is' if len(named) == 1 else 'are'} best?"
+    return "Is the gain more than luck?" if len(found.runs) > 1 else "What did the student gain?"
+
+
+def _only_sweep(found: Found) -> Mapping[str, Any] | None:
+    """The sweep that all runs are cells of, where there is one."""
+    if len(found.sweeps) != 1:
+        return None
+    (sweep,) = found.sweeps
+    return sweep.about if all(run.path in sweep.runs for run in found.runs) else None

@@ -1,0 +1,27 @@
+"""What picking the best epoch would have added: how optimistic a peak is."""
+
+from kdlab.reporting.evidence import Evidence
+from kdlab.reporting.render.figures.forest import Row, forest
+from kdlab.reporting.render.figures.style import Picture
+
+
+def best_minus_last(evidence: Evidence) -> Picture | None:
+    """Best minus last validation accuracy of each setting, in the order of the table."""
+    rows = [
+        Row(setting.label, setting.figures["best_minus_last"], is_best=setting is evidence.best)
+        for setting in evidence.settings
+        if "best_minus_last" in setting.figures
+    ]
+    if len(rows) < 2:
+        return None
+    largest = max(rows, key=lambda row: row.points.mean)
+    alt = (
+        f"Best minus last validation accuracy for {len(rows)} settings: at most {largest.points.mean:.2f} points, "
+        f"of {largest.label}."
+    )
+    caption = (
+        "Everything here is measured after the last epoch; choosing each run's best epoch by the same images would "
+        "look this much better. At zero the last epoch was the best."
+    )
+    figure = forest(rows, "best minus last (points of validation accuracy)")
+    return Picture("best-minus-last", figure, alt, caption)

@@ -1,0 +1,102 @@
+"""What accuracy costs: in parameters, in arithmetic, in time to train."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+from kdlab.reporting.analyse.pareto import pareto_front
+from kdlab.reporting.evidence import Evidence, Setting
+from kdlab.reporting.render.figures.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    MUTED,
+    PAPER,
+    Picture,
+    logarithmic,
+    shortened,
+    single,
+)
+from kdlab.reporting.render.magnitude import scaled
+
+ACCURACY = "test/accuracy"
+DECADE = 10
+LOOKS: Mapping[str, tuple[str, str, float]] = {
+    "teacher": ("s", INK, 7),
+    "baseline": ("D", MUTED, 5.5),
+    "student": ("o", FAINT, 5.5),
+}
+"""Marker, colour and size of each kind of network."""
+
+
+class Cost(NamedTuple):
+    """A figure that is better when smaller: its key, its name, and whose it is compared."""
+
+    key: str
+    words: str
+    roles: tuple[str, ...]
+
+
+COSTS = (
+    Cost("params", "parameters", ("student", "baseline", "teacher")),
+    Cost("flops", "FLOPs per sample", ("student", "baseline", "teacher")),
+    Cost("seconds", "training seconds", ("student", "baseline")),  # a teacher may come trained
+)
+
+
+class Point(NamedTuple):
+    """One network of one setting."""
+
+    cost: float
+    accuracy: float
+    role: str
+    label: str
+
+
+def costs(evidence: Evidence) -> list[Picture]:
+    """Test accuracy against each cost, with the Pareto front."""
+    return [picture for cost in COSTS if (picture := _cost(evidence, cost))]
+
+
+def _cost(evidence: Evidence, cost: Cost) -> Picture | None:
+    points = _points(evidence.settings, cost)
+    if len({point.cost for point in points}) < 2:
+        return None
+    front = [points[index] for index in pareto_front([p.cost for p in points], [p.accuracy for p in points])]
+    figure, axes = single(top=0.1)
+    _draw(axes, points, front)
+    if evidence.best and (best := _points([evidence.best], cost)):
+        axes.plot(best[0].cost, best[0].accuracy, "o", color=ACCENT, ms=9, mec=PAPER, label="best setting", zorder=5)
+    if min(point.cost for point in points) > 0 and front[-1].cost / min(p.cost for p in points) > DECADE:
+        logarithmic(axes, "x")
+    else:
+        axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
+    axes.set(xlabel=cost.words, ylabel="test accuracy (%)")
+    axes.legend(loc="best")
+    named = "; ".join(f"{point.label}, {scaled(point.cost)}, {point.accuracy:.2f} %" for point in front[:6])
+    alt = f"Test accuracy against {cost.words} of {len(points)} networks. On the Pareto front, cheapest first: {named}."
+    caption = "Line: the Pareto front, networks that none beats in both. Accuracy of each setting is a mean over seeds."
+    return Picture(f"cost-{cost.key}", figure, alt, caption)
+
+
+def _points(settings: Sequence[Setting], cost: Cost) -> list[Point]:
+    """Students of all settings, and each baseline and teacher once."""
+    found: dict[tuple[float, float, str], Point] = {}
+    for role in cost.roles:
+        for setting in settings:
+            x, y = (setting.figures.get(f"{role}/{key}") for key in (cost.key, ACCURACY))
+            if x and y:
+                label = shortened(setting.label) if role == "student" else role
+                point = Point(x.mean, y.mean, role, label or role)
+                found.setdefault((round(x.mean, 3), round(y.mean, 6), role), point)
+    return list(found.values())
+
+
+def _draw(axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
+    axes.plot([p.cost for p in front], [p.accuracy for p in front], color=MUTED, lw=1, drawstyle="steps-post", zorder=2)
+    for role, (marker, colour, size) in LOOKS.items():
+        own = [point for point in points if point.role == role]
+        if own:
+            x, y = [point.cost for point in own], [point.accuracy for point in own]
+            axes.plot(x, y, marker, color=colour, ms=size, mec=PAPER, label=role, zorder=3)

@@ -1,0 +1,68 @@
+"""Whether the networks are as often right as they are sure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kdlab.reporting.collect.predictions import reliability
+from kdlab.reporting.evidence import Evidence
+from kdlab.reporting.render.figures.style import ACCENT, GRID, INK, MUTED, PAPER, Picture, single
+
+
+class Look(NamedTuple):
+    """How a network's line is drawn."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+LOOKS: Mapping[str, Look] = {
+    "teacher": Look(INK, "s", "-"),
+    "baseline": Look(MUTED, "D", "--"),
+    "student": Look(ACCENT, "o", "-"),
+}
+Bins = list[tuple[float, float, int]]
+
+
+def calibration(evidence: Evidence) -> Picture | None:
+    """Reliability diagram of teacher, baseline and student of the best setting's first run."""
+    setting = evidence.best or next(iter(evidence.settings), None)
+    if setting is None or not setting.runs:
+        return None
+    found = {role: bins for role in LOOKS if (bins := reliability(setting.runs[0].path / role))}
+    if not found:
+        return None
+    figure, axes = single(3.4, top=0.1)
+    axes.plot([0, 100], [0, 100], color=GRID, linewidth=3, zorder=1)
+    for role, bins in found.items():
+        sure, right = ([100 * place[axis] for place in bins] for axis in (0, 1))
+        look = LOOKS[role]
+        axes.plot(sure, right, linewidth=1.2, linestyle=look.line, color=look.colour, label=_label(role, bins))
+        axes.scatter(sure, right, _sizes(bins), marker=look.marker, color=look.colour, edgecolors=PAPER, zorder=3)
+    axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
+    axes.legend(loc="lower right")
+    errors = ", ".join(f"{role} {_error(bins):.3f}" for role, bins in found.items())
+    alt = f"Reliability diagram: accuracy against confidence. Expected calibration error: {errors}."
+    whose = f"of {setting.label}" if setting.label else "of the run"
+    caption = (
+        f"Networks {whose}, first seed, on the test set; 15 bins of equal width. "
+        "On the diagonal a network is right as often as it is sure; below it, it is too sure. "
+        "Larger marks: more samples."
+    )
+    return Picture("reliability", figure, alt, caption)
+
+
+def _label(role: str, bins: Bins) -> str:
+    return f"{role}, ECE {_error(bins):.3f}"
+
+
+def _sizes(bins: Bins) -> list[float]:
+    """Areas of the marks: the root of each bin's share, so that small bins are still seen."""
+    samples = sum(count for *_, count in bins)
+    return [12 + 90 * (count / samples) ** 0.5 for *_, count in bins]
+
+
+def _error(bins: Bins) -> float:
+    """Expected calibration error: the distance from the diagonal, weighed by samples."""
+    samples = sum(count for *_, count in bins)
+    return sum(abs(sure - right) * count for sure, right, count in bins) / samples

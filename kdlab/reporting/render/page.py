@@ -1,0 +1,156 @@
+"""The report as one HTML page that needs nothing else, with its plots beside it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from kdlab import __version__
+from kdlab.reporting.analyse.ranking import chosen_role
+from kdlab.reporting.evidence import Evidence, Interval
+from kdlab.reporting.render.figures.best_minus_last import best_minus_last
+from kdlab.reporting.render.figures.cascade import generations, steps
+from kdlab.reporting.render.figures.cost import costs
+from kdlab.reporting.render.figures.curves import curves
+from kdlab.reporting.render.figures.dark import dark_knowledge
+from kdlab.reporting.render.figures.effects import effects
+from kdlab.reporting.render.figures.gains import gains
+from kdlab.reporting.render.figures.likeness import likeness
+from kdlab.reporting.render.figures.reliability import calibration
+from kdlab.reporting.render.figures.style import Picture, in_style, keep
+from kdlab.reporting.render.settings_table import columns, with_interval
+from kdlab.reporting.render.svg import inlined
+from kdlab.reporting.render.tables import saved
+from kdlab.store.atomic import write_text_atomically
+
+Draw = Callable[[Evidence], Picture | None]
+PUBLISHED = ("method", "teacher", "student_alone", "student", "metric", "note", "source")
+PROMINENT = 2  # remarks that stand out
+LONG = 25  # rows from which on a table scrolls in its box
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the page has it: its SVG, and what to read under it."""
+
+    name: str
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    heading: str
+    text: str
+    pictures: tuple[Shown, ...]
+
+
+def write_page(evidence: Evidence, folder: Path) -> Path:
+    """Writes `index.html` and, in `plots/`, each plot as SVG and PNG.
+
+    Args:
+        evidence: what the report says.
+        folder: made where it is not there.
+
+    Returns:
+        The page's path.
+    """
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    with in_style():
+        sections = list(_sections(evidence, plots))
+    table = columns(evidence.settings, chosen_role(evidence.varied))
+    content = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            evidence=evidence,
+            columns=table,
+            rows=list(zip(evidence.settings, zip(*(column.cells for column in table), strict=True), strict=True)),
+            facts=_facts(evidence),
+            sections=sections,
+            savings=_savings(evidence),
+            published=[_published(row) for row in evidence.published],
+            prominent=PROMINENT,
+            long=LONG,
+            version=__version__,
+        )
+    )
+    page = folder / "index.html"
+    write_text_atomically(page, content)
+    return page
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "template"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+
+
+def _sections(evidence: Evidence, plots: Path) -> Iterator[Section]:
+    for heading, text, draw in SECTIONS:
+        pictures = tuple(_shown(picture, plots) for picture in draw(evidence))
+        if pictures:
+            yield Section(heading, text, pictures)
+
+
+def _shown(picture: Picture, plots: Path) -> Shown:
+    return Shown(picture.name, inlined(keep(picture, plots), picture.name, picture.alt), picture.caption)
+
+
+def _each(*draws: Draw) -> Callable[[Evidence], list[Picture]]:
+    return lambda evidence: [picture for draw in draws if (picture := draw(evidence))]
+
+
+SECTIONS: Sequence[tuple[str, str, Callable[[Evidence], list[Picture]]]] = (
+    ("What distillation gained", "", lambda evidence: [*_each(gains)(evidence), *effects(evidence)]),
+    ("Accuracy and its cost", "", costs),
+    ("Learning curves", "", lambda evidence: [*curves(evidence), *_each(best_minus_last)(evidence)]),
+    ("Likeness to the teacher", "", _each(likeness, calibration)),
+    ("Generations and steps", "", _each(generations, steps)),
+    (
+        "Dark knowledge",
+        "What the teacher says beyond its answer. A higher temperature brings its small probabilities to light.",
+        dark_knowledge,
+    ),
+)
+
+
+def _facts(evidence: Evidence) -> list[str]:
+    """What was run, in a few words each."""
+    runs = [run for setting in evidence.settings for run in setting.runs]
+    seeds = ", ".join(map(str, evidence.seeds))
+    facts = [_count(len(runs), "run"), _count(len(evidence.settings), "setting")] if runs else []
+    facts += [f"{_count(len(evidence.seeds), 'seed')} ({seeds})"] if evidence.seeds else []
+    facts += [f"{_count(len(evidence.failures), 'cell')} without a result"] if evidence.failures else []
+    times = [file.stat().st_mtime for run in runs if (file := run.path / "result.json").is_file()]
+    ended = (evidence.sweep or {}).get("ended") or max(times, default=None)
+    return [*facts, f"{datetime.fromtimestamp(ended, UTC):%d %B %Y}".lstrip("0")] if ended else facts
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def _savings(evidence: Evidence) -> Mapping[str, Any] | None:
+    """What reuse spared in a sentence, and the share of the time that was needed all the same."""
+    if not evidence.savings.seconds_alone:
+        return None
+    return {"text": saved(evidence), "share": evidence.savings.seconds / evidence.savings.seconds_alone}
+
+
+def _published(row: Mapping[str, Any]) -> Mapping[str, str]:
+    """A published row in words; `here` is kdlab's own figure."""
+    here = row.get("here")
+    shown = {name: "–" if row.get(name) is None else str(row[name]) for name in PUBLISHED}
+    return {**shown, "here": with_interval(here) if isinstance(here, Interval) else "–"}

@@ -1,0 +1,140 @@
+"""The table of settings as the page shows it: columns that have data, cells with a number to sort by."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kdlab.reporting.analyse.words import SMALLER, is_doubtful, seeds
+from kdlab.reporting.evidence import Interval, Setting
+from kdlab.reporting.render.magnitude import scaled
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in the table.
+
+    Attributes:
+        text: shown.
+        number: to sort by; None sorts last.
+        note: a remark under the number.
+    """
+
+    text: str
+    number: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, what it means, and its cell for each setting, None where there is nothing to tell."""
+
+    heading: str
+    meaning: str
+    cells: tuple[Cell | None, ...]
+
+
+def columns(settings: Sequence[Setting], role: str = "student") -> list[Column]:
+    """The columns for which any setting has a value, in the order in which they are read.
+
+    Args:
+        settings: the rows.
+        role: whose validation accuracy is shown: that which settings are ranked by.
+    """
+    ranking = (
+        f"validation %{'' if role == 'student' else f', {role}'}",
+        f"accuracy of the {role} on validation images",
+    )
+    every = ((*ranking, _figure(f"{role}/val/accuracy", with_interval)), *COLUMNS)
+    found = [Column(heading, meaning, tuple(map(cell, settings))) for heading, meaning, cell in every]
+    return [column for column in found if any(column.cells)]
+
+
+def with_interval(figure: Interval, sign: str = "") -> str:
+    """Such as `98.53 ± 0.62`, without the half where there is none."""
+    half = "" if figure.half is None else f" ± {figure.half:.2f}"
+    return f"{figure.mean:{sign}.2f}{half}"
+
+
+def _figure(name: str, show: Callable[[Interval], str]) -> Callable[[Setting], Cell | None]:
+    def cell(setting: Setting) -> Cell | None:
+        figure = setting.figures.get(name)
+        return Cell(show(figure), figure.mean) if figure else None
+
+    return cell
+
+
+def _mean(form: str) -> Callable[[Interval], str]:
+    return lambda figure: format(figure.mean, form)
+
+
+def _size(figure: Interval) -> str:
+    return scaled(figure.mean)
+
+
+def _gain(setting: Setting) -> Cell | None:
+    return _difference(setting.gain.points) if setting.gain else None
+
+
+def _control(setting: Setting) -> Cell | None:
+    return _difference(setting.gain_over_control) if setting.gain_over_control else None
+
+
+def _difference(points: Interval) -> Cell:
+    note = seeds(1) if points.half is None else SMALLER if is_doubtful(points) else ""
+    return Cell(with_interval(points, "+"), points.mean, note)
+
+
+def _bootstrap(setting: Setting) -> Cell | None:
+    if not setting.gain or not setting.gain.bootstrap:
+        return None
+    low, high = setting.gain.bootstrap
+    return Cell(f"{low:+.2f} … {high:+.2f}", low)
+
+
+def _p(setting: Setting) -> Cell | None:
+    p = setting.gain.p_holm if setting.gain else None
+    return None if p is None else Cell("< 0.0001" if p < 0.0001 else f"{p:.2g}", p)
+
+
+COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
+    (
+        "test %",
+        "accuracy on the test images after the last epoch, ± half the 95 % t-interval over seeds",
+        _figure("student/test/accuracy", with_interval),
+    ),
+    (
+        "baseline %",
+        "test accuracy of the same student without a teacher",
+        _figure("baseline/test/accuracy", with_interval),
+    ),
+    (
+        "gain",
+        "student minus baseline in points of test accuracy, paired by seed, ± half the 95 % t-interval",
+        _gain,
+    ),
+    ("bootstrap", "95 % interval of the gain by a paired bootstrap over test samples", _bootstrap),
+    ("p (Holm)", "probability of such a gain if there were none, corrected for as many settings as are compared", _p),
+    ("over control", "student minus control, which trained as long in one step, in points of test accuracy", _control),
+    (
+        "gap recovered",
+        "share of the distance from baseline to teacher that the student covered",
+        _figure("gap_recovered", lambda figure: f"{100 * figure.mean:.0f} %"),
+    ),
+    (
+        "agreement %",
+        "share of test samples that student and teacher give the same class",
+        _figure("agreement", _mean(".1f")),
+    ),
+    (
+        "KL to teacher",
+        "mean divergence of the student's probabilities from the teacher's, in nats",
+        _figure("kl_to_teacher", _mean(".3g")),
+    ),
+    (
+        "ECE",
+        "expected calibration error of the student on the test images, 15 bins",
+        _figure("student/test/ece", _mean(".3f")),
+    ),
+    ("parameters", "of the student", _figure("student/params", _size)),
+    ("FLOPs", "of the student, per sample", _figure("student/flops", _size)),
+    ("seconds", "of training the student", _figure("student/seconds", _mean(".1f"))),
+)

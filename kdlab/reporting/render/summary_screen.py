@@ -1,0 +1,71 @@
+"""A report on one screen: the question, the answer, the best settings, and where the page is."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kdlab.reporting.analyse.words import SMALLER
+from kdlab.reporting.evidence import Evidence
+from kdlab.reporting.render.tables import setting_rows
+
+LINES = 16  # settings that a screen has room for
+FAILURES = 6
+COLUMNS = {  # column of the table of settings: its head here, with the unit that the cells then lack
+    "setting": "",
+    "validation": "val %",
+    "test accuracy": "test %",
+    "without teacher": "alone %",
+    "gain": "gain",
+    "over control": "control",
+    "p (Holm)": "p",
+}
+UNITS = (f" ({SMALLER})", " points", " %")
+
+
+def show(evidence: Evidence, page: Path, console: Console | None = None) -> None:
+    """Prints it.
+
+    Args:
+        evidence: what was found.
+        page: where it is told at length.
+        console: to print on; None is the standard output.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]{_plain(evidence.question)}[/]\n{_plain(evidence.answer)}\n")
+    for remark in evidence.remarks:
+        console.print(f"- {remark}", markup=False)
+    if evidence.settings:
+        console.print()
+        console.print(_table(evidence))
+    for failure in evidence.failures[:FAILURES]:
+        console.print(f"[red]failed[/] {_plain(failure.label)}: {_plain(' '.join(failure.error.split()))}")
+    if len(evidence.failures) > FAILURES:
+        more = len(evidence.failures) - FAILURES
+        console.print(f"and {more} more failures in {page.with_name('report.md')}", markup=False)
+    console.print(f"\n[dim]{_plain(str(page))}[/]", soft_wrap=True)
+
+
+def _table(evidence: Evidence) -> Table:
+    rows = setting_rows(evidence, LINES)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    heads = [name for name in COLUMNS if name in rows[0]]
+    for name in heads:
+        is_label = name == "setting"
+        table.add_column(COLUMNS[name], justify="left" if is_label else "right", no_wrap=not is_label)
+    for row in rows:
+        table.add_row(*(_plain(_bare(row[name])) for name in heads))
+    hidden = len(evidence.settings) - len(rows)
+    if hidden > 0:
+        table.caption = f"and {hidden} more in cells.csv"
+    return table
+
+
+def _bare(cell: str) -> str:
+    for unit in UNITS:
+        cell = cell.removesuffix(unit)
+    return cell
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,201 @@
+"""The evidence as files for other programs and for people: `cells.csv` and `report.md`."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kdlab.reporting.analyse.ranking import chosen_role
+from kdlab.reporting.analyse.settings import seed
+from kdlab.reporting.analyse.summary import differences
+from kdlab.reporting.analyse.words import SMALLER, is_doubtful, percent, points
+from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Savings, Setting
+from kdlab.store.atomic import write_text_atomically
+
+ROLES = ("teacher", "student", "baseline", "control")
+COSTS = ("params", "flops", "seconds")
+
+
+def write_cells(evidence: Evidence, folder: Path) -> Path:
+    """Writes `cells.csv`, a row for each run in the order of the settings; what a run lacks is left empty."""
+    rows = [_row(run, setting, folder) for setting in evidence.settings for run in setting.runs]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = folder / "cells.csv"
+    write_text_atomically(path, text.getvalue())
+    return path
+
+
+def write_markdown(evidence: Evidence, folder: Path) -> Path:
+    """Writes `report.md`: question, answer, remarks and tables."""
+    path = folder / "report.md"
+    write_text_atomically(path, "\n\n".join(_sections(evidence, folder)) + "\n")
+    return path
+
+
+def setting_cells(setting: Setting, role: str = "student") -> dict[str, str]:
+    """A row of the table of settings: figures in words by column, `–` for what there is not.
+
+    Args:
+        setting: whose.
+        role: whose validation accuracy is shown: that which is chosen by.
+    """
+    figures, gain = setting.figures, setting.gain
+    return {
+        "setting": setting.label,
+        "seeds": str(len(setting.runs)),
+        "validation": _shown(figures.get(f"{role}/val/accuracy")),
+        "test accuracy": _shown(figures.get("student/test/accuracy")),
+        "without teacher": _shown(figures.get("baseline/test/accuracy")),
+        "gain": _gain(gain),
+        "over test samples": _range(gain.bootstrap) if gain and gain.bootstrap else "–",
+        "p (Holm)": f"{gain.p_holm:.2g}" if gain and gain.p_holm is not None else "–",
+        "over control": points(setting.gain_over_control) if setting.gain_over_control else "–",
+        "agreement": _shown(figures.get("agreement")),
+    }
+
+
+def setting_rows(evidence: Evidence, most: int | None = None) -> list[dict[str, str]]:
+    """Rows of the table of settings, without columns that say nothing of any of them.
+
+    Args:
+        evidence: whose settings.
+        most: how many; None is all.
+    """
+    role = chosen_role(evidence.varied)
+    rows = [setting_cells(setting, role) for setting in evidence.settings[:most]]
+    said = [name for name in (rows[0] if rows else ()) if any(row[name] != "–" for row in rows)]
+    return [{name: row[name] for name in said} for row in rows]
+
+
+def _row(run: Run, setting: Setting, folder: Path) -> dict[str, Any]:
+    result = run.result
+    roles = {role: result.get(role) or {} for role in ROLES}
+    student, baseline = roles["student"], roles["baseline"]
+    return {
+        **setting.values,
+        "seed": seed(run),
+        "val_accuracy": student.get("val/accuracy"),
+        "test_accuracy": student.get("test/accuracy"),
+        "teacher_test_accuracy": roles["teacher"].get("test/accuracy"),
+        "baseline_val_accuracy": baseline.get("val/accuracy"),
+        "baseline_test_accuracy": baseline.get("test/accuracy"),
+        "gain": _difference(run, "baseline"),
+        "gain_over_control": _difference(run, "control"),
+        "agreement": result.get("agreement"),
+        "kl_to_teacher": result.get("kl_to_teacher"),
+        "ece": student.get("test/ece"),
+        "nll": student.get("test/nll"),
+        **{name: student.get(name) for name in COSTS},
+        "best_minus_last": (result.get("best_minus_last") or {}).get("value"),
+        "path": os.path.relpath(run.path, folder),
+    }
+
+
+def _difference(run: Run, other: str) -> float | None:
+    return next(iter(differences([run], [run], "student", other).values()), None)
+
+
+def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
+    yield f"# {_inert(evidence.question)}"
+    yield f"**{_inert(evidence.answer)}**"
+    if evidence.remarks:
+        yield "\n".join(f"- {_inert(remark)}" for remark in evidence.remarks)
+    if evidence.settings:
+        yield _settings(evidence)
+    if evidence.failures:
+        yield f"## Without a result\n\n{_failures(evidence)}"
+    if evidence.settings:
+        yield f"## What the store spared\n\n{saved(evidence)}"
+    if evidence.published:
+        yield f"## Published figures\n\n{_published(evidence.published)}"
+    if evidence.sweep and evidence.sweep.get("command"):
+        yield f"## The command\n\n```\n{evidence.sweep['command']}\n```"
+
+
+def _settings(evidence: Evidence) -> str:
+    order = "Best first, by validation accuracy." if evidence.best else "In the order of the values; nothing is ranked."
+    note = (
+        f"{order} Intervals are Student's t over seeds at 95 %; gains are paired by seed, in points of test accuracy; "
+        "`over test samples` is a paired bootstrap, 95 %."
+    )
+    return f"## Settings\n\n{table(setting_rows(evidence))}\n\n{note}"
+
+
+def _failures(evidence: Evidence) -> str:
+    return table([{"cell": failure.label, "error": failure.error} for failure in evidence.failures])
+
+
+def saved(evidence: Evidence) -> str:
+    """One sentence about stages that were reused, and what that saved."""
+    kept = evidence.savings
+    share = f", {1 - kept.seconds / kept.seconds_alone:.0%} less" if kept.seconds_alone > kept.seconds else ""
+    runs = "1 run is" if kept.cells == 1 else f"{kept.cells} runs are"
+    return (
+        f"{runs} made of {kept.stages} distinct stages; each by itself, {kept.uses} would have been trained. "
+        f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}.{_recalled(kept)}"
+    )
+
+
+def _recalled(kept: Savings) -> str:
+    if not kept.recalls:
+        return ""
+    return f" Of {kept.answers:,} answers of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
+
+
+def _published(rows: Sequence[Mapping[str, Any]]) -> str:
+    shown = [
+        {
+            "method": row["method"],
+            "teacher": _figure(row["teacher"]),
+            "student alone": _figure(row["student_alone"]),
+            "student": _figure(row["student"]),
+            "here": _shown(row.get("here")),
+            "note": row["note"],
+            "source": row["source"],
+        }
+        for row in rows
+    ]
+    return table(shown)
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as a table of Markdown, a column for each key of the first."""
+    heads = list(rows[0])
+    lines = [heads, ["---"] * len(heads), *([_inert(row[head]) or " " for head in heads] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _gain(gain: Gain | None) -> str:
+    if gain is None:
+        return "–"
+    return points(gain.points) + (f" ({SMALLER})" if is_doubtful(gain.points) else "")
+
+
+def _range(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:+.1f} to {ends[1]:+.1f}"
+
+
+def _shown(figure: Interval | None) -> str:
+    return percent(figure) if figure else "–"
+
+
+def _figure(number: float | None) -> str:
+    return "–" if number is None else f"{number:g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _inert(text: str) -> str:
+    """Text that Markdown takes as it is: one line, no cell borders, no tags."""
+    line = " ".join(text.split())
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line.replace("&", "&amp;")).replace("|", "\\|").replace("*", "\\*")

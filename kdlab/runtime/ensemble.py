@@ -1,0 +1,36 @@
+"""Several networks that answer together: what they say, and what they are worth."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdlab.jobs.plan import Ensemble
+from kdlab.models.saved import load_predictions
+from kdlab.store.store import Store
+from kdlab.tasks.metrics import classification_figures
+
+SUMMED = ("params", "flops", "size_bytes", "seconds")
+
+
+def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
+    """Logits `(samples, classes)` of the ensemble on the test set, from what its members predicted, and the targets."""
+    predictions = [(load_predictions(store.folder(stage)), weight) for stage, weight in ensemble.members]
+    logits = torch.stack([one.double() for (one, _), _ in predictions])
+    shares = torch.tensor([weight for _, weight in predictions], dtype=torch.float64)
+    shares = (shares / shares.sum()).view(-1, 1, 1)
+    _, targets = predictions[0][0]
+    if ensemble.average == "logits":
+        return (shares * logits).sum(0), targets
+    return (logits.log_softmax(-1) + shares.log()).logsumexp(0), targets
+
+
+def ensemble_figures(ensemble: Ensemble, store: Store) -> dict[str, Any]:
+    """Its figures on the test set, what its members cost together, and what was averaged (`from`)."""
+    found = classification_figures(*ensemble_logits(ensemble, store))
+    results = [store.result(stage) for stage, _ in ensemble.members]
+    return {
+        **{f"test/{name}": value for name, value in found.items()},
+        **{name: sum(result[name] for result in results) for name in SUMMED},
+        "from": ensemble.average,
+    }

@@ -1,0 +1,166 @@
+"""What a run found: `result.json`, from the figures that its stages left in the store."""
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from kdlab.jobs.plan import Ensemble, Plan, Step
+from kdlab.jobs.training.identity import stage_fingerprint
+from kdlab.jobs.training.stage import Stage
+from kdlab.models.saved import load_predictions
+from kdlab.runtime.ensemble import ensemble_figures, ensemble_logits
+from kdlab.runtime.hints import hints
+from kdlab.store.store import Store
+from kdlab.tasks.metrics import agreement, kl_to_teacher
+
+FIGURES = (
+    "test/accuracy",
+    "test/nll",
+    "test/ece",
+    "val/accuracy",
+    "params",
+    "flops",
+    "size_bytes",
+    "epochs",
+    "seconds",
+    "samples_per_second",
+)
+PACKAGES = ("kdlab", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "wandb", "numpy")
+LEAST_GAP = 1.0  # accuracy points between teacher and baseline under which a recovered share means nothing
+
+
+def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `result.json` for a run whose stages are all in the store.
+
+    Args:
+        plan: the run's stages.
+        store: where they are.
+        reused: by stage name, whether it was there before this run.
+        config: the run's resolved config.
+    """
+    roles = {role: _figures(stage, store) for role, stage in plan.by_role().items()}
+    if len(plan.teachers) > 1:
+        together = ensemble_figures(Ensemble(plan.teachers), store)
+        roles["teacher"] = {name: together.get(name) for name in FIGURES}
+    teacher, student, baseline = (roles.get(role) for role in ("teacher", "student", "baseline"))
+    return {
+        "status": "finished",
+        "teacher": teacher,
+        "student": student,
+        "baseline": baseline,
+        "control": roles.get("control"),
+        **_gains(teacher, student, baseline),
+        "gain_over_control": _difference(student, roles.get("control")),
+        **_likeness(plan, store),
+        **_several(plan, store),
+        "hints": hints(plan, store),
+        "best_minus_last": {"value": store.result(plan.student)["best_minus_last"], "split": "val"},
+        "stages": _stages(plan, store, reused),
+        "environment": environment(),
+        "config": config,
+    }
+
+
+def failed_result(error: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `result.json` for a run that could not finish."""
+    return {"status": "failed", "error": error, "environment": environment(), "config": config}
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for whoever wants to reproduce the figures."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _figures(stage: Stage, store: Store) -> dict[str, Any]:
+    return {name: store.result(stage).get(name) for name in FIGURES}
+
+
+def _gains(
+    teacher: Mapping[str, Any] | None, student: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    gain = _difference(student, baseline)
+    if gain is None or not (teacher and baseline):
+        return {"gain": gain, "gap_recovered": None}
+    gap = teacher["test/accuracy"] - baseline["test/accuracy"]
+    if gap < LEAST_GAP:
+        reason = f"teacher minus baseline is {gap:.2f} points, under {LEAST_GAP:g}"
+        return {"gain": gain, "gap_recovered": None, "gap_recovered_reason": reason}
+    return {"gain": gain, "gap_recovered": gain / gap}
+
+
+def _difference(student: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
+    return student["test/accuracy"] - other["test/accuracy"] if student and other else None
+
+
+def _several(plan: Plan, store: Store) -> dict[str, Any]:
+    """What only plans with several teachers, generations or steps, and students that were not alone, have to tell."""
+    found: dict[str, Any] = {}
+    if len(plan.teachers) > 1:
+        found["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
+    if companions := store.result(plan.student).get("companions"):
+        found["companions"] = companions
+    if plan.generations:
+        found["generations"] = [_figures(stage, store) for stage in plan.generations]
+    if plan.ensemble:
+        found["ensemble"] = ensemble_figures(plan.ensemble, store)
+    if plan.steps:
+        found["steps"] = [_step(step, store) for step in plan.steps]
+    return found
+
+
+def _step(step: Step, store: Store) -> dict[str, Any]:
+    stage, figures = step.stage, _figures(step.stage, store)
+    above = sum(store.result(teacher)["params"] for teacher, _ in stage.teachers)
+    return {
+        "name": stage.name,
+        "network": {name: stage.network.get(name) for name in ("source", "name", "kwargs")},
+        "params": figures["params"],
+        "target_params": step.target_params,
+        "ratio": above / figures["params"],
+        "epochs": figures["epochs"],
+        "figures": figures,
+    }
+
+
+def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
+    """How far student and baseline predict as the teacher does, on the test set."""
+    logits = {role: load_predictions(store.folder(stage))[0] for role, stage in plan.by_role().items()}
+    if "teacher" not in logits:
+        return {"agreement": None, "agreement_baseline": None, "kl_to_teacher": None}
+    teacher, _ = ensemble_logits(Ensemble(plan.teachers), store)
+    return {
+        "agreement": agreement(logits["student"], teacher),
+        "agreement_baseline": agreement(logits["baseline"], teacher) if "baseline" in logits else None,
+        "kl_to_teacher": kl_to_teacher(logits["student"], teacher),
+    }
+
+
+def _stages(plan: Plan, store: Store, reused: Mapping[str, bool]) -> list[dict[str, Any]]:
+    kept = ("epochs", "seconds", "teacher_forwards", "teacher_recalls")
+    return [
+        {
+            "name": stage.name,
+            "fingerprint": stage_fingerprint(stage),
+            "reused": reused[stage.name],
+            **{name: store.result(stage)[name] for name in kept},
+        }
+        for stage in plan.stages
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,83 @@
+"""What a run leaves for people: its config, its log, its result, and links to its stages in the store."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from kdlab.errors import Interrupted, KdlabError, StoppedEarly
+from kdlab.jobs.plan import Plan
+from kdlab.runtime.result import failed_result
+from kdlab.store.atomic import check_writable, write_text_atomically
+from kdlab.store.fingerprint import SHORT
+from kdlab.store.store import Store
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class RunDirectory:
+    """`<outputs>/<name>-<short plan fingerprint>`: the same command always has the same one.
+
+    As a context it keeps `train.log`, and leaves a failed `result.json` when the body raises.
+
+    Args:
+        path: made when it is absent.
+        config: the run's resolved config.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def of(cls, cfg: DictConfig, plan: Plan) -> "RunDirectory":
+        """The directory of a plan, with what is needed to repeat the run in `.hydra/`.
+
+        Raises:
+            BadInput: `paths.outputs` cannot be written.
+        """
+        path = Path(cfg.paths.outputs) / f"{cfg.name}-{plan.fingerprint[:SHORT]}"
+        check_writable(path, "paths.outputs")
+        (path / ".hydra").mkdir(exist_ok=True)
+        write_text_atomically(path / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+        overrides = OmegaConf.to_yaml(HydraConfig.get().overrides.task)
+        write_text_atomically(path / ".hydra" / "overrides.yaml", overrides)
+        return cls(path, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+    def finish(self, result: Mapping[str, Any], plan: Plan, store: Store) -> None:
+        """Writes `result.json` and links each stage by its name and by its role."""
+        for name, stage in plan.by_name().items():
+            _link(self.path / name, store.folder(stage))
+        self._write(result)
+
+    def __enter__(self) -> "RunDirectory":
+        self._log = logging.FileHandler(self.path / "train.log")
+        self._log.setFormatter(logging.Formatter(LOG_FORMAT))
+        logging.getLogger().addHandler(self._log)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, Interrupted | StoppedEarly):
+            logging.getLogger("run").error("%s", error, exc_info=None if isinstance(error, KdlabError) else error)
+            error.add_note(f"its traceback is in {self.path / 'train.log'}")
+            self._write(failed_result(str(error) or type(error).__name__, self.config))
+        logging.getLogger().removeHandler(self._log)
+        self._log.close()
+
+    def _write(self, result: Mapping[str, Any]) -> None:
+        write_text_atomically(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _link(link: Path, target: Path) -> None:
+    """A relative link, replaced whole, so that outputs and store can move together."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    temporary.replace(link)

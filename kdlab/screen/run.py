@@ -1,0 +1,285 @@
+"""What a person sees: a bar per stage, a line when it is done, and one table at the end."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from kdlab.data.image.resemblance import transfer_warning
+from kdlab.jobs.plan import Plan
+from kdlab.jobs.training.history import Row
+from kdlab.jobs.training.identity import precision_of_teachers
+from kdlab.jobs.training.stage import Stage, make_data
+from kdlab.reporting.render.magnitude import scaled
+from kdlab.sweeps.screen import outcome
+
+Listen = Callable[[Row], None]
+ROLES = ("teacher", "baseline", "control", "student", "ensemble")
+
+
+class Screen:
+    """Talks to the terminal; where there is none, plain lines without bars.
+
+    Args:
+        console: where; None is the terminal.
+        brief: for a cell of a sweep, whose figures are in the sweep's report: only what is trained, and the result.
+    """
+
+    def __init__(self, console: Console | None = None, brief: bool = False) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.brief = brief
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.console.print(text)
+
+    def reused(self, name: str, result: Mapping[str, Any]) -> None:
+        """A stage was in the store already."""
+        self.console.print(f"[green]✓[/] {name:<10} reused    {_outcome(result)}")
+
+    def trained(self, name: str, result: Mapping[str, Any]) -> None:
+        """A stage is done."""
+        verb = "trained" if result["epochs"] else "evaluated"
+        self.console.print(f"[green]✓[/] {name:<10} {verb:<9} {_outcome(result)}{_recalled(result)}")
+
+    @contextmanager
+    def bar(self, name: str, epochs: int) -> Iterator[tuple[list[Callback], Listen]]:
+        """Shows one stage's progress while the body trains it.
+
+        Yields:
+            Callbacks for its Trainer, and what to call with each row of its history.
+        """
+        columns = (
+            TextColumn("  {task.description:<10}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task(name, total=None, figures=f"epoch 0/{epochs}")
+            watcher = _StepBar(progress, task)
+            yield [watcher], lambda row: watcher.show(row, epochs)
+
+    @contextmanager
+    def steps(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        """A bar for so many steps while the body runs; what it yields moves it on by one."""
+        columns = (TextColumn(f"  {name}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda: progress.advance(task)
+
+    def opening(self, folder: Path, plan: Plan) -> None:
+        """What is about to happen."""
+        if not self.brief:
+            lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
+            self.console.print(f"[bold]{folder.name}[/]  {lineage}{_precision(plan.student)}")
+        if warning := transfer_warning(make_data(plan.student.data)):
+            self.console.print(warning, style="yellow", markup=False)
+
+    def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
+        """The run's figures, one column a network; what they say; and where they are."""
+        if self.brief:
+            self.console.print(f"  {outcome(result)}  [dim]{folder}[/]")
+            return
+        self.console.print()
+        self.console.print(figures_table({role: result[role] for role in ROLES if result.get(role)}, result))
+        for key, table in (("steps", steps_table), ("generations", generations_table)):
+            if result.get(key):
+                self.console.print()
+                self.console.print(table(result[key]))
+        for line in conclusions(result):
+            self.console.print(line)
+        for hint in result["hints"]:
+            self.console.print(hint, markup=False)
+        if all(stage["reused"] for stage in result["stages"]):
+            self.console.print("Every stage was in the store already: nothing was trained.")
+        self.console.print(f"[dim]{folder}/result.json[/]")
+
+
+class _StepBar(Callback):
+    """Moves a bar by one each step."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def show(self, row: Row, epochs: int) -> None:
+        """Puts the newest figures beside the bar."""
+        accuracy = f"  val {row['val/accuracy']:.1f} %" if "val/accuracy" in row else ""
+        loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
+        self.progress.update(self.task, figures=f"epoch {row['epoch']:.0f}/{epochs}{loss}{accuracy}")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        self.progress.update(self.task, total=total, completed=done)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.progress.advance(self.task)
+
+
+def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:
+    """Networks as columns, figures as rows.
+
+    Args:
+        networks: figures by the name of the network, as in `result.json`.
+        result: adds the rows that compare with the teacher.
+    """
+    table = _table(*networks)
+    for label, key, show in ROWS:
+        if any(figures.get(key) is not None for figures in networks.values()):
+            table.add_row(label, *(_cell(figures.get(key), show) for figures in networks.values()))
+    if result and result.get("agreement") is not None:
+        alike = {"baseline": result["agreement_baseline"], "student": result["agreement"]}
+        table.add_row("agrees with teacher", *(_cell(alike.get(name), _percent) for name in networks))
+    return table
+
+
+def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
+    """The steps of a cascade as rows: however many there are, they fit."""
+    table = _table("network", "parameters", "smaller by", "epochs", "test accuracy")
+    for step in steps:
+        size = (scaled(step["params"]), f"{step['ratio']:.1f}×")
+        accuracy = _percent(step["figures"]["test/accuracy"])
+        table.add_row(step["name"], step["network"]["name"], *size, str(step["epochs"]), accuracy)
+    return table
+
+
+def generations_table(generations: Sequence[Mapping[str, Any]]) -> Table:
+    """The generations of a born-again run as rows."""
+    table = _table("epochs", "test accuracy", "test NLL (nats)")
+    for number, found in enumerate(generations, 1):
+        cells = (str(found["epochs"]), _percent(found["test/accuracy"]), f"{found['test/nll']:.3f}")
+        table.add_row(f"generation{number}", *cells)
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for header in headers:
+        table.add_column(header, justify="right")
+    return table
+
+
+def conclusions(result: Mapping[str, Any]) -> list[str]:
+    """What the table says, in words; warnings included."""
+    gain = result.get("gain")
+    lines = [] if gain is None else [f"\n{_gain(gain, result)}"]
+    lines += [*_over_control(result), *_together(result), *_beside(result)]
+    if gain is None:
+        return lines
+    lines.append(_budget(result))
+    teacher = result["teacher"] if not result.get("generations") else None
+    if teacher and teacher["test/accuracy"] < result["baseline"]["test/accuracy"]:
+        lines.append(
+            "[bold red]The teacher is worse than the baseline.[/] A student should not copy it: train it longer "
+            "(model.teacher.train.epochs=…) or give it weights (model.teacher.checkpoint=…)."
+        )
+    return lines
+
+
+def _gain(gain: float, result: Mapping[str, Any]) -> str:
+    if result.get("generations"):
+        return f"[bold]gain over generation 1 {gain:+.2f} points of test accuracy[/]"
+    recovered = result["gap_recovered"]
+    share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
+    return f"[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}"
+
+
+def _over_control(result: Mapping[str, Any]) -> list[str]:
+    gain = result.get("gain_over_control")
+    if gain is None:
+        return []
+    other = "the labels alone" if result.get("generations") else "the teacher in one step"
+    return [f"gain over {result['control']['epochs']} epochs with {other} {gain:+.2f} points"]
+
+
+def _together(result: Mapping[str, Any]) -> list[str]:
+    ensemble = result.get("ensemble")
+    if not ensemble:
+        return []
+    accuracy, count = ensemble["test/accuracy"], len(result["generations"])
+    more = accuracy - result["student"]["test/accuracy"]
+    every = f"all {count} generations together (mean {ensemble['from']})"
+    return [f"{every} {_percent(accuracy)}, {more:+.2f} points over the last of them"]
+
+
+def _budget(result: Mapping[str, Any]) -> str:
+    """How far the gain can be trusted: most gains shrink as the student without a teacher trains on."""
+    epochs = sum(stage["epochs"] for stage in result.get("steps") or [result["student"]])
+    return f"One seed, {epochs} epochs: +sweeps=seeds gives it error bars, a longer budget may shrink it."
+
+
+def _beside(result: Mapping[str, Any]) -> list[str]:
+    """The networks that were trained together with the student."""
+    return [
+        f"trained beside it: {name}, {_percent(figures['test/accuracy'])} of test accuracy"
+        for name, figures in result.get("companions", {}).items()
+    ]
+
+
+def _data_name(data: Mapping[str, Any]) -> str:
+    name = str(data["_target_"]).rpartition(".")[2]
+    return f"{_data_name(data['of'])}, from images of {_data_name(data['images'])}" if name == "Transfer" else name
+
+
+def _lineage(stage: Stage) -> str:
+    """A network after those that teach it, such as `resnet56 → resnet20 → resnet8`."""
+    above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
+    return f"{above} → {stage.network['name']}" if above else str(stage.network["name"])
+
+
+def _precision(stage: Stage) -> str:
+    """What is not float32."""
+    lower = stage.teachers and precision_of_teachers(stage) == "bfloat16"
+    return ", teacher in bfloat16" if lower else ""
+
+
+def _outcome(result: Mapping[str, Any]) -> str:
+    trained = f"{result['epochs']} epochs in {result['seconds']:.0f} s" if result["epochs"] else "given weights"
+    return f"{result['test/accuracy']:.2f} % test accuracy, {trained}"
+
+
+def _recalled(result: Mapping[str, Any]) -> str:
+    """What the cache spared."""
+    recalls = result["teacher_recalls"]
+    share = recalls / max(recalls + result["teacher_forwards"], 1)
+    return f", {100 * share:.0f} % of the teacher's answers read from the cache" if recalls else ""
+
+
+def _cell(value: Any, show: Callable[[Any], str]) -> str:
+    return "–" if value is None else show(value)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2f} %"
+
+
+ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("test accuracy", "test/accuracy", _percent),
+    ("test NLL (nats)", "test/nll", lambda value: f"{value:.3f}"),
+    ("calibration error", "test/ece", lambda value: f"{value:.3f}"),
+    ("validation accuracy", "val/accuracy", _percent),
+    ("parameters", "params", scaled),
+    ("FLOPs per sample", "flops", scaled),
+    ("size (bytes)", "size_bytes", scaled),
+    ("training samples/s", "samples_per_second", lambda value: f"{value:.0f}"),
+    ("training seconds", "seconds", lambda value: f"{value:.1f}" if value else "–"),
+)

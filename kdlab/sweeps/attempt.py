@@ -1,0 +1,99 @@
+"""One cell, run so that whatever goes wrong ends in one message, an exit code and, in a sweep, a record."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
+
+from kdlab.errors import BadInput, Interrupted, KdlabError, StoppedEarly
+from kdlab.sweeps.records import begin_cell, end_cell, ended_before, read_sweep, sweep_folder
+from kdlab.sweeps.screen import announce_cell
+
+Task = Callable[[DictConfig], object]
+FAILED = 1
+
+
+def attempt(task: Task, cfg: DictConfig) -> int:
+    """Runs one cell. In a sweep it never raises: what went wrong is recorded and the next cell follows.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        KeyboardInterrupt: the user asked to stop, which ends a sweep too.
+    """
+    if (code := ended_before()) is not None:
+        return code
+    begin_cell()
+    with _out_of_the_way():
+        announce_cell()
+        try:
+            _check_cell(cfg)
+            task(cfg)
+        except (Interrupted, KeyboardInterrupt) as stop:
+            raise KeyboardInterrupt(str(stop)) from stop
+        except StoppedEarly as stop:
+            print(stop)
+            return _ended("stopped", 0, str(stop))
+        except KdlabError as error:
+            return _ended("failed", explain(error), str(error))
+        except InterpolationResolutionError as error:
+            text = str(error).splitlines()[0]
+            wrong = BadInput(f"{error.full_key} points to nothing: {text}. Set {error.full_key}=…")
+            return _ended("failed", explain(wrong), str(wrong))
+        except Exception as error:
+            return _ended("failed", confess(error), f"{type(error).__name__}: {error}")
+    end_cell("finished", 0)
+    return 0
+
+
+def explain(error: KdlabError) -> int:
+    """Says an ordinary failure in one message, and returns its exit code."""
+    kind = "interrupted" if isinstance(error, Interrupted) else "error"
+    print(f"\n{kind}: {error}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def confess(error: Exception) -> int:
+    """Says a bug in one line, where a log has its traceback; with its traceback, where there is no log yet."""
+    where = "; ".join(getattr(error, "__notes__", ()))
+    if not where:
+        traceback.print_exception(error)
+    print(f"\nerror: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"  (a bug, not your input: {where or 'its traceback is above'})", file=sys.stderr, flush=True)
+    return FAILED
+
+
+def _ended(status: str, code: int, why: str) -> int:
+    end_cell(status, code, why)
+    return code
+
+
+@contextlib.contextmanager
+def _out_of_the_way() -> Iterator[None]:
+    """In a worker of a sweep, what is said goes to a file: the screen is that of the process that was started."""
+    folder = sweep_folder()
+    if folder is None or read_sweep(folder)[1].pid == os.getpid():
+        yield
+        return
+    with (
+        (folder / "cells" / f"{os.getpid()}.log").open("a") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        yield
+
+
+def _check_cell(cfg: DictConfig) -> None:
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise BadInput(f"{key} has no value of its own and must be given, got none. Add {key}=…")
+    if not isinstance(cfg.name, str) or not cfg.name or set(cfg.name) & set("/\\"):
+        raise BadInput(f"name must be text without slashes, for a folder's name; got {cfg.name!r}. Try name=trial.")
+    if not isinstance(cfg.baseline, bool):
+        raise BadInput(f"baseline must be true or false, got {cfg.baseline!r}. Try baseline=true.")
+    if not OmegaConf.is_list(cfg.tags):
+        raise BadInput(f"tags must be a list, got {cfg.tags!r}. Try tags=[{cfg.tags}].")

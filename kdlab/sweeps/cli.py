@@ -1,0 +1,142 @@
+"""From a command line to cells: overrides checked, Hydra run, errors in one message, an honest exit code."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import hydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kdlab.config.compose import Checked, checked_overrides, hydra_app
+from kdlab.config.help import help_page
+from kdlab.config.search_path import CONF, use_kdlab_config
+from kdlab.errors import BadInput, Interrupted, KdlabError, TrainingFailed
+from kdlab.store.atomic import check_writable
+from kdlab.sweeps.attempt import FAILED, Task, attempt, explain
+from kdlab.sweeps.records import Sweep
+from kdlab.sweeps.relaunch import launch
+from kdlab.sweeps.report import tell
+from kdlab.sweeps.screen import following
+
+STOPPED = "the same command continues where this one stopped"
+
+
+def run(task: Task, argv: Sequence[str] | None = None) -> int:
+    """Composes the config that the command line asks for, runs `task` on every cell of it, and reports.
+
+    Returns:
+        The exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return explained(lambda: _run(task, arguments))
+
+
+def explained(action: Callable[[], int]) -> int:
+    """The exit code of a command, whose ordinary failures end in one message without a traceback."""
+    try:
+        return action()
+    except KdlabError as error:
+        return explain(error)
+    except KeyboardInterrupt as stop:
+        return explain(Interrupted(str(stop) or STOPPED))
+
+
+def _run(task: Task, arguments: list[str]) -> int:
+    asked = get_args_parser().parse_intermixed_args(arguments)
+    if asked.help:
+        print(help_page())
+        return 0
+    if asked.hydra_help or asked.info is not None or asked.shell_completion:
+        return _ask_hydra(arguments)
+    _check_flags(asked)
+    checked = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir)
+    if asked.cfg:
+        print(_shown(checked.config, asked), end="")
+        return 0
+    _check_paths(checked)
+    with hydra_app(asked.config_dir) as app:
+        if checked.sweep:
+            return _run_sweep(app, task, checked.sweep, checked)
+        return _run_once(app, task, checked)
+
+
+def _run_once(app: Hydra, task: Task, checked: Checked) -> int:
+    outcome: int = app.run("train", lambda cfg: attempt(task, cfg), checked.overrides).return_value
+    return outcome
+
+
+def _run_sweep(app: Hydra, task: Task, sweep: Sweep, checked: Checked) -> int:
+    """Runs every cell, in this process or wherever the launcher likes; each leaves a record of how it went."""
+    from kdlab.sweeps.workers import at_home, crowding  # with torch, which other answers need not wait for
+
+    code = 0
+    with sweep.running(), following(sweep) as view:
+        if hint := crowding(sweep, checked.config):
+            view.console.print(hint, style="yellow", markup=False)
+        work = at_home(lambda cfg: attempt(task, cfg))
+        try:
+            launch(lambda: app.multirun("train", work, checked.overrides), view)
+        except TrainingFailed as error:
+            code = explain(error)
+    progress = view.progress()
+    view.closing(progress)
+    tell(sweep, progress)
+    return FAILED if code or progress.missing or progress.with_status("failed") else 0
+
+
+def _ask_hydra(arguments: Sequence[str]) -> int:
+    """Lets Hydra answer what is asked of it alone: its own help, its search path, shell completion."""
+    use_kdlab_config()
+    before, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(lambda cfg: None)()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def _check_flags(asked: Namespace) -> None:
+    own = {"--config-path": asked.config_path, "--config-name": asked.config_name}
+    for flag, value in {**own, "--experimental-rerun": asked.experimental_rerun}.items():
+        if value is not None:
+            raise BadInput(f"{flag} must be left out: kdlab brings its own, got {value}. --config-dir=… adds a folder.")
+    if asked.resolve and not asked.cfg:
+        raise BadInput("--resolve needs a config to show, got none. Add --cfg job.")
+
+
+def _check_paths(checked: Checked) -> None:
+    paths = checked.config.paths
+    for name, value in paths.items():
+        if not isinstance(value, str) or not value:
+            raise BadInput(
+                f"paths.{name} must be the path of a folder, got {value!r}. For example: paths.{name}={name}"
+            )
+    check_writable(Path(paths.outputs), "paths.outputs")
+    if checked.sweep:
+        check_writable(checked.sweep.folder, "hydra.sweep.dir")
+
+
+def _shown(config: DictConfig, asked: Namespace) -> str:
+    """What `--cfg` prints, without composing a second time."""
+    HydraConfig.instance().set_config(config)
+    keys = [str(key) for key in config]
+    parts = {"job": [key for key in keys if key != "hydra"], "hydra": ["hydra"], "all": keys}
+    shown = OmegaConf.masked_copy(config, parts[asked.cfg])
+    try:
+        if asked.resolve:
+            OmegaConf.resolve(shown)
+        node = OmegaConf.select(shown, asked.package) if asked.package else shown
+    except OmegaConfBaseException as error:
+        raise BadInput(f"--cfg {asked.cfg}: {str(error).splitlines()[0]}") from error
+    if node is None:
+        raise BadInput(
+            f"--package must be a node of the config, got {asked.package}. --cfg {asked.cfg} shows them all."
+        )
+    return OmegaConf.to_yaml(node) if OmegaConf.is_config(node) else f"{node}\n"

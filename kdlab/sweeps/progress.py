@@ -1,0 +1,92 @@
+"""How far a sweep is: cells done, running, failed, lost, and the time that is left."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from kdlab.sweeps.records import Cell, read_cells
+
+MINUTE, HOUR = 60, 3600  # seconds
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The cells of one start of a sweep.
+
+    Attributes:
+        cells: those begun since then, by number.
+        expected: how many there will be; None when only the sweeper knows.
+    """
+
+    cells: tuple[Cell, ...]
+    expected: int | None
+
+    @classmethod
+    def of(cls, folder: Path, expected: int | None, is_new: Callable[[Cell], bool]) -> "Progress":
+        """Reads the sweep's records.
+
+        Args:
+            folder: the sweep's.
+            expected: number of cells.
+            is_new: whether a record is of the start that is meant; an older one is of a start before it.
+        """
+        return cls(tuple(cell for cell in read_cells(folder).values() if is_new(cell)), expected)
+
+    @property
+    def ended(self) -> tuple[Cell, ...]:
+        """Cells that ended, however they did."""
+        return tuple(cell for cell in self.cells if cell.ended)
+
+    @property
+    def running(self) -> tuple[Cell, ...]:
+        """Cells at work."""
+        return tuple(cell for cell in self.cells if not cell.ended and not cell.is_lost)
+
+    @property
+    def lost(self) -> tuple[Cell, ...]:
+        """Cells whose process is gone."""
+        return tuple(cell for cell in self.cells if not cell.ended and cell.is_lost)
+
+    def with_status(self, status: str) -> tuple[Cell, ...]:
+        """The cells that are `finished`, `failed` or `stopped`."""
+        return tuple(cell for cell in self.cells if cell.status == status)
+
+    @property
+    def missing(self) -> int:
+        """How many cells have not ended."""
+        return max((self.expected or len(self.cells)) - len(self.ended), 0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the median cell that had something to train; None before there is one."""
+        took = [cell.ended - cell.started for cell in self.ended if cell.ended and cell.trained]
+        if not took or self.expected is None:
+            return None
+        return median(took) * self.missing / max(len(self.running), 1)
+
+    def __str__(self) -> str:
+        """Such as `7 of 12 done, 2 running, 1 failed, about 3 minutes left`."""
+        total = f" of {self.expected}" if self.expected else ""
+        parts = [f"{len(self.ended)}{total} done", *_counted(self.running, "running")]
+        parts += [*_counted(self.with_status("failed"), "failed"), *_counted(self.lost, "lost")]
+        left = self.seconds_left
+        return ", ".join([*parts, f"about {in_words(left)} left"] if left and self.missing else parts)
+
+
+def in_words(seconds: float) -> str:
+    """A duration to one unit: `40 seconds`, `3 minutes`, `2.5 hours`."""
+    if round(seconds) < MINUTE:
+        return _counted_unit(f"{seconds:.0f}", "second")
+    if round(seconds / MINUTE) < MINUTE:
+        return _counted_unit(f"{seconds / MINUTE:.0f}", "minute")
+    return f"{seconds / HOUR:.1f} hours"
+
+
+def _counted_unit(count: str, unit: str) -> str:
+    return f"{count} {unit}" if count == "1" else f"{count} {unit}s"
+
+
+def _counted(cells: Iterable[Cell], what: str) -> list[str]:
+    count = len(tuple(cells))
+    return [f"{count} {what}"] if count else []

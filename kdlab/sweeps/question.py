@@ -1,0 +1,81 @@
+"""What a multirun asks, from its overrides: the same command is the same sweep, in the same folder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from kdlab.store.fingerprint import SHORT, fingerprint
+from kdlab.sweeps.records import Sweep
+
+ELSEWHERE = ("hydra", "logger", "paths")  # how and where it runs; what is asked stays the same
+
+
+def asked_sweep(
+    typed: Sequence[Override], filed: Sequence[Override], config: DictConfig, loader: ConfigLoader
+) -> Sweep:
+    """The sweep that a command line asks for.
+
+    Args:
+        typed: the command line's overrides.
+        filed: what the sweep's own file varies.
+        config: of the first cell.
+        loader: that found the sweep's file.
+    """
+    option = config.hydra.runtime.choices.get("sweeps")
+    name = str(option or "sweep")
+    varied = _varied([*filed, *typed])
+    folder = Path(config.paths.outputs) / f"{name}-{_identity(config, varied)[:SHORT]}"
+    if any(override.key_or_group == "hydra.sweep.dir" for override in typed):
+        folder = Path(config.hydra.sweep.dir)
+    return Sweep(
+        folder=folder.absolute(),
+        name=name,
+        question=_question(option, loader) if option else None,
+        overrides=tuple(override.input_line or "" for override in typed),
+        varied=varied,
+        cells=_cells(varied, config),
+        sweeper=str(config.hydra.sweeper._target_),
+        launcher=str(config.hydra.launcher._target_),
+    )
+
+
+def _identity(config: DictConfig, varied: Mapping[str, tuple[str, ...]]) -> str:
+    said: Any = OmegaConf.to_container(config, resolve=False)
+    asked = {key: value for key, value in said.items() if key not in ELSEWHERE}
+    varied_in_order = [[key, *values] for key, values in varied.items()]
+    return fingerprint({"config": asked, "varied": varied_in_order, "sweeper": config.hydra.sweeper._target_})
+
+
+def _varied(every: Iterable[Override]) -> dict[str, tuple[str, ...]]:
+    """The values of each key that has several; what comes last stands, as with Hydra."""
+    last = {override.get_key_element().lstrip("+"): override for override in every}
+    return {key: _values(override) for key, override in last.items() if override.is_sweep_override()}
+
+
+def _values(override: Override) -> tuple[str, ...]:
+    if override.is_interval_sweep():
+        return (override.get_value_string(),)
+    return tuple(override.sweep_string_iterator())
+
+
+def _cells(varied: Mapping[str, Sequence[str]], config: DictConfig) -> int | None:
+    """How many combinations a grid has; what another sweeper says of itself."""
+    if config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        return prod(len(values) for values in varied.values())
+    told: int | None = config.hydra.sweeper.get("n_trials")
+    return told
+
+
+def _question(option: str, loader: ConfigLoader) -> str | None:
+    """The first line of the option's file that is a comment and not Hydra's."""
+    for source in loader.get_sources():
+        path = Path(source.path) / "sweeps" / f"{option}.yaml"
+        if path.is_file():
+            lines = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+            return next((line for line in lines if not line.startswith("@")), None)
+    return None

@@ -1,0 +1,31 @@
+"""The report that a sweep ends with. It never costs the sweep: what is wrong with it is said, and that is all."""
+
+import logging
+from dataclasses import replace
+
+from kdlab.errors import KdlabError
+from kdlab.sweeps.progress import Progress
+from kdlab.sweeps.records import Sweep
+
+log = logging.getLogger(__name__)
+
+
+def tell(sweep: Sweep, progress: Progress) -> None:
+    """Writes `report/` in the sweep's folder and shows its answer, if any cell got as far as a run.
+
+    Args:
+        sweep: that ended.
+        progress: its cells; the failed ones have been told already.
+    """
+    if not any(cell.run for cell in progress.cells):
+        return
+    from kdlab.report import report
+    from kdlab.reporting.render.summary_screen import show
+
+    try:
+        evidence, page = report([sweep.folder])
+        show(replace(evidence, failures=()), page)
+    except KdlabError as error:
+        log.warning("The report was not written: %s", error)
+    except Exception:
+        log.exception("The report was not written; python -m kdlab.report %s tries again.", sweep.folder)

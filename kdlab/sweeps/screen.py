@@ -1,0 +1,141 @@
+"""What a person sees of a sweep: how far it is while it runs, and at its end what it found and what failed."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+
+from kdlab.sweeps.progress import Progress, in_words
+from kdlab.sweeps.records import Cell, Sweep, read_cell, read_cells, read_sweep, sweep_folder
+
+SECONDS_BETWEEN_LOOKS = 0.5
+OUTCOMES = {"finished": "[green]✓[/]", "failed": "[red]✗[/]", "stopped": "[yellow]–[/]"}
+
+
+class SweepView:
+    """Shows one start of a sweep.
+
+    Args:
+        sweep: whose records are followed.
+        is_new: whether a record is of this start, and not of one before it.
+        console: where.
+    """
+
+    def __init__(self, sweep: Sweep, is_new: Callable[[Cell], bool], console: Console | None = None) -> None:
+        self.sweep, self.is_new = sweep, (lambda cell: True) if sweep.is_search else is_new
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._shown: set[int] = set()
+
+    def progress(self) -> Progress:
+        """As it is now."""
+        return Progress.of(self.sweep.folder, self.sweep.cells, self.is_new)
+
+    def opening(self) -> None:
+        """What is asked."""
+        if self.sweep.question:
+            self.console.print(f"[bold]{escape(self.sweep.question)}[/]")
+        count = f"{self.sweep.cells} cells" if self.sweep.cells else "as many cells as the sweeper wants"
+        self.console.print(f"{self.sweep.folder.name}: {count}\n")
+
+    def show_ended(self, progress: Progress) -> None:
+        """A line for each cell that ended since the last time."""
+        for cell in progress.ended:
+            if cell.cell not in self._shown:
+                self._shown.add(cell.cell)
+                self.console.print(cell_line(cell, self.sweep))
+
+    def follow(self, ended: Callable[[float], bool]) -> None:
+        """Shows lines and, on a terminal, how far it is, until the sweep has ended.
+
+        Args:
+            ended: waits for so many seconds, or less, and says whether it has.
+        """
+        with Live(console=self.console, transient=True, auto_refresh=self.console.is_terminal) as live:
+            while not ended(SECONDS_BETWEEN_LOOKS):
+                progress = self.progress()
+                self.show_ended(progress)
+                if self.console.is_terminal:
+                    live.update(Spinner("dots", str(progress)))
+        self.show_ended(self.progress())
+
+    def closing(self, progress: Progress) -> None:
+        """How many finished, and every failure with its error."""
+        total = self.sweep.cells or len(progress.cells)
+        self.console.print(f"\n{len(progress.with_status('finished'))} of {total} cells finished")
+        if stopped := len(progress.with_status("stopped")):
+            self.console.print(f"{stopped} stopped early by the search")
+        for cell in progress.with_status("failed"):
+            self.console.print(f"  [red]failed:[/] {escape(own_overrides(cell, self.sweep))}")
+            self.console.print(f"          {cell.error}", markup=False)
+        if progress.missing and self.sweep.cells:
+            self.console.print(f"  [red]not finished:[/] {progress.missing}. The same command runs what is missing.")
+
+
+@contextmanager
+def following(sweep: Sweep) -> Iterator[SweepView]:
+    """Shows a sweep while the body runs it; of one whose cells run in this process, those show themselves."""
+    before, stop = read_cells(sweep.folder), threading.Event()
+    view = SweepView(sweep, lambda cell: cell != before.get(cell.cell))
+    view.opening()
+    thread = threading.Thread(target=view.follow, args=(stop.wait,), daemon=True)
+    if sweep.is_parallel:
+        thread.start()
+    try:
+        yield view
+    except KeyboardInterrupt:
+        view.console.print(f"\n{view.progress()}")
+        raise
+    finally:
+        stop.set()
+        if sweep.is_parallel:
+            thread.join()
+
+
+def announce_cell() -> None:
+    """Says which cell of a sweep this process begins, and how far the sweep is; outside sweeps, nothing."""
+    folder = sweep_folder()
+    if folder is None:
+        return
+    sweep, start = read_sweep(folder)
+    cell = read_cell(folder, int(HydraConfig.get().job.num))
+    progress = SweepView(sweep, start.began).progress()
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]{_number(cell, sweep)}[/]  {escape(own_overrides(cell, sweep))}  [dim]{progress}[/]")
+
+
+def cell_line(cell: Cell, sweep: Sweep) -> str:
+    """How one cell went, such as `✓ cell 3 of 12  loss.temperature=4  98.40 %, gain +5.60`."""
+    how = f"{OUTCOMES[cell.status]} {_number(cell, sweep)}  {escape(own_overrides(cell, sweep))}"
+    took = f"[dim]{in_words((cell.ended or cell.started) - cell.started)}[/]"
+    return f"{how}  {_outcome(cell, sweep.folder)}  {took}"
+
+
+def _number(cell: Cell, sweep: Sweep) -> str:
+    return f"cell {cell.cell + 1}" + (f" of {sweep.cells}" if sweep.cells else "")
+
+
+def own_overrides(cell: Cell, sweep: Sweep) -> str:
+    """What distinguishes a cell from the others of its sweep."""
+    return " ".join(line for line in cell.overrides if line.partition("=")[0].lstrip("+") in sweep.varied)
+
+
+def _outcome(cell: Cell, folder: Path) -> str:
+    if cell.error:
+        return escape(cell.error.splitlines()[0])
+    if cell.status != "finished" or not cell.run:
+        return "stopped early"
+    return outcome(json.loads((folder / cell.run / "result.json").read_text()))
+
+
+def outcome(result: Mapping[str, Any]) -> str:
+    """What a finished run came to, in a few words."""
+    gain = result.get("gain")
+    return f"{result['student']['test/accuracy']:.2f} %" + (f", gain {gain:+.2f}" if gain is not None else "")

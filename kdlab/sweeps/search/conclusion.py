@@ -1,0 +1,80 @@
+"""What a search found, with the command that trains it again."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Transformer
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
+
+from kdlab.sweeps.search.study import OBJECTIVE, Search
+
+SEARCH_ONLY = ("hydra", "sweeps", "baseline")  # what the winner is trained without, or with as usual
+ABSENT = object()
+
+
+def conclusion(search: Search, shared: Sequence[str]) -> str:
+    """The best trial in two or three lines.
+
+    Args:
+        search: at its end.
+        shared: the overrides that every trial has, see `shared_settings`.
+    """
+    ended = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped early", TrialState.FAIL: "failed"}
+    counts = ", ".join(f"{search.count(state)} {word}" for state, word in ended.items() if search.count(state))
+    if search.best is None:
+        return f"\nNo trial finished ({counts}), so there is no best one."
+    command = ["python", "-m", "kdlab.train", *shared, *search.space.overrides(search.best.params)]
+    return (
+        f"\nThe best of the trials ({counts}) is cell {search.best.number + 1}, {OBJECTIVE} {search.best.value:.2f}:\n"
+        f"  {shlex.join(line.lstrip('+') for line in command)}\n"
+        "The best of several flatters itself: with +sweeps=seeds added, the test set says what this setting gains."
+    )
+
+
+def shared_settings(config: DictConfig, fixed: Sequence[str], loader: ConfigLoader) -> list[str]:
+    """The overrides that all trials share, with what the sweep's file sets written out.
+
+    Args:
+        config: composed from the fixed overrides.
+        fixed: those.
+        loader: that composes them.
+    """
+    typed = [line for line in fixed if line.lstrip("+").partition("=")[0] not in SEARCH_ONLY]
+    if len(typed) == len(fixed):
+        return typed
+    chosen, usual = config.hydra.runtime.choices, _composed(typed, loader).hydra.runtime.choices
+    changed = {group: option for group, option in chosen.items() if usual.get(group) != option}
+    groups = [f"{group}={option}" for group, option in changed.items() if _can_be_chosen(group, option)]
+    usual_values = dict(_leaves(_plain(_composed([*typed, *groups], loader))))
+    values = [
+        f"{key}={Transformer.str(value)}"
+        for key, value in _leaves(_plain(config))
+        if usual_values.get(key, ABSENT) != value
+    ]
+    return [*typed, *groups, *values]
+
+
+def _composed(lines: Sequence[str], loader: ConfigLoader) -> DictConfig:
+    return loader.load_configuration("train", list(lines), RunMode.MULTIRUN)
+
+
+def _can_be_chosen(group: str, option: str) -> bool:
+    """Not what a launcher, a sweep or another choice brings along."""
+    return group != "sweeps" and not group.startswith("hydra/") and not str(option).startswith("_")
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    return {key: value for key, value in plain.items() if key not in SEARCH_ONLY}
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,164 @@
+"""The Hydra sweeper that draws its cells from an optuna study: `hydra/sweeper=optuna`."""
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from kdlab.errors import BadInput
+from kdlab.store.fingerprint import fingerprint
+from kdlab.sweeps.question import ELSEWHERE
+from kdlab.sweeps.records import Cell, read_cells
+
+if TYPE_CHECKING:
+    from kdlab.sweeps.search.space import Space
+    from kdlab.sweeps.search.study import Search
+
+
+class OptunaSweeper(Sweeper):
+    """Runs `n_trials` cells, a batch at a time, each batch drawn from what the ones before it found.
+
+    The number of a trial is that of its cell, whose record says how it ended and where its figures are.
+
+    Args:
+        n_trials: in all, those of earlier starts included.
+        n_jobs: trials at a time; None is as many as the launcher runs.
+        seed: of what is drawn.
+        random_trials: how many are drawn at random before the space is modelled.
+        pruning: when trials are stopped early, see `kdlab.sweeps.search.pruning`.
+        params: what varies and what is fixed, as in overrides.
+    """
+
+    hydra_context: HydraContext
+    config: DictConfig
+    launcher: Launcher
+    TARGET: ClassVar = "hydra_plugins.kdlab.OptunaSweeper"  # Hydra looks for sweepers by names in that package alone
+
+    def __init__(
+        self,
+        *,
+        n_trials: int,
+        n_jobs: int | None,
+        seed: int,
+        random_trials: int,
+        pruning: Mapping[str, Any],
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        self.n_trials, self.n_jobs, self.seed, self.random_trials = n_trials, n_jobs, seed, random_trials
+        self.pruning, self.params = pruning, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """What Hydra tells a sweeper before it starts."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the search from where it is.
+
+        Args:
+            arguments: the overrides of the command line.
+
+        Raises:
+            BadInput: a setting is out of its range, something varies that no search can choose, or no images are held
+                out to choose on.
+        """
+        if importlib.util.find_spec("optuna") is None:
+            raise BadInput("hydra/sweeper=optuna: optuna is not installed. Get it with: pip install 'kdlab[search]'")
+        from kdlab.sweeps.search.space import Space
+
+        self._check_settings()
+        overrides = self._overrides(arguments)
+        space = Space.of(override for override in overrides if override.is_sweep_override())
+        self._check_held_out(overrides)
+        self._search(space, [str(override.input_line) for override in overrides if not override.is_sweep_override()])
+
+    def _overrides(self, arguments: Sequence[str]) -> list[Override]:
+        """Those of the sweep's file and those that were typed, which win."""
+        lines = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        parsed = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(lines)
+        return list({override.get_key_element().lstrip("+"): override for override in parsed}.values())
+
+    def _search(self, space: "Space", fixed: Sequence[str]) -> None:
+        from kdlab.sweeps.search.conclusion import conclusion, shared_settings
+        from kdlab.sweeps.search.journal import sole_searcher
+        from kdlab.sweeps.search.study import Search
+
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        with sole_searcher(folder):
+            search = Search.begin(folder, space, self._identity(), self.seed, self.random_trials)
+            self._run(search, fixed)
+        print(conclusion(search, shared_settings(self.config, fixed, self.hydra_context.config_loader)))
+
+    def _identity(self) -> str:
+        said: Any = OmegaConf.to_container(self.config, resolve=False)
+        return fingerprint({key: value for key, value in said.items() if key not in ELSEWHERE})
+
+    def _run(self, search: "Search", fixed: Sequence[str]) -> None:
+        from joblib import effective_n_jobs
+
+        size = self.n_jobs or effective_n_jobs(self.config.hydra.launcher.get("n_jobs") or 1)
+        while batch := search.next_batch(size, self.n_trials):
+            self._launch({trial.number: [*fixed, *search.space.overrides(trial.params)] for trial in batch})
+            ended = read_cells(search.folder)
+            for trial in batch:
+                search.conclude(trial.number, ended.get(trial.number))
+
+    def _launch(self, batch: Mapping[int, Sequence[str]]) -> None:
+        """Runs the cells that have not ended; of one call, the launcher numbers them consecutively."""
+        records = read_cells(Path(self.config.hydra.sweep.dir))
+        due = [number for number, lines in batch.items() if not _is_done(records.get(number), lines)]
+        self.validate_batch_is_legal([batch[number] for number in due])
+        for numbers in _consecutive(due):
+            for job in self.launcher.launch([batch[number] for number in numbers], initial_job_idx=numbers[0]):
+                _ = job.return_value  # raises what the job raised
+
+    def _check_settings(self) -> None:
+        from kdlab.jobs.stages import check_whole
+
+        check_whole("hydra.sweeper.n_trials", self.n_trials, 1)
+        check_whole("hydra.sweeper.n_jobs", 1 if self.n_jobs is None else self.n_jobs, 1)
+        check_whole("hydra.sweeper.seed", self.seed, 0)
+        check_whole("hydra.sweeper.random_trials", self.random_trials, 1)
+        for name in ("n_startup_trials", "n_warmup_epochs"):
+            check_whole(f"hydra.sweeper.pruning.{name}", self.pruning[name], 0)
+
+    def _check_held_out(self, overrides: Sequence[Override]) -> None:
+        """In every option that the search visits: nothing may be chosen on the test set."""
+        from kdlab.config.overrides import cells, group_names
+
+        whole = [one for one in overrides if not one.is_sweep_override() or one.key_or_group in group_names()]
+        for lines in cells(whole):
+            cell = self.hydra_context.config_loader.load_sweep_config(self.config, lines)
+            if OmegaConf.select(cell, "data.val_fraction") == 0:
+                raise BadInput(
+                    "hydra/sweeper=optuna chooses on val/accuracy, so data.val_fraction must be above 0, got "
+                    f"{cell.data.val_fraction}. Set data.val_fraction=0.1."
+                )
+
+
+def _is_done(record: Cell | None, lines: Sequence[str]) -> bool:
+    """Whether a cell ended although its sweep was killed before it knew."""
+    return record is not None and record.status in ("finished", "stopped") and record.overrides == tuple(lines)
+
+
+def _consecutive(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Runs of consecutive numbers, from rising ones."""
+    run: list[int] = []
+    for number in numbers:
+        if run and number != run[-1] + 1:
+            yield run
+            run = []
+        run.append(number)
+    if run:
+        yield run

@@ -1,0 +1,95 @@
+"""Frozen teachers: they answer, and nothing that training does can reach them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+
+from kdlab.data.batch import Batch, sample_count
+from kdlab.models.network import Network
+from kdlab.models.taps import Outputs, Taps, observe
+from kdlab.teachers.folding import fold
+from kdlab.teachers.precision import keep_in_bfloat16, teacher_precision
+from kdlab.teachers.truncated import EarlyStop
+
+Load = Callable[[], Network]  # makes a network with its weights, afresh or the one that it made before
+
+
+class FrozenTeacher:
+    """A network in eval mode and without gradients, kept outside the student's module tree.
+
+    It is not an `nn.Module`, so no checkpoint, optimizer, `.train()` or DDP wrapper of the student's ever sees it.
+    It is loaded at its first question: a teacher that nobody asks takes no memory. What it need not compute it leaves
+    out: BatchNorms are folded, and a pass ends at the last tap where no logits are read.
+
+    Args:
+        load: the teacher with its own preprocessing; it is changed here.
+        weight: its share among several teachers, above 0.
+        taps: module path by role; only the roles in `roles` are captured.
+        roles: which taps the loss reads.
+        precision: see `kdlab.teachers.precision.teacher_precision`; that of the student makes no difference.
+        logits: whether the loss reads them; if not, they may be empty.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        *,
+        weight: float = 1.0,
+        taps: Mapping[str, str] | None = None,
+        roles: Iterable[str] = (),
+        precision: str = "auto",
+        logits: bool = True,
+    ) -> None:
+        self.weight = weight
+        self.samples = 0  # forwarded so far
+        self.recalled = 0  # answers that cost no forward
+        self._load, self._precision, self._logits = load, precision, logits
+        self._paths = {role: (taps or {})[role] for role in roles}
+        self._device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> None:
+        """Answers on the device of the student; said before its first question."""
+        self._device = device
+
+    def expect(self, data: Any) -> None:
+        """Nothing to prepare: each batch is answered as it comes."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    @cached_property
+    def network(self) -> Network:
+        """The teacher, loaded without a trace in torch's generator: a step's random numbers stay what they are."""
+        with torch.random.fork_rng(devices=[]):
+            network = self._load().eval().requires_grad_(False)
+        fold(network.module, self._paths.values())
+        if self._in_bfloat16:
+            keep_in_bfloat16(network.module)
+        return network.to(self._device)
+
+    def __call__(self, inputs: Any) -> Outputs:
+        """Logits, in float32, and tapped features for a batch of raw inputs; both may be saved for a backward pass."""
+        observed = self._observe
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
+            outputs = observed(inputs)
+        count = sample_count(inputs)
+        self.samples += count
+        logits = outputs.logits.float().clone() if self._logits else torch.empty(count, 0)
+        return Outputs(logits, {role: seen.clone() for role, seen in outputs.features.items()})
+
+    @cached_property
+    def _observe(self) -> Callable[[Any], Outputs]:
+        taps = Taps(self.network.module, self._paths)
+        if self._paths and not self._logits:
+            return EarlyStop(self.network, taps).observe
+        return partial(observe, self.network, taps)
+
+    @property
+    def _in_bfloat16(self) -> bool:
+        return teacher_precision(self._precision, self._device.type) == "bfloat16"
+
+    def answer(self, batch: Batch) -> Outputs:
+        """Logits and tapped features for a batch."""
+        return self(batch.inputs)

@@ -1,0 +1,81 @@
+"""What the W&B run of a cell shows: networks beside figures, who is taken for whom, and how sure each network is."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdlab.jobs.plan import Plan
+from kdlab.reporting.collect.predictions import predictions, reliability
+from kdlab.runtime.result import FIGURES
+from kdlab.store.store import Store
+
+ROLES = ("teacher", "baseline", "control", "student", "ensemble")
+LARGEST_MATRIX = 100  # classes: a chart shows 10,000 rows at most
+CONFUSIONS = 100  # rows of the table in the place of a larger matrix
+
+
+def charts(result: Mapping[str, Any], plan: Plan, store: Store) -> dict[str, Any]:
+    """Tables and charts of a finished cell, by name, from its result and its networks' predictions on the test set."""
+    stages = {**plan.by_role(), **{stage.name: stage for stage, _ in plan.teachers}}
+    return {
+        "networks": networks_table(result),
+        "confusion": confusion(store.folder(plan.student)),
+        "reliability": reliability_chart({role: store.folder(stage) for role, stage in stages.items()}),
+    }
+
+
+def networks_table(result: Mapping[str, Any]) -> Any:
+    """A row for each network of a result, a column for each of its figures."""
+    import wandb
+
+    rows = [[role, *(result[role].get(name) for name in FIGURES)] for role in ROLES if result.get(role)]
+    return wandb.Table(columns=["network", *FIGURES], data=rows)
+
+
+def confusion(stage: Path) -> Any:
+    """How often a network took each class for each other one.
+
+    Args:
+        stage: its folder in the store.
+
+    Returns:
+        A chart; of more classes than it can show, a table of the pairs that are confused most often. None without
+        predictions.
+    """
+    import wandb
+
+    found = predictions(stage)
+    if found is None:
+        return None
+    logits, targets = found
+    actual, predicted = targets.tolist(), logits.argmax(-1).tolist()
+    if logits.shape[-1] <= LARGEST_MATRIX:
+        names = [str(name) for name in range(logits.shape[-1])]
+        return wandb.plot.confusion_matrix(y_true=actual, preds=predicted, class_names=names, title="Confusion")
+    pairs = Counter(pair for pair in zip(actual, predicted, strict=True) if pair[0] != pair[1])
+    rows = [[*pair, count] for pair, count in pairs.most_common(CONFUSIONS)]
+    return wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=rows)
+
+
+def reliability_chart(stages: Mapping[str, Path]) -> Any:
+    """How often each network is right, against how sure it is.
+
+    Args:
+        stages: folders in the store, by the network's role.
+
+    Returns:
+        A chart of one line a network, and the diagonal on which confidence is what it says.
+    """
+    import wandb
+
+    lines = {role: reliability(stage) for role, stage in stages.items()}
+    points = {role: [bin[:2] for bin in bins] for role, bins in lines.items() if bins}
+    points["exact"] = [(0.0, 0.0), (1.0, 1.0)]
+    return wandb.plot.line_series(
+        xs=[[confidence for confidence, _ in line] for line in points.values()],
+        ys=[[accuracy for _, accuracy in line] for line in points.values()],
+        keys=list(points),
+        title="Reliability: share that is right, by confidence",
+        xname="confidence",
+    )

@@ -1,0 +1,189 @@
+"""What is wrong with a loss is said before anything trains."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from kdlab.errors import BadInput
+from kdlab.jobs.checks.stages import check_stages
+from kdlab.jobs.checks.terms import SAMPLES, rehearse
+from kdlab.jobs.training.preparation import initial_network
+from kdlab.methods import Distiller
+from kdlab.methods.terms import Facts
+from tests.small import tiny_plan
+
+STUDENT = {"mid": torch.Size([4, 8, 8]), "high": torch.Size([6])}
+TEACHER = {"mid": torch.Size([8, 8, 8]), "high": torch.Size([12])}
+FACTS = Facts(STUDENT, [TEACHER], num_classes=10, sample_labels=torch.arange(40) % 10)
+
+
+def constant(student, teacher):
+    return 0 * student.sum() + teacher.mean()
+
+
+def detached(student, teacher):
+    return (student.detach() - teacher.mean()).square().mean()
+
+
+def rounded(student):
+    return student.detach().mean().item()
+
+
+def one_for_each_sample(student, teacher):
+    return (student.mean() - teacher).square().mean(dim=1)
+
+
+def whole(student, teacher):
+    return (student.mean() - teacher.mean()).square()
+
+
+def difference(student, teacher):
+    return (student - teacher).square().mean()
+
+
+def broken(student):
+    return student.sum() * float("nan")
+
+
+def fussy(student):
+    raise ValueError("fussy wants maps of width 5.\nWider ones are a nuisance")
+
+
+def silent(student):
+    raise RuntimeError
+
+
+def given(student, teacher, labels, index, seed):
+    assert student.shape == (SAMPLES, 10) == teacher.shape and student.dtype == torch.float32
+    assert labels.shape == index.shape == (SAMPLES,) and labels.dtype == index.dtype == torch.int64
+    assert labels.min() >= 0 and labels.max() < 10 and isinstance(seed, int)
+    return student.mean()
+
+
+class Learned(nn.Module):
+    """Brings the student's vector to the teacher's length."""
+
+    def __init__(self, student_shape, teacher_shape, num_classes, sample_labels, bias=True):
+        super().__init__()
+        if num_classes != 10 or len(sample_labels) != 40 or bias == "wrong":
+            raise ValueError(f"Learned takes bias: true or false, got {bias}")
+        self.layer = nn.Linear(*student_shape, *teacher_shape, bias=bias)
+
+    def forward(self, student, teacher):
+        return (self.layer(student) - teacher).square().mean()
+
+
+def tried(of, facts=FACTS, **settings):
+    rehearse(Distiller({"mine": {"_target_": f"{__name__}.{of}", **settings}}), facts)
+
+
+@pytest.mark.parametrize("taps", [[], ["mid"], ["mid", "high"]])
+def test_a_loss_that_pulls_at_the_student_passes_and_no_random_number_is_used_up(taps):
+    before = torch.get_rng_state()
+    tried("whole", taps=taps)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_loss_is_handed_all_that_a_step_has():
+    tried("given")
+
+
+@pytest.mark.parametrize("of", ["constant", "detached", "rounded"])
+@pytest.mark.parametrize(
+    ("taps", "seen"),
+    [
+        ([], r"It compares logits; features are chosen by loss\.terms\.mine\.taps\.$"),
+        (
+            ["high"],
+            r"It reads taps high of the student: choose others by loss\.terms\.mine\.taps, or modules by "
+            r"model\.student\.taps and model\.teacher\.taps\.$",
+        ),
+    ],
+)
+def test_a_gradient_of_0_is_refused(of, taps, seen):
+    text = r"^loss\.terms\.mine must pull at the student, and its gradient is 0 with these features\. "
+    with pytest.raises(BadInput, match=text + seen):
+        tried(of, taps=taps)
+
+
+def test_a_number_that_is_none_is_left_to_the_training_which_says_when_it_came():
+    tried("broken")
+
+
+def test_what_is_not_one_number_for_the_batch_is_refused():
+    text = r"^loss\.terms\.mine must be one number for the batch, got a tensor of shape \(8,\)\. Return its mean or its"
+    with pytest.raises(BadInput, match=text):
+        tried("one_for_each_sample")
+
+
+@pytest.mark.parametrize(
+    ("of", "text"),
+    [
+        ("fussy", r"^loss\.terms\.mine: fussy wants maps of width 5\. It compares logits; "),
+        ("silent", r"^loss\.terms\.mine: RuntimeError\. It compares logits; "),
+    ],
+)
+def test_what_a_loss_refuses_is_said_in_its_own_words(of, text):
+    with pytest.raises(BadInput, match=text):
+        tried(of)
+
+
+def test_a_shape_that_torch_refuses_is_explained_by_the_taps():
+    text = (
+        r"^loss\.terms\.mine: The size of tensor a \(6\) must match the size of tensor b \(12\).*\. It reads taps high"
+    )
+    with pytest.raises(BadInput, match=text):
+        tried("difference", taps=["high"])
+
+
+def test_a_loss_with_layers_is_made_from_the_shapes_and_tried():
+    tried("Learned", taps=["high"], bias=False)
+
+
+def test_a_loss_that_refuses_to_be_made_names_the_term():
+    text = r"^loss\.terms\.mine: Learned refuses bias='wrong': Learned takes bias: true or false, got wrong\. Change"
+    with pytest.raises(BadInput, match=text):
+        tried("Learned", taps=["high"], bias="wrong")
+
+
+def test_a_loss_with_layers_for_features_wants_to_know_which():
+    text = r"^loss\.terms\.mine\.taps must name what Learned compares: .* got no taps\. .*\.mine\.taps=\[high\]\.$"
+    with pytest.raises(BadInput, match=text):
+        tried("Learned")
+
+
+def test_every_stage_is_rehearsed_also_where_only_logits_are_read():
+    stages = tiny_plan("loss.terms.standardised_kd={temperature:0}").stages
+    text = r"^loss\.terms\.standardised_kd: standardised_kd needs a temperature above 0, got 0\. It compares logits"
+    with pytest.raises(BadInput, match=text):
+        check_stages(stages)
+
+
+@pytest.fixture(scope="module")
+def fitnet():
+    return tiny_plan("loss=fitnet").student
+
+
+NETWORKS = [
+    ("cifar", "resnet20"),
+    ("cifar", "small_cnn"),
+    ("torchvision", "mobilenet_v3_small"),
+    ("timm", "test_vit"),
+    ("timm", "test_resnet"),
+]
+
+
+@pytest.mark.parametrize(("source", "name"), NETWORKS)
+def test_a_role_that_no_module_plays_is_answered_with_modules_that_are_there(source, name, fitnet):
+    network = {**fitnet.network, "source": source, "name": name, "kwargs": {}, "taps": {}}
+    stage = replace(fitnet, network=network)
+    with pytest.raises(BadInput, match=rf"^model\.student\.taps\.mid is missing: .* and {name} has none\. ") as raised:
+        check_stages([stage])
+    listed = re.search(r"such as (.*): model\.student\.taps\.mid=…$", str(raised.value))
+    paths = listed[1].split(", ")
+    module = initial_network(stage).module
+    assert len(paths) >= 4
+    assert all(path in dict(module.named_modules()) for path in paths)

@@ -1,0 +1,210 @@
+"""One stage trained for real: resumed exactly, its teacher untouched, its checkpoint lean."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from lightning.pytorch import Callback
+
+import kdlab.jobs.training.checkpointing
+from kdlab.config.compose import compose_config
+from kdlab.errors import Interrupted, TrainingFailed
+from kdlab.jobs.plan import Plan, make_plan
+from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.stage import train
+from kdlab.models.saved import load_network, load_predictions
+from kdlab.store.store import Store
+from tests.small import TINY, tiny_plan
+
+DROPOUT = ("model.student.kwargs.dropout=0.3",)
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashAt(Callback):
+    """Raises after so many batches of this attempt."""
+
+    def __init__(self, batches: int) -> None:
+        self.left = batches
+
+    def on_train_batch_end(self, *arguments) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Crash
+
+
+def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
+    """Trains a stage and its teachers in a store."""
+    store = Store(root)
+    stage = next(stage for stage in plan.stages if stage.name == name)
+    for teacher, _ in stage.teachers:
+        stage_in(root, plan, teacher.name)
+    folder = store.folder(stage)
+    if not store.finished(stage):
+        folder.mkdir(exist_ok=True)
+        store.describe(stage)
+        teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
+        train(stage, folder, teachers, places(stage, store.root), callbacks=callbacks)
+    return folder
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder / "student.safetensors")
+
+
+def without_seconds(folder: Path) -> list[str]:
+    return [line.rpartition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
+
+
+def assert_same_stage(one: Path, other: Path) -> None:
+    torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
+    torch.testing.assert_close(load_predictions(one), load_predictions(other), rtol=0, atol=0)
+    assert without_seconds(one) == without_seconds(other)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("undisturbed")
+    return stage_in(root, tiny_plan(*DROPOUT), "student")
+
+
+@pytest.mark.parametrize("batches", [1, 3, 4])  # of 2 epochs of 3: in the first, at its end, in the second
+def test_a_crash_changes_no_bit_of_the_student_also_with_dropout(batches, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
+    plan = tiny_plan(*DROPOUT)
+    stage_in(tmp_path, plan, "teacher")
+    with pytest.raises(Crash):
+        stage_in(tmp_path, plan, "student", [CrashAt(batches)])
+    assert_same_stage(stage_in(tmp_path, plan, "student"), undisturbed)
+
+
+def test_without_saves_within_an_epoch_it_goes_back_to_the_last_whole_one(undisturbed, tmp_path):
+    plan = tiny_plan(*DROPOUT)
+    stage_in(tmp_path, plan, "teacher")
+    with pytest.raises(Crash):
+        stage_in(tmp_path, plan, "student", [CrashAt(5)])
+    counter = CrashAt(100)
+    assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), undisturbed)
+    assert counter.left == 97
+
+
+def test_an_interrupt_is_saved_and_continued(undisturbed, tmp_path):
+    import signal
+
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            if trainer.global_step == 4:
+                signal.raise_signal(signal.SIGINT)
+
+    plan = tiny_plan(*DROPOUT)
+    stage_in(tmp_path, plan, "teacher")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="the same command continues it"):
+        stage_in(tmp_path, plan, "student", [Interrupt()])
+    assert signal.getsignal(signal.SIGINT) is before
+    counter = CrashAt(100)
+    assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), undisturbed)
+    assert counter.left == 99
+
+
+def test_the_teacher_ends_as_it_began_in_eval_mode_and_without_gradients(tmp_path):
+    class Look(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *arguments) -> None:
+            (teacher,) = pl_module.teachers
+            network = teacher.teacher.network  # that of the cached one
+            assert not any(part.training for part in network.modules())
+            assert all(parameter.grad is None for parameter in network.parameters())
+            state = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
+            self.states.append(state)
+
+    plan, look = tiny_plan(), Look()
+    look.states = []
+    before = weights(stage_in(tmp_path, plan, "teacher"))
+    stage_in(tmp_path, plan, "student", [look])
+    torch.testing.assert_close(look.states[-1], look.states[0], rtol=0, atol=0)
+    torch.testing.assert_close(weights(stage_in(tmp_path, plan, "teacher")), before, rtol=0, atol=0)
+
+
+def test_the_checkpoint_holds_student_and_optimizer_and_no_teacher(undisturbed):
+    checkpoint = torch.load(undisturbed / "last.ckpt", weights_only=True)
+    names = {name.removeprefix("student.module.") for name in checkpoint["state_dict"]}
+    assert names == set(weights(undisturbed))
+    tensors = sum(tensor.nbytes for tensor in weights(undisturbed).values())
+    momentum = sum(p.nbytes for name, p in load_network(undisturbed).module.named_parameters())
+    overhead = 40_000  # names, loop state, history
+    assert (undisturbed / "last.ckpt").stat().st_size < tensors + momentum + overhead
+
+
+def test_the_history_has_a_row_an_epoch_with_every_term(undisturbed):
+    header, *rows = (undisturbed / "metrics.csv").read_text().splitlines()
+    columns = header.split(",")
+    assert {"epoch", "step", "train/loss", "train/ce", "train/response_kd", "val/accuracy", "lr"} <= set(columns)
+    assert [row.split(",")[columns.index("step")] for row in rows] == ["3", "6"]
+
+
+def test_the_weighted_terms_make_the_loss(undisturbed):
+    header, *rows = (undisturbed / "metrics.csv").read_text().splitlines()
+    for row in rows:
+        figures = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
+        expected = 0.3 * figures["train/ce"] + 0.7 * figures["train/response_kd"]
+        assert figures["train/loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_reused_result_says_what_the_network_costs(undisturbed):
+    result = json.loads((undisturbed / "result.json").read_text())
+    network = load_network(undisturbed)
+    assert result["params"] == sum(parameter.numel() for parameter in network.module.parameters())
+    assert result["size_bytes"] == (undisturbed / "student.safetensors").stat().st_size
+    assert result["teacher_forwards"] + result["teacher_recalls"] == 2 * 96
+    assert result["samples_per_second"] == pytest.approx(2 * 96 / result["seconds"], rel=0.05)
+    logits, targets = load_predictions(undisturbed)
+    assert result["test/accuracy"] == pytest.approx(100 * (logits.argmax(1) == targets).float().mean().item())
+
+
+def nan_loss(student, labels):
+    return student.sum() * float("nan")
+
+
+def test_a_loss_that_is_not_finite_names_term_and_step_and_keeps_the_checkpoint(tmp_path):
+    plan = tiny_plan("loss=ce", f"loss.terms.broken._target_={__name__}.nan_loss", "loss.terms.broken.weight=1")
+    with pytest.raises(TrainingFailed, match=r"term broken, epoch 1, step 0; student logits .* to .*optimizer\.lr"):
+        stage_in(tmp_path, plan, "student")
+
+
+def test_one_sample_a_batch_and_bfloat16_train(tmp_path):
+    plan = tiny_plan("loss=ce", "hardware.precision=bf16-mixed", "epochs=1", "data.train_samples=33")
+    folder = stage_in(tmp_path, plan, "student")
+    assert all(tensor.isfinite().all() for tensor in weights(folder).values())
+
+
+def test_a_run_without_validation_trains_and_ranks_nothing(tmp_path):
+    folder = stage_in(tmp_path, tiny_plan("loss=ce", "data.val_fraction=0"), "student")
+    result = json.loads((folder / "result.json").read_text())
+    assert "val/accuracy" not in result
+    assert result["best_minus_last"] is None
+
+
+def small_cnn_plan(*overrides: str) -> Plan:
+    widths = [argument for argument in TINY if "student.kwargs" in argument]
+    return make_plan(compose_config([*(argument for argument in TINY if argument not in widths), *overrides]))
+
+
+def test_two_ranks_are_one_process_on_a_network_without_batch_statistics(tmp_path):
+    from kdlab.jobs.training.ranks import train_with_ranks
+
+    base = ("loss=ce", "model/student=small_cnn", "data.train_samples=90", "optimizer.lr=0.01")
+    one = stage_in(tmp_path / "one", small_cnn_plan(*base), "student")
+    plan = small_cnn_plan(*base, "hardware=ddp", "hardware.threads=1", "trainer.devices=2")
+    store = Store(tmp_path / "two")
+    two = store.folder(plan.student)
+    two.mkdir()
+    store.describe(plan.student)
+    train_with_ranks(plan.student, two, [], [], 2)
+    torch.testing.assert_close(weights(one), weights(two), rtol=1e-4, atol=1e-5)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
+    assert results[0]["test/accuracy"] == pytest.approx(results[1]["test/accuracy"], abs=0.21)
+    assert len(load_predictions(two)[1]) == len(load_predictions(one)[1]) == 500

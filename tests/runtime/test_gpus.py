@@ -1,0 +1,127 @@
+"""Slots of GPUs that need not be there: claimed by real processes."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from itertools import accumulate
+
+import pytest
+
+from kdlab.jobs.training.identity import stage_fingerprint
+from kdlab.runtime import executor as execute
+from kdlab.runtime import gpus
+from kdlab.runtime.gpus import claimed_slot, placed
+from kdlab.screen.run import Screen
+from kdlab.store.store import Store
+from tests.small import tiny_plan
+
+FORK = multiprocessing.get_context("fork")
+
+
+def work(folder, names, jobs, seconds, log):
+    with claimed_slot(folder, names, jobs, on_wait=lambda: None) as gpu:
+        log.put((time.monotonic(), names[gpu], 1))
+        time.sleep(seconds)
+        log.put((time.monotonic(), names[gpu], -1))
+
+
+def started(folder, names, jobs, seconds, log):
+    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log))
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize(("names", "jobs"), [(["A"], 1), (["A"], 3), (["A", "B"], 2)])
+def test_processes_that_compete_share_every_gpu_and_never_more_than_allowed(names, jobs, tmp_path):
+    log, count = FORK.SimpleQueue(), 8
+    processes = [started(tmp_path, names, jobs, 0.1, log) for _ in range(count)]
+    events = sorted(log.get() for _ in range(2 * count))
+    for process in processes:
+        process.join()
+    for name in names:
+        at_once = list(accumulate(change for _, gpu, change in events if gpu == name))
+        assert 0 < max(at_once) <= jobs
+        assert at_once[-1] == 0
+
+
+def test_the_emptiest_gpu_comes_first(tmp_path):
+    seen = []
+    with ExitStack() as claims:
+        slots = [claims.enter_context(claimed_slot(tmp_path, "AB", 2, lambda: seen.append(1))) for _ in range(4)]
+    assert slots == [0, 1, 0, 1]
+    assert seen == []
+
+
+def test_the_same_gpu_has_one_lock_whatever_its_place_in_a_process(tmp_path):
+    with (
+        claimed_slot(tmp_path, ["A", "B"], 1, lambda: None),
+        claimed_slot(tmp_path, ["B", "A"], 1, lambda: None) as gpu,
+    ):
+        assert gpu == 0  # B: A is taken
+
+
+def test_a_slot_outlives_no_killed_owner_and_a_wait_is_announced_once(tmp_path):
+    log, waits = FORK.SimpleQueue(), []
+    owner = started(tmp_path, ["A"], 1, 600, log)
+    log.get()
+
+    def kill():
+        waits.append("wait")
+        os.kill(owner.pid, signal.SIGKILL)
+
+    began = time.monotonic()
+    with claimed_slot(tmp_path, ["A"], 1, kill) as gpu:
+        assert gpu == 0
+    owner.join()
+    assert waits == ["wait"]
+    assert time.monotonic() - began < 10
+
+
+def test_a_failure_gives_the_slot_back(tmp_path):
+    with pytest.raises(ZeroDivisionError), claimed_slot(tmp_path, ["A"], 1, lambda: None):
+        raise ZeroDivisionError
+    with claimed_slot(tmp_path, ["A"], 1, lambda: pytest.fail("it is still taken")):
+        pass
+
+
+def test_a_stage_is_put_on_the_free_gpu_and_stays_the_same_stage(tmp_path, monkeypatch):
+    stage = tiny_plan("hardware.jobs_per_gpu=1").student
+    monkeypatch.setattr(gpus, "accelerator", lambda stage: "cuda")
+    monkeypatch.setattr(gpus, "_names", lambda: ["A", "B"])
+    with claimed_slot(tmp_path, ["A"], 1, lambda: None), placed(stage, tmp_path, lambda: None) as here:
+        assert here.trainer["devices"] == [1]
+        assert stage_fingerprint(here) == stage_fingerprint(stage)
+
+
+def test_a_plan_trains_its_stages_where_there_is_room_and_says_that_it_waits(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpus, "accelerator", lambda stage: "cuda")
+    monkeypatch.setattr(gpus, "_names", lambda: ["A", "B"])
+    trained = []
+
+    def train(stage, folder, teachers, places, **told):
+        trained.append((stage.name, stage.trainer["devices"]))
+        (folder / "result.json").write_text(
+            json.dumps({"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_forwards": 0, "teacher_recalls": 0})
+        )
+
+    monkeypatch.setattr(execute, "train", train)
+    store, stage = Store(tmp_path), tiny_plan("hardware.jobs_per_gpu=1").teacher
+    first, second = (claimed_slot(tmp_path, [name], 1, lambda: None) for name in "AB")
+    with first:
+        second.__enter__()
+        threading.Timer(0.5, lambda: second.__exit__(None, None, None)).start()
+        execute.obtain(stage, store, execute.Watch(Screen()))
+    assert trained == [("teacher", [1])]
+    assert capsys.readouterr().out.count("teacher    waits for a GPU: each has 1 at work") == 1
+
+
+@pytest.mark.parametrize("override", ["hardware.jobs_per_gpu=1", "hardware.jobs_per_gpu=null"])
+def test_without_cuda_nothing_is_claimed(override, tmp_path):
+    stage = tiny_plan(override).student  # hardware=cpu
+    with placed(stage, tmp_path, lambda: None) as here:
+        assert here is stage
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import pytest
+
+from kdlab.runtime.hints import hints
+from tests.small import tiny_plan
+
+
+class Sizes:
+    """A store that knows how many parameters each stage's network has."""
+
+    def __init__(self, **sizes):
+        self.sizes = sizes
+
+    def result(self, stage):
+        return {"params": self.sizes[stage.name]}
+
+
+def named(stage, name):
+    return replace(stage, network={**stage.network, "name": name})
+
+
+@pytest.fixture(scope="module")
+def plan():
+    plan = tiny_plan()
+    teacher = named(plan.teacher, "resnet56")
+    student = replace(named(plan.student, "resnet8"), teachers=((teacher, 1.0),))
+    return replace(plan, stages=(teacher, plan.baseline, student), student=student, teachers=student.teachers)
+
+
+def test_a_large_step_names_a_network_in_between(plan):
+    assert hints(plan, Sizes(teacher=853_018, baseline=75_290, student=75_290)) == [
+        "resnet56 → resnet8 is a step of 11×: an assistant between them may help "
+        "(plan=assistant plan.assistants=[resnet20])"
+    ]
+
+
+@pytest.mark.parametrize(("size", "count"), [(500, 0), (501, 1)])
+def test_a_step_is_large_above_five_times_the_parameters(plan, size, count):
+    assert len(hints(plan, Sizes(teacher=size, student=100))) == count
+
+
+def test_the_example_is_left_open_where_nothing_lies_between(plan):
+    (line,) = hints(plan, Sizes(teacher=600, student=100))
+    assert line.endswith("(plan=assistant plan.assistants=[…])")
+
+
+def test_the_control_of_a_chain_takes_its_large_step_on_purpose(plan):
+    assert hints(replace(plan, control=plan.student), Sizes(teacher=853_018, student=75_290)) == []

@@ -1,0 +1,156 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kdlab.reporting.render.magnitude import scaled
+from kdlab.screen.run import Screen, conclusions, figures_table, steps_table
+from tests.small import tiny_plan
+
+
+def network(accuracy):
+    return {
+        "test/accuracy": accuracy,
+        "test/nll": 0.5,
+        "params": 5006,
+        "flops": 1_700_000,
+        "epochs": 30,
+        "seconds": 0.0,
+    }
+
+
+def result(teacher, baseline, student, recovered):
+    roles = {"teacher": network(teacher), "baseline": network(baseline), "student": network(student)}
+    return {
+        **roles,
+        "gain": student - baseline,
+        "gap_recovered": recovered,
+        "agreement": 97.0,
+        "agreement_baseline": 90.0,
+    }
+
+
+def shown(renderable):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(renderable)
+    return [line.split() for line in console.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (5006, "5.01 k"),
+        (43_634, "43.6 k"),
+        (853_018, "853 k"),
+        (23_500_000, "23.5 M"),
+        (4e13, "40 T"),
+    ],
+)
+def test_large_numbers_have_three_digits_and_a_prefix(value, text):
+    assert scaled(value) == text
+
+
+def test_the_table_has_a_column_a_network_and_leaves_out_what_nobody_has():
+    found = result(99.0, 92.0, 98.0, 0.857)
+    rows = shown(figures_table({role: found[role] for role in ("teacher", "baseline", "student")}, found))
+    assert rows[0] == ["teacher", "baseline", "student"]
+    assert ["test", "accuracy", "99.00", "%", "92.00", "%", "98.00", "%"] in rows
+    assert ["agrees", "with", "teacher", "–", "90.00", "%", "97.00", "%"] in rows
+    assert not any("validation" in row for row in rows)
+
+
+def test_the_gain_is_said_with_its_share_of_the_gap():
+    line, budget = conclusions(result(99.0, 92.0, 98.0, 6 / 7))
+    assert "One seed, 30 epochs" in budget
+    assert "+6.00 points" in line
+    assert "86 % of the gap" in line
+
+
+def test_a_loss_is_said_without_a_share_and_a_worse_teacher_loudly():
+    lines = conclusions(result(90.0, 92.0, 91.0, None))
+    assert "-1.00 points" in lines[0]
+    assert "gap" not in lines[0]
+    assert "The teacher is worse than the baseline." in lines[2]
+
+
+def test_without_a_baseline_nothing_is_concluded():
+    assert conclusions({"gain": None}) == []
+
+
+def test_without_a_terminal_there_is_no_bar():
+    console = Console(file=io.StringIO())
+    with Screen(console).bar("student", 3) as (callbacks, listen):
+        listen({"epoch": 1, "train/loss": 0.5})
+    assert len(callbacks) == 1
+    assert console.file.getvalue().strip() == ""
+
+
+def step(network, params, ratio, epochs, accuracy):
+    size = {"network": {"name": network}, "params": params, "ratio": ratio}
+    return {"name": f"step-{network}", **size, "epochs": epochs, "figures": {"test/accuracy": accuracy}}
+
+
+def test_the_steps_of_a_chain_are_rows():
+    rows = shown(steps_table([step("resnet20", 269_722, 3.16, 15, 91.5), step("x", 9, 5.0, 5, 80.0)]))
+    assert rows[0] == ["network", "parameters", "smaller", "by", "epochs", "test", "accuracy"]
+    assert rows[1] == ["step-resnet20", "resnet20", "270", "k", "3.2×", "15", "91.50", "%"]
+    assert len(rows) == 3
+
+
+def test_a_chain_is_compared_with_one_step_of_as_many_epochs():
+    found = result(99.0, 92.0, 98.0, 0.5) | {"control": {"epochs": 20}, "gain_over_control": -0.4}
+    found["steps"] = [{"epochs": 15}, {"epochs": 5}]
+    lines = conclusions(found)
+    assert lines[1] == "gain over 20 epochs with the teacher in one step -0.40 points"
+    assert "One seed, 20 epochs" in lines[2]
+
+
+def test_generations_are_compared_with_the_first_with_as_many_epochs_and_with_all_together():
+    found = result(91.0, 92.0, 94.0, None) | {"control": {"epochs": 60}, "gain_over_control": 1.5}
+    found |= {"generations": [{}, {}, {}], "ensemble": {"test/accuracy": 94.25, "from": "probabilities"}}
+    lines = conclusions(found)
+    assert "gain over generation 1 +2.00 points" in lines[0]
+    assert lines[1:3] == [
+        "gain over 60 epochs with the labels alone +1.50 points",
+        "all 3 generations together (mean probabilities) 94.25 %, +0.25 points over the last of them",
+    ]
+    assert not any("worse" in line for line in lines)
+
+
+def test_every_column_that_there_can_be_fits_a_screen_of_100():
+    roles = ("teacher", "baseline", "control", "student", "ensemble")
+    found = {role: {**network(100.0), "params": 123_456_789, "flops": 123_456_789} for role in roles}
+    console = Console(file=io.StringIO(), width=300)
+    console.print(figures_table(found))
+    assert max(len(line.rstrip()) for line in console.file.getvalue().splitlines()) <= 100
+
+
+def test_the_opening_names_the_networks_from_the_teacher_down():
+    console = Console(file=io.StringIO(), width=100)
+    chain = tiny_plan("plan=assistant", "plan.assistants=[resnet14]")
+    Screen(console).opening(Path("run"), chain)
+    Screen(console).opening(Path("run"), tiny_plan("+model/teacher@model.teachers.x=resnet20"))
+    first, second = console.file.getvalue().splitlines()
+    assert first.endswith("resnet8 → resnet14 → resnet8 on Digits")
+    assert second.endswith("resnet8 + resnet20 → resnet8 on Digits")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "end"), [(["loss=response"], "resnet8 on Digits, teacher in bfloat16"), (["loss=ce"], "8 on Digits")]
+)
+def test_the_opening_says_where_a_teacher_is_less_than_float32(overrides, end):
+    console = Console(file=io.StringIO(), width=100)
+    Screen(console).opening(Path("run"), tiny_plan("hardware.teacher_precision=bfloat16", *overrides))
+    assert console.file.getvalue().splitlines()[0].endswith(end)
+
+
+def test_a_hint_is_printed_with_its_brackets():
+    console = Console(file=io.StringIO(), width=100)
+    hint = "resnet56 → resnet8: (plan=assistant plan.assistants=[resnet20])"
+    Screen(console).closing(
+        Path("run"), result(99.0, 92.0, 98.0, 0.5) | {"stages": [{"reused": False}], "hints": [hint]}
+    )
+    assert hint in console.file.getvalue()

@@ -1,0 +1,163 @@
+"""A search that trains: who is stopped and why, and that nobody else notices."""
+
+import json
+import statistics
+from types import SimpleNamespace
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from kdlab.errors import StoppedEarly
+from kdlab.jobs.training.history import read_history
+from kdlab.sweeps.cli import run
+from kdlab.sweeps.search.journal import open_study
+from kdlab.sweeps.search.pruning import Judge
+from kdlab.train import train
+from tests.small import TINY
+
+WARM_UP = 2
+SEARCH = [
+    "-m",
+    "hydra/sweeper=optuna",
+    "hydra.sweeper.n_trials=3",
+    "hydra.sweeper.pruning.n_startup_trials=2",
+    f"hydra.sweeper.pruning.n_warmup_epochs={WARM_UP}",
+    "optimizer.lr=tag(log,interval(1e-8,1))",
+]
+STAGE = SimpleNamespace(epochs=4)
+PRUNING = {"enabled": True, "n_startup_trials": 2, "n_warmup_epochs": 0}
+GOOD = (50.0, 60.0, 70.0, 80.0)
+FIXED = [*TINY, "epochs=3", "baseline=false"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A folder in which the first two trials of a search were finished and the third stopped."""
+    folder = tmp_path_factory.mktemp("search")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(train, [*SEARCH, *FIXED]) == 0
+    return folder
+
+
+def sweep(found):
+    (journal,) = found.glob("outputs/sweep-*/search.journal")
+    return journal.parent
+
+
+def cells(found):
+    paths = sorted(sweep(found).glob("cells/*.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def directory(found, number):
+    return (sweep(found) / cells(found)[number]["run"]).resolve()
+
+
+def accuracies(found, number):
+    rows = read_history(directory(found, number) / "student" / "metrics.csv")
+    return {int(row["epoch"]): row["val/accuracy"] for row in rows}
+
+
+def stopped_stage(found, number):
+    """The folder of a student that has a checkpoint and no result, with the learning rate of a cell."""
+    rate = float(cells(found)[number]["overrides"][-1].partition("=")[2])
+    (config,) = [path for path in found.glob("outputs/store/*/config.yaml") if f"lr: {rate!r}" in path.read_text()]
+    return config.parent
+
+
+def test_cells_and_trials_end_alike_and_the_value_is_the_students_on_validation(found):
+    trials = open_study(sweep(found)).trials
+    assert [cell["status"] for cell in cells(found)] == ["finished", "finished", "stopped"]
+    assert [cell["exit_code"] for cell in cells(found)] == [0] * 3
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2 + [TrialState.PRUNED]
+    for number in (0, 1):
+        student = json.loads((directory(found, number) / "result.json").read_text())["student"]
+        assert trials[number].value == student["val/accuracy"]
+        assert trials[number].intermediate_values == accuracies(found, number)
+
+
+def test_stopped_is_who_is_below_the_median_of_the_finished_at_the_first_epoch_that_counts(found):
+    trials = open_study(sweep(found)).trials
+    at_the_time = statistics.median(accuracies(found, number)[WARM_UP] for number in (0, 1))
+    assert sorted(trials[2].intermediate_values) == [1, WARM_UP]
+    assert max(trials[2].intermediate_values.values()) < at_the_time
+    assert cells(found)[2]["error"] == (
+        f"val/accuracy {trials[2].value:.2f} % after epoch 2 of 3: its best is below the median of the finished trials "
+        "at that epoch"
+    )
+
+
+def test_a_stopped_student_keeps_its_checkpoint_and_leaves_no_result(found):
+    stage = stopped_stage(found, 2)
+    states = torch.load(stage / "last.ckpt", weights_only=True)["callbacks"].values()
+    (rows,) = [state["rows"] for state in states if "rows" in state]
+    assert [row["epoch"] for row in rows] == [1, WARM_UP]
+    assert not (stage / "result.json").exists()
+    assert not (directory(found, 2) / "result.json").exists()
+
+
+def test_students_are_the_same_bits_with_a_search_around_them_also_when_one_stopped_them_half_way(
+    found, tmp_path, monkeypatch
+):
+    for number in (0, 2):
+        rate = cells(found)[number]["overrides"][-1]
+        monkeypatch.chdir(tmp_path)
+        assert run(train, [*FIXED, rate]) == 0
+        (alone,) = tmp_path.glob(f"outputs/{directory(found, number).name}/student/student.safetensors")
+        monkeypatch.chdir(found)
+        assert number == 0 or run(train, [*FIXED, rate]) == 0  # goes on where the search stopped
+        assert (directory(found, number) / "student" / "student.safetensors").read_bytes() == alone.read_bytes()
+
+
+def judged(folder, *others, **pruning):
+    """A judge of a new trial, beside finished ones with these accuracies epoch by epoch."""
+    study = open_study(folder)
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    for accuracies in others:
+        trial = study.ask(space)
+        for epoch, accuracy in enumerate(accuracies, start=1):
+            trial.report(accuracy, epoch)
+        study.tell(trial, accuracies[-1])
+    study.ask(space)
+    return Judge(STAGE, folder, len(others), {**PRUNING, **pruning})
+
+
+def hear(judge, *accuracies):
+    """The epoch that it does not let begin; None where it lets all of them."""
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        try:
+            judge.on_train_epoch_start(None, None)
+        except StoppedEarly:
+            return epoch
+        judge.hear({"epoch": float(epoch), "step": 1.0, "val/accuracy": accuracy})
+    return None
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "pruning", "expected"),
+    [
+        ((10.0, 10.0, 10.0, 10.0), {}, 2),
+        ((50.0, 60.0, 10.0, 10.0), {}, 4),  # 60 is below 70
+        ((80.0, 10.0, 10.0, 10.0), {}, None),  # its best counts
+        ((10.0, 10.0, 10.0, 10.0), {"n_warmup_epochs": 3}, 4),
+        ((60.0, 65.0, 70.0, 10.0), {}, None),  # nothing stops what has trained its last epoch
+        ((10.0, 10.0, 10.0, 10.0), {"n_startup_trials": 3}, None),
+    ],
+)
+def test_the_epoch_after_the_verdict_does_not_begin(tmp_path, accuracies, pruning, expected):
+    assert hear(judged(tmp_path, GOOD, GOOD, **pruning), *accuracies) == expected
+
+
+def test_a_resumed_student_is_judged_by_the_epochs_that_it_had(tmp_path):
+    judge = judged(tmp_path, GOOD, GOOD)
+    for _ in range(2):  # also when its trial knows them already
+        for epoch in (1, 2):
+            judge.hear({"epoch": float(epoch), "step": 1.0, "val/accuracy": 10.0})
+        judge = Judge(STAGE, tmp_path, 2, PRUNING)
+    judge.hear({"epoch": 1.0, "step": 1.0, "val/accuracy": 10.0})
+    with pytest.raises(StoppedEarly, match=r"val/accuracy 10\.00 % after epoch 1 of 4: its best is below the median"):
+        judge.on_train_epoch_start(None, None)
+    assert open_study(tmp_path).trials[2].intermediate_values == {1: 10.0, 2: 10.0}

@@ -1,0 +1,129 @@
+"""The study of a search without Hydra: what it draws, and that its journal may be cut off anywhere."""
+
+import os
+import socket
+
+import optuna
+import pytest
+from filelock import FileLock
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.pruners import NopPruner
+from optuna.trial import TrialState
+
+from kdlab.errors import BadInput
+from kdlab.sweeps.records import Cell
+from kdlab.sweeps.search.journal import JOURNAL, open_study, sole_searcher
+from kdlab.sweeps.search.space import Space
+from kdlab.sweeps.search.study import Search, pruner_of
+from tests.sweeps.search.fake import SPACE, drawn_by_optuna, facts, height, leave
+
+
+def space(*lines):
+    return Space.of(OverridesParser.create().parse_overrides([*(lines or SPACE)]))
+
+
+def begin(folder, seed=0, lines=SPACE, fixed="this"):
+    folder.mkdir(exist_ok=True)
+    return Search.begin(folder, space(*lines), fixed, seed, random_trials=2)
+
+
+def ended(folder, trial, status="finished"):
+    """The record of a cell, with the run directory that it has."""
+    leave(folder / f"run-{trial.number}", height(*trial.params.values()))
+    return Cell(trial.number, (), status, os.getpid(), socket.gethostname(), 1.0, 2.0, run=f"run-{trial.number}")
+
+
+def play(search, total, size, status="finished"):
+    while batch := search.next_batch(size, total):
+        for trial in batch:
+            search.conclude(trial.number, ended(search.folder, trial, status))
+    return search
+
+
+@pytest.mark.parametrize(("size", "seed"), [(1, 0), (3, 5)])
+def test_draws_what_optuna_draws(tmp_path, size, seed):
+    play(begin(tmp_path, seed), 8, size)
+    assert facts(tmp_path) == drawn_by_optuna(8, size, seed)
+
+
+def test_every_epoch_of_a_finished_student_is_known_to_the_study(tmp_path):
+    play(begin(tmp_path), 2, 1)
+    assert [trial.intermediate_values for trial in open_study(tmp_path).trials] == [
+        {1: trial.value - 1.0} for trial in open_study(tmp_path).trials
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_journal_that_ends_anywhere_is_continued_to_the_same_search(tmp_path, size):
+    play(begin(tmp_path / "whole"), 4, size)
+    whole = (tmp_path / "whole" / JOURNAL).read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for kept in range(1, len(lines)):
+        folder = tmp_path / f"cut-{kept}"
+        folder.mkdir()
+        torn = lines[kept][: len(lines[kept]) // 2] if kept % 2 else b""
+        (folder / JOURNAL).write_bytes(b"".join(lines[:kept]) + torn)
+        play(begin(folder), 4, size)
+        assert facts(folder) == facts(tmp_path / "whole"), kept
+    assert kept > 20
+
+
+def test_more_trials_go_on_where_fewer_ended(tmp_path):
+    play(begin(tmp_path), 2, 1)
+    play(begin(tmp_path), 5, 1)
+    assert facts(tmp_path) == drawn_by_optuna(5, 1, seed=0)
+
+
+def test_a_failed_trial_is_run_again_under_its_number_by_the_next_start_alone(tmp_path):
+    search = begin(tmp_path)
+    for status in ("finished", "failed", "finished"):
+        (trial,) = search.next_batch(1, 3)
+        search.conclude(trial.number, ended(tmp_path, trial, status))
+    (failed,) = [trial for trial in open_study(tmp_path).trials if trial.state == TrialState.FAIL]
+    assert (failed.number, search.next_batch(1, 3)) == (1, [])
+    (again,) = begin(tmp_path).next_batch(1, 3)
+    assert (again.number, again.params, again.state) == (1, failed.params, TrialState.RUNNING)
+
+
+@pytest.mark.parametrize("record", ["failed", "running", None])
+def test_a_cell_that_did_not_end_well_is_a_failed_trial(tmp_path, record):
+    search = begin(tmp_path)
+    (trial,) = search.next_batch(1, 1)
+    search.conclude(trial.number, record and ended(tmp_path, trial, record))
+    assert facts(tmp_path)[0][2:] == (TrialState.FAIL, None)
+    assert search.best is None
+
+
+def test_a_stopped_cell_is_a_pruned_trial_and_never_the_best(tmp_path):
+    search = begin(tmp_path)
+    (high,) = search.next_batch(1, 2)
+    search.conclude(0, ended(tmp_path, high))
+    (stopped,) = search.next_batch(1, 2)
+    optuna.trial.Trial(search.study, stopped._trial_id).report(99.0, 1)
+    search.conclude(1, ended(tmp_path, stopped, "stopped"))
+    assert facts(tmp_path)[1][2:] == (TrialState.PRUNED, 99.0)
+    assert search.best.number == 0
+
+
+def test_a_folder_keeps_to_one_search(tmp_path):
+    begin(tmp_path)
+    begin(tmp_path)
+    with pytest.raises(BadInput, match=r"hydra\.sweep\.dir has a search with other fixed settings in it"):
+        begin(tmp_path, fixed="that")
+    with pytest.raises(BadInput, match=r"has another search in it, of loss\.temperature=Float.*; got optimizer\.lr="):
+        begin(tmp_path, lines=["optimizer.lr=interval(0,1)"])
+
+
+def test_one_process_at_a_time_draws_trials(tmp_path):
+    with (
+        sole_searcher(tmp_path),
+        pytest.raises(BadInput, match="another process is at this search, in "),
+        sole_searcher(tmp_path),
+    ):
+        pass
+    with FileLock(tmp_path / "search.lock"):
+        pass
+
+
+def test_pruning_can_be_off():
+    assert isinstance(pruner_of({"enabled": False}), NopPruner)

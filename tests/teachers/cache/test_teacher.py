@@ -1,0 +1,273 @@
+"""Answers that are stored once: the same bits as asking each time, and never those of another question."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from kdlab.data import Digits
+from kdlab.jobs.cache_fill import fill
+from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.identity import _data_facts as data_facts_of
+from kdlab.jobs.training.identity import data_facts, stage_fingerprint
+from kdlab.jobs.training.stage import make_data
+from kdlab.runtime.executor import Watch, execute
+from kdlab.screen.run import Screen
+from kdlab.store.store import Store
+from kdlab.teachers.cache.fixed_batch import FillKernel
+from tests.small import tiny_plan
+
+LONG = ("epochs=6", "data.padding=1")  # nine views: most samples are met in the same view again
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory):
+    """A store that has the tiny plans' teachers, and no answers."""
+    root = tmp_path_factory.mktemp("teachers")
+    for overrides in ((), LONG):
+        plan = tiny_plan(*overrides)
+        execute(replace(plan, stages=plan.stages[:1]), Store(root), Watch(Screen()))
+    return root
+
+
+@pytest.fixture
+def store(teachers, tmp_path):
+    shutil.copytree(teachers, tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+def run(store, *overrides):
+    """The result of the student alone; a teacher that is not in the store is trained first."""
+    plan = tiny_plan("baseline=false", *overrides)
+    execute(plan, store, Watch(Screen()))
+    return store.result(plan.student)
+
+
+def student_folder(store, *overrides):
+    return store.folder(tiny_plan(*overrides).student)
+
+
+def weights(store, *overrides):
+    return safetensors.torch.load_file(student_folder(store, *overrides) / "student.safetensors")
+
+
+def forget_student(store, *overrides):
+    shutil.rmtree(student_folder(store, *overrides))
+
+
+def caches(store):
+    return sorted(path.parent.name for path in (store.root / "cache").glob("*/about.json"))
+
+
+def assert_same(one, other):
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def distinct_visits(*overrides):
+    """Independent of the cache: the pairs that the data module yields."""
+    stage = tiny_plan(*overrides).student
+    data = make_data(stage.data)
+    data.setup()
+    loader = data.train_dataloader()
+    batches = [batch for epoch in range(stage.epochs) for batch in loader.draw(epoch, 0)]
+    return {pair for batch in batches for pair in zip(batch.index.tolist(), batch.view.tolist(), strict=True)}
+
+
+def test_reading_gives_the_bits_of_asking_at_every_step(store):
+    asked = run(store, *LONG, "cache.enabled=false")
+    before = weights(store, *LONG)
+    assert (asked["teacher_forwards"], asked["teacher_recalls"]) == (6 * 96, 0)
+    forget_student(store, *LONG)
+    filled = run(store, *LONG)
+    assert filled["teacher_forwards"] == len(distinct_visits(*LONG)) < 6 * 96
+    assert_same(weights(store, *LONG), before)
+    forget_student(store, *LONG)
+    read = run(store, *LONG)
+    assert (read["teacher_forwards"], read["teacher_recalls"]) == (0, 6 * 96)
+    assert_same(weights(store, *LONG), before)
+
+
+def test_a_sweep_asks_once_about_each_image_in_each_view(store):
+    cells = [("loss.temperature=2",), ("loss.alpha=0.3",), ("seed=1",), ("plan.student.data.batch_size=31",)]
+    forwards = [run(store, *LONG, *cell)["teacher_forwards"] for cell in cells]
+    assert forwards == [len(distinct_visits(*LONG)), 0, 0, 0]
+    assert len(caches(store)) == 1
+
+
+def test_a_teacher_that_only_answers_from_the_cache_is_never_loaded(store, monkeypatch):
+    run(store)
+    forget_student(store)
+    monkeypatch.setattr("kdlab.jobs.training.preparation.load_network", lambda *given, **named: pytest.fail("loaded"))
+    run(store)
+
+
+def test_it_asks_in_full_batches_as_long_as_anything_is_to_come(store, monkeypatch):
+    sizes, ask = [], FillKernel.__call__
+    monkeypatch.setattr(FillKernel, "__call__", lambda kernel, inputs: sizes.append(len(inputs)) or ask(kernel, inputs))
+    run(store, *LONG)
+    assert sizes[:3] == [32, 32, 32]  # the shape of an answer, and that places make no difference
+    assert sum(sizes[3:]) == len(distinct_visits(*LONG))
+    assert len([size for size in sizes if size < 32]) <= 6  # the last of an epoch
+
+
+def test_a_cache_that_is_filled_ahead_answers_everything(store):
+    stage = tiny_plan(*LONG).student
+    (filled,) = fill(stage, store, lambda: None)
+    assert filled.complete and filled.computed == filled.stored == len(distinct_visits(*LONG))
+    assert run(store, *LONG)["teacher_forwards"] == 0
+    (again,) = fill(stage, store, lambda: None)
+    assert (again.computed, again.stored) == (0, filled.stored)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.padding=2",
+        "data.image_size=16",
+        "data.flip=true",
+        "model.teacher.mean=[0.1,0.1,0.1]",
+        "model.teacher.image_size=24",
+        "model.teacher.kwargs.widths=[4,4,8,4]",
+        "hardware.channels_last=false",
+        "hardware.threads=2",
+        "data.batch_size=48",
+        "cache.dtype=float16",
+        "cache.top_k=3",
+    ],
+)
+def test_another_question_has_another_place(override, store):
+    assert place(store) != place(store, override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "loss.temperature=2",
+        "loss=dkd",
+        "model.student.kwargs.widths=[4,4,4,4]",
+        "model.student.mean=[0.1,0.1,0.1]",
+        "optimizer.lr=0.01",
+        "data.view_seed=3",
+        "data.train_samples=64",
+        "data.labelled_fraction=0.5",
+        "data.val_fraction=0.2",
+        "data.batch_size=30",
+        "cache.max_gb=1",
+    ],
+)
+def test_the_same_question_has_the_same_place(override, store):
+    assert place(store) == place(store, override)
+
+
+def place(store, *overrides):
+    """Of the answers of a teacher whose weights are the same, whatever else differs."""
+    stage = tiny_plan(*overrides).student
+    folder = store.folder(stage.teachers[0][0])
+    folder.mkdir(exist_ok=True)
+    (folder / "student.safetensors").write_bytes(b"weights")
+    (found,) = places(stage, store.root)
+    return found.folder
+
+
+def test_other_weights_have_another_place(store):
+    stage = tiny_plan().student
+    (before,) = places(stage, store.root)
+    path = store.folder(stage.teachers[0][0]) / "student.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] += 1e-3
+    safetensors.torch.save_file(tensors, path)
+    (after,) = places(stage, store.root)
+    assert before.folder != after.folder
+
+
+def test_storing_changes_no_fingerprint_and_rounding_does():
+    plain = stage_fingerprint(tiny_plan().student)
+    assert stage_fingerprint(tiny_plan("cache.enabled=false", "cache.max_gb=1").student) == plain
+    assert stage_fingerprint(tiny_plan("cache.dtype=float16").student) != plain
+    assert stage_fingerprint(tiny_plan("cache.dtype=float16").baseline) == stage_fingerprint(tiny_plan().baseline)
+
+
+@pytest.mark.parametrize("override", ["cache.dtype=float16", "cache.top_k=3"])
+def test_what_is_rounded_is_rounded_alike_stored_or_not(override, store):
+    run(store, override)
+    stored = weights(store, override)
+    forget_student(store, override)
+    run(store, override, "cache.enabled=false")
+    assert_same(weights(store, override), stored)
+    run(store)
+    assert any(not torch.equal(stored[name], tensor) for name, tensor in weights(store).items())
+
+
+def test_damage_is_found_and_made_good(store):
+    run(store, *LONG)
+    before = weights(store, *LONG)
+    (rows,) = (store.root / "cache").glob("*/rows.bin")
+    content = bytearray(rows.read_bytes())
+    content[::500] = bytes(value ^ 1 for value in content[::500])
+    rows.write_bytes(bytes(content))
+    forget_student(store, *LONG)
+    assert run(store, *LONG)["teacher_forwards"] > 0
+    assert_same(weights(store, *LONG), before)
+
+
+def test_what_finds_no_room_is_said_once_and_computed(store, caplog):
+    run(store)
+    before = weights(store)
+    forget_student(store)
+    shutil.rmtree(store.root / "cache")
+    assert run(store, "cache.max_gb=2e-5")["teacher_forwards"] == 2 * 96
+    assert "cache.max_gb" in caplog.text and caplog.text.count("is full") == 1
+    assert_same(weights(store), before)
+
+
+def test_vectors_are_stored_and_maps_are_not(store):
+    run(store, *LONG)
+    for loss in ("loss=rkd", "loss=relation"):  # vectors alone, and beside logits
+        assert run(store, loss, *LONG)["teacher_forwards"] == len(distinct_visits(*LONG))
+    assert len(caches(store)) == 3
+    result = run(store, "loss=attention")
+    assert (result["teacher_recalls"], result["teacher_forwards"]) == (0, 2 * 96)
+    assert len(caches(store)) == 3
+
+
+def test_a_transfer_set_is_asked_about_by_its_own_samples(store):
+    overrides = ("data@transfer=digits", "transfer.train_samples=64", *LONG)
+    assert run(store, *overrides)["teacher_forwards"] == len(distinct_visits(*overrides))
+    (about,) = (store.root / "cache").glob("*/about.json")
+    assert json.loads(about.read_text())["depends_on"]["pixels"]["set"] == "Digits"
+
+
+def test_a_data_set_of_the_users_is_cached_when_it_says_what_its_pixels_are(store, monkeypatch):
+    class Mine(Digits):
+        """Its augmentation may be anything."""
+
+    class Declared(Mine):
+        def pixels(self):
+            return {**super().pixels(), "mine": 1}
+
+    for kind, cached in ((Mine, False), (Declared, True)):
+        kind.__module__ = "theirs"
+        monkeypatch.setattr("kdlab.data.Digits", kind)
+        data_facts_of.cache_clear()
+        stage = tiny_plan("data.view_seed=9").student
+        facts = data_facts(stage.data)
+        assert (facts.pixels is not None) == cached
+    data_facts_of.cache_clear()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc")
+def test_no_file_stays_open(store):
+    run(store)
+    assert not [path for path in Path("/proc/self/fd").iterdir() if "rows.bin" in str(path.resolve())]
+
+
+def test_two_teachers_have_a_place_each(store):
+    second = ("model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[4,4,4,4]")
+    result = run(store, *second, "model.teachers.second.train.epochs=1")
+    assert len(caches(store)) == 2
+    assert result["teacher_forwards"] == 2 * len(distinct_visits())

@@ -1,0 +1,154 @@
+"""A frozen teacher is loaded when it is first asked, and asking it leaves no trace in what trains."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from kdlab.errors import TrainingFailed
+from kdlab.jobs.training.preparation import initial_network, prepare
+from kdlab.jobs.training.stage import make_method
+from kdlab.models import cifar
+from kdlab.models.network import Network
+from kdlab.teachers.frozen import FrozenTeacher
+from tests.methods.first_step import ready
+from tests.small import tiny_plan
+
+TAPS = {"low": "layer1", "mid": "layer2", "high": "layer3"}
+IMAGES = torch.arange(2 * 3 * 32 * 32).remainder(256).to(torch.uint8).reshape(2, 3, 32, 32)
+
+
+def drawn():
+    """A network with weights of torch's generator, as it stands."""
+    return Network(cifar.resnet8(10), mean=None, std=None)
+
+
+class Counted:
+    """Loads a network, and counts how often."""
+
+    def __init__(self, load=drawn):
+        self.load, self.times = load, 0
+
+    def __call__(self):
+        self.times += 1
+        return self.load()
+
+
+def test_it_is_loaded_once_and_not_before_its_first_question():
+    load = Counted()
+    teacher = FrozenTeacher(load, taps=TAPS, roles=["mid"])
+    teacher.to(torch.device("cpu"))
+    assert (load.times, teacher.samples) == (0, 0)
+    teacher(IMAGES)
+    teacher(IMAGES)
+    assert (load.times, teacher.samples) == (1, 4)
+
+
+def test_it_computes_where_it_was_told_to():
+    for device in ("cpu", "meta"):
+        teacher = FrozenTeacher(drawn)
+        teacher.to(torch.device(device))
+        assert {parameter.device.type for parameter in teacher.network.parameters()} == {device}
+
+
+def test_loading_it_draws_nothing_from_the_generator_that_a_step_draws_from():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    FrozenTeacher(drawn)(IMAGES)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_its_precision_is_its_own_and_its_answers_are_the_networks(precision, autocast):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        answer = told(precision=precision, taps=TAPS, roles=["mid"])
+    images, features = IMAGES.float() / 255, []
+    network = fixed().module.eval()
+    network.layer2.register_forward_hook(lambda _module, _inputs, output: features.append(output))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = network(images)
+    near = 1e-4 if precision == "float32" else 3e-2
+    for seen, expected in ((answer.logits, logits.float()), (answer.features["mid"], features[0])):
+        assert (seen - expected).abs().max() < near * expected.abs().max()
+    assert answer.logits.dtype == torch.float32
+    assert answer.features["mid"].dtype == features[0].dtype
+
+
+def test_bfloat16_is_no_float32():
+    low, high = (told(precision=precision).logits for precision in ("bfloat16", "float32"))
+    assert (low - high).abs().max() > 1e-5 * high.abs().max()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_its_answers_can_be_a_part_of_what_is_differentiated(precision):
+    answer = told(precision=precision, taps=TAPS, roles=["low", "high"])
+    for said in (answer.logits, *answer.features.values()):
+        own = torch.ones_like(said, requires_grad=True)
+        (own * said).sum().backward()
+        assert torch.equal(own.grad, said)
+
+
+def test_logits_that_nobody_reads_are_not_computed():
+    teacher = FrozenTeacher(fixed, taps=TAPS, roles=["mid"], logits=False)
+    teacher(IMAGES)
+    fired = []
+    teacher.network.module.layer3.register_forward_hook(lambda *_: fired.append(True))
+    outputs = teacher(IMAGES)
+    assert (outputs.logits.numel(), fired, teacher.samples) == (0, [], 4)
+    assert outputs.features["mid"].shape == (2, 32, 16, 16)
+
+
+def fixed():
+    torch.manual_seed(0)
+    return drawn()
+
+
+def told(**asked):
+    return FrozenTeacher(fixed, **asked)(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reads"), [("response", True), ("dkd", True), ("feature", True), ("fitnet", False), ("crd", False)]
+)
+def test_a_step_asks_each_teacher_once_and_for_no_more_than_it_reads(loss, reads):
+    second = ("+model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[2,2,4,4]")
+    method, batch = ready(tiny_plan("plan=single", f"loss={loss}", *second).student)
+    method.training_step(batch, 0)  # the first step finds out where a pass may end
+    passes, heads = [], []
+    for teacher in method.teachers:
+        teacher.network.register_forward_pre_hook(lambda *_: passes.append(True))
+        teacher.network.module.fc.register_forward_hook(lambda *_: heads.append(True))
+    method.training_step(batch, 1)
+    assert (len(passes), len(heads)) == (2, 2 * reads)
+
+
+def test_a_loss_that_is_not_finite_is_explained_without_logits_of_the_teacher():
+    method, batch = ready(tiny_plan("plan=single", "loss=fitnet").student)
+    method.trainer.global_step = 0
+    method.training_step(batch, 0)
+    with torch.no_grad():
+        method.student.module.fc.bias.fill_(torch.nan)
+    with pytest.raises(TrainingFailed, match=r"term ce, epoch 1, step 0; student logits nan to nan\. A lower"):
+        method.training_step(batch, 1)
+
+
+def test_a_method_that_reads_logits_is_prepared_without_its_teacher():
+    assert loads_of("loss=response") == 0
+
+
+def test_a_method_that_reads_features_shares_its_teacher_with_the_probe():
+    assert loads_of("loss=fitnet") == 1
+
+
+def loads_of(*overrides):
+    """How often the teacher is loaded until the method is ready, and its first question is answered where it was."""
+    stage = tiny_plan("plan=single", *overrides).student
+    load = Counted(partial(initial_network, stage.teachers[0][0]))
+    method = make_method(stage)
+    prepare(method, initial_network(stage), stage, [load])
+    before = load.times
+    method.teachers[0](IMAGES)
+    assert load.times == 1
+    return before
