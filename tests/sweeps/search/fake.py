@@ -1,4 +1,4 @@
-"""A search over a function in place of trainings: `python -m tests.sweeps.search.fake ARGUMENTS` in a folder of its own.
+"""A search over a function in place of trainings: `python -m tests.sweeps.search.fake ARGUMENTS` in its own folder.
 
 A file `kill-3` in that folder kills the process in cell 3, once; `fail-3` makes the cell fail, as long as it is there.
 """

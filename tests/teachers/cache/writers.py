@@ -1,7 +1,7 @@
 """Processes that write rows at the same time, or are killed over it.
 
 python -m tests.teachers.cache.writers FOLDER SEED      writes random batches
-python -m tests.teachers.cache.writers FOLDER           is killed at each of its calls to the disk once, each time half way
+python -m tests.teachers.cache.writers FOLDER           is killed at each of its calls to the disk once, half way
 """
 
 import os
