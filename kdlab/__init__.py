@@ -1,14 +1,78 @@
-"""kdlab: a knowledge-distillation lab."""
+"""kdlab: a knowledge-distillation lab.
 
-from typing import TYPE_CHECKING
+plan = kdlab.plan(["loss=feature", "model=resnet50_mbv3"])
+result = kdlab.run(plan, store="outputs/store", on_event=print)
+student = kdlab.load(result.student)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from kdlab.jobs.events import Event
+    from kdlab.jobs.job import Job
+    from kdlab.jobs.plan import Plan
     from kdlab.models.network import Network
+    from kdlab.runtime.run import Result
 
 __version__ = "0.1.0"
 
 
-def load(run_dir: str, *, trusted: bool = False) -> "Network":
+def plan(config: "Sequence[str] | Mapping[str, Any] | DictConfig", *, config_dir: str | None = None) -> "Plan":
+    """The jobs that an experiment needs.
+
+    Args:
+        config: overrides as on the command line, such as `["loss=dkd", "seed=1"]`; or a whole config, such as the
+            `config` of a run's `result.json`, which needs no Hydra.
+        config_dir: a folder with further options, as `--config-dir`.
+
+    Raises:
+        kdlab.errors.BadInput: an unknown group, option or key, or parts that do not go together.
+    """
+    from kdlab.config.folders import CONF
+    from kdlab.config.network_options import network_options
+    from kdlab.jobs.plan import make_plan
+    from kdlab.tracking.weights import with_local_weights
+
+    folders = [*([Path(config_dir)] if config_dir else []), CONF]
+    return make_plan(_composed(config, config_dir), network_options(folders), with_local_weights)
+
+
+def run(
+    plan: "Plan | Sequence[Job]",
+    *,
+    store: str | Path = "outputs/store",
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Result":
+    """Runs what is missing of a plan, and reuses what the store has. In any thread, one run at a time in a process.
+
+    Nothing of the process is changed for good: no signal handler, working directory, global generator or thread count.
+
+    Args:
+        plan: of `kdlab.plan`, or jobs of your own, each after those that it needs.
+        store: a folder for everything that is computed; made when it is absent.
+        on_event: is given the plain values of `kdlab.jobs.events` as they happen. It may end the run by raising
+            `kdlab.errors.Interrupted`: what was reached is saved, and the same call goes on from there.
+
+    Returns:
+        The fields of `result.json`, by `result["gain"]`, and the folders of the finished jobs.
+
+    Raises:
+        kdlab.errors.BadInput: something does not fit together, or another thread of this process is running a plan.
+        kdlab.errors.TrainingFailed: a job could not go on.
+    """
+    from kdlab.runtime.run import carry_out, check
+    from kdlab.store.store import Store
+
+    place = Store(store)
+    check(plan, place)
+    return carry_out(plan, place, [on_event] if on_event else [])
+
+
+def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":
     """The student that a run trained, in eval mode: it takes uint8 images, or floats in [0, 1].
 
     Args:
@@ -22,3 +86,15 @@ def load(run_dir: str, *, trusted: bool = False) -> "Network":
     from kdlab.models.saved import load_network, stage_folder
 
     return load_network(stage_folder(run_dir), trusted=trusted)
+
+
+def _composed(config: "Sequence[str] | Mapping[str, Any] | DictConfig", config_dir: str | None) -> "DictConfig":
+    from omegaconf import DictConfig, OmegaConf
+
+    if isinstance(config, DictConfig):
+        return config
+    if isinstance(config, Mapping):
+        return OmegaConf.create(dict(config))
+    from kdlab.config.compose import compose_config
+
+    return compose_config(config, config_dir)

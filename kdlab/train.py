@@ -1,4 +1,4 @@
-"""`python -m kdlab.train`: plan the stages, obtain each of them, and say what distillation gained."""
+"""`python -m kdlab.train`: plan the jobs, finish each of them, and say what distillation gained."""
 
 import sys
 
@@ -9,32 +9,37 @@ from kdlab.sweeps.cli import run
 
 def train(cfg: DictConfig) -> None:
     """Runs one experiment from its composed config, and leaves a run directory with `result.json`."""
-    from kdlab.jobs.checks.stages import check_stages
+    from kdlab.config.cell import choices, config_folders, task_overrides
+    from kdlab.config.network_options import network_options
     from kdlab.jobs.plan import make_plan
-    from kdlab.runtime.executor import Watch, execute
     from kdlab.runtime.logs import quiet_screen
-    from kdlab.runtime.result import finished_result
+    from kdlab.runtime.run import carry_out, check
     from kdlab.runtime.run_directory import RunDirectory
+    from kdlab.runtime.signals import StopOnSignal
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
-    from kdlab.sweeps.records import note_cell, note_run, sweep_folder
-    from kdlab.sweeps.search.pruning import judge_of
-    from kdlab.tracking.cell import reported_cell, tell_result, wandb_settings
+    from kdlab.sweeps.records import note_cell, note_run, sweep_group, sweep_question
+    from kdlab.sweeps.search.pruning import pruning_of
+    from kdlab.tracking.cell import log_result, reported_cell, wandb_settings
+    from kdlab.tracking.jobs import JobRuns
+    from kdlab.tracking.weights import with_local_weights
 
     quiet_screen()
-    screen, store, wandb = Screen(brief=sweep_folder() is not None), Store.at(cfg.paths.store), wandb_settings(cfg)
-    with reported_cell(cfg, wandb) as tracker:
-        plan = make_plan(cfg)
-        check_stages(plan.stages, store.finished)
-        with RunDirectory.of(cfg, plan) as directory:
+    group = sweep_group()
+    screen, store = Screen(brief=group is not None), Store(cfg.paths.store)
+    wandb = wandb_settings(cfg, group, sweep_question())
+    with reported_cell(cfg, wandb, choices()) as tracker:
+        plan = make_plan(cfg, network_options(config_folders()), with_local_weights)
+        check(plan, store)
+        with RunDirectory.of(cfg, plan, task_overrides()) as directory, StopOnSignal() as stop:
             note_run(directory.path)
             screen.opening(directory.path, plan)
-            reused = execute(plan, store, Watch(screen, wandb, judge_of(plan.student)))
-            note_cell(trained=list(reused.values()).count(False))
-            result = finished_result(plan, store, reused, directory.config)
-            directory.finish(result, plan, store)
-            tell_result(tracker, result, plan, store, directory.path)
-            screen.closing(directory.path, result)
+            listeners = [screen, JobRuns(wandb) if wandb else None, pruning_of(plan.student), stop]
+            result = carry_out(plan, store, [listener for listener in listeners if listener])
+            note_cell(trained=sum(not stage["reused"] for stage in result["stages"]))
+            directory.finish(result)
+            log_result(tracker, result.content, plan, store, directory.path)
+            screen.closing(directory.path, result.content)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from kdlab.config.folders import CONF
 from kdlab.config.overrides import (
     cells,
     check_options,
@@ -28,10 +29,23 @@ from kdlab.config.overrides import (
     parse,
 )
 from kdlab.config.package_overrides import chooser, is_named
-from kdlab.config.search_path import CONF, use_kdlab_config
+from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput
-from kdlab.sweeps.question import asked_sweep
-from kdlab.sweeps.records import Sweep
+
+
+@dataclass(frozen=True)
+class Multirun:
+    """What a multirun varies.
+
+    Attributes:
+        typed: the command line's overrides.
+        filed: what the sweep's own file varies, as overrides.
+        question: the first line of that file; None for a multirun that was only typed.
+    """
+
+    typed: Sequence[Override]
+    filed: Sequence[Override]
+    question: str | None
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,13 @@ class Checked:
 
     Attributes:
         overrides: with the `+` that Hydra wants below nodes declared open.
-        config: composed; of a sweep, its first cell.
-        sweep: what a multirun asks; None for one run.
+        config: composed; of a multirun, its first cell.
+        multirun: what it varies; None for one run.
     """
 
     overrides: list[str]
     config: DictConfig
-    sweep: Sweep | None
+    multirun: Multirun | None
 
 
 def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folder: str | None = None) -> Checked:
@@ -120,8 +134,19 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
     varied = _read(_params(_compose(fixed)), loader)  # multiples of what is typed
     every = _read([*(_line(override, added, loader) for override in varied), *lines], loader)
     config = _compose(next(cells(every)))
-    sweep = asked_sweep(typed, varied, config, loader)
-    return Checked([*lines, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"], config, sweep)
+    return Checked(
+        lines, config, Multirun(typed, varied, _question(config.hydra.runtime.choices.get("sweeps"), loader))
+    )
+
+
+def _question(option: str | None, loader: ConfigLoader) -> str | None:
+    """The first line of a sweep's file that is a comment and not Hydra's."""
+    for source in loader.get_sources() if option else ():
+        path = Path(source.path) / "sweeps" / f"{option}.yaml"
+        if path.is_file():
+            lines = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+            return next((line for line in lines if not line.startswith("@")), None)
+    return None
 
 
 def _params(config: DictConfig) -> list[str]:

@@ -6,7 +6,7 @@ from textwrap import fill
 
 from omegaconf import OmegaConf
 
-from kdlab.config.search_path import CONF, ROOT
+from kdlab.config.folders import CONF, ROOT
 
 WIDTH = 110
 INDENT = 20  # where options begin

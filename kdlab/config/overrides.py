@@ -13,8 +13,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from kdlab.config.extras import check_installed
+from kdlab.config.folders import CONF
 from kdlab.config.package_overrides import check_place, check_read, chooser, is_place, place_of
-from kdlab.config.search_path import CONF
 from kdlab.errors import BadInput
 
 OPEN = (  # nodes below which any key may be added

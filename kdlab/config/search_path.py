@@ -10,11 +10,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from kdlab.sweeps.search.sweeper import OptunaSweeper
-
-PACKAGE = Path(__file__).resolve().parents[1]
-ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent  # conf/ and sweeps/: in a wheel, in a clone
-CONF = ROOT / "conf"
+from kdlab.config.folders import ROOT
 
 
 class SweepFolder(FileConfigSource):
@@ -51,10 +47,9 @@ class Sweeps(SearchPathPlugin):
 
 
 def use_kdlab_config() -> None:
-    """Teaches Hydra where sweeps lie, what kdlab's sweeper is called, and what kdlab's configs compute."""
+    """Teaches Hydra where sweeps lie and what kdlab's configs compute."""
     Plugins.instance().register(SweepFolder)
     Plugins.instance().register(Sweeps)
-    Plugins.instance().class_name_to_class[OptunaSweeper.TARGET] = OptunaSweeper
     OmegaConf.register_new_resolver("one_minus", _one_minus, replace=True)
     OmegaConf.register_new_resolver("times", lambda factor, value: round(factor * value, 12), replace=True)
     OmegaConf.register_new_resolver("or_else", lambda value, other: other if value is None else value, replace=True)

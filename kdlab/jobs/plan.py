@@ -1,17 +1,18 @@
 """A plan: the stages that a run needs, and the parts they play in its report. `kdlab.jobs.plans` makes them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.stage import Stage
 from kdlab.settings.targets import find
 from kdlab.store.fingerprint import fingerprint
-from kdlab.tracking.weights import with_local_weights
 
 Taught = tuple[tuple[Stage, float], ...]  # teachers with their weights
+Networks = Mapping[str, Mapping[str, Any]]  # settings of networks by the name of their option
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Plan:
         generations: the networks of a born-again plan, first to last.
         ensemble: of all generations.
         steps: of a cascade, first to last.
+        networks: the options of `conf/network`, by name: what may be tried in place of these.
+        config: the run's, resolved.
     """
 
     stages: tuple[Stage, ...]
@@ -58,6 +61,8 @@ class Plan:
     generations: tuple[Stage, ...] = ()
     ensemble: Ensemble | None = None
     steps: tuple[Step, ...] = ()
+    networks: Networks = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def teacher(self) -> Stage | None:
@@ -80,11 +85,19 @@ class Plan:
         return {**self.by_role(), **{stage.name: stage for stage in self.stages}}
 
 
-def make_plan(cfg: DictConfig) -> Plan:
+def make_plan(
+    cfg: DictConfig, networks: Networks, with_local_weights: Callable[[DictConfig], DictConfig] = lambda cfg: cfg
+) -> Plan:
     """The plan that `plan=` chose, from a composed config.
+
+    Args:
+        cfg: of the run.
+        networks: the options of `conf/network`, by name.
+        with_local_weights: gives the config with files in place of the addresses of weights that are elsewhere.
 
     Raises:
         BadInput: a value of the config is out of its range, or the parts do not go together.
     """
-    planner: Callable[[DictConfig], Plan] = find(cfg.plan._target_, "plan")
-    return planner(with_local_weights(cfg))
+    planner: Callable[[DictConfig, Networks], Plan] = find(cfg.plan._target_, "plan")
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    return replace(planner(with_local_weights(cfg), networks), networks=networks, config=config)

@@ -18,6 +18,7 @@ from kdlab.settings.targets import check_known
 
 SUPERVISED = {"_target_": "kdlab.methods.Distiller", "terms": {"ce": {"weight": 1.0}}}
 RECIPE = ("epochs", "seed", "optimizer", "scheduler", "data", "callbacks", "loss")
+NETWORK = ("source", "name", "kwargs", "taps")  # what makes a network, as in conf/network
 NOT_NETWORK = ("train", "weight")  # settings of a teacher beside its network's
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from kdlab.config.network_options import network_options
 from kdlab.errors import KdlabError
-from kdlab.jobs.plan import Plan
+from kdlab.jobs.plan import Networks, Plan
 from kdlab.jobs.training.stage import Stage
 from kdlab.models.scaling import count_parameters
 from kdlab.store.store import Store
@@ -15,7 +14,7 @@ LARGE_STEP = 5  # times the parameters of the student, above which an assistant 
 def hints(plan: Plan, store: Store) -> list[str]:
     """A line for each step of a plan whose teacher is very much larger than its student, but for the control."""
     return [
-        _large_step(teacher, stage, store)
+        _large_step(teacher, stage, store, plan.networks)
         for stage in plan.stages
         if stage is not plan.control
         for teacher, _ in stage.teachers
@@ -23,9 +22,9 @@ def hints(plan: Plan, store: Store) -> list[str]:
     ]
 
 
-def _large_step(teacher: Stage, student: Stage, store: Store) -> str:
+def _large_step(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str:
     pair = f"{teacher.network['name']} → {student.network['name']}"
-    between = _between(teacher, student, store) or "…"
+    between = _between(teacher, student, store, networks) or "…"
     return (
         f"{pair} is a step of {_ratio(teacher, student, store):.0f}×: an assistant between them may help "
         f"(plan=assistant plan.assistants=[{between}])"
@@ -36,16 +35,16 @@ def _ratio(teacher: Stage, student: Stage, store: Store) -> float:
     return float(store.result(teacher)["params"] / store.result(student)["params"])
 
 
-def _between(teacher: Stage, student: Stage, store: Store) -> str | None:
+def _between(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str | None:
     """The option of the teacher's source nearest to the middle of both sizes, on a logarithmic scale."""
     largest, smallest = (store.result(stage)["params"] for stage in (teacher, student))
-    sizes = {size: name for name, size in _sizes(teacher) if smallest < size < largest}
+    sizes = {size: name for name, size in _sizes(teacher, networks) if smallest < size < largest}
     middle = (largest * smallest) ** 0.5
     return sizes[min(sizes, key=lambda size: max(size / middle, middle / size))] if sizes else None
 
 
-def _sizes(stage: Stage) -> Iterator[tuple[str, int]]:
-    for name, settings in network_options().items():
+def _sizes(stage: Stage, networks: Networks) -> Iterator[tuple[str, int]]:
+    for name, settings in networks.items():
         if settings["source"] == stage.network["source"]:
             try:
                 yield name, count_parameters(settings, stage.network["num_classes"])

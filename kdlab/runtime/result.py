@@ -2,14 +2,14 @@
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
+from kdlab.jobs.job import Job
 from kdlab.jobs.plan import Ensemble, Plan, Step
-from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.stage import Stage
 from kdlab.models.saved import load_predictions
 from kdlab.runtime.ensemble import ensemble_figures, ensemble_logits
@@ -33,14 +33,13 @@ PACKAGES = ("kdlab", "torch", "torchvision", "lightning", "hydra-core", "timm", 
 LEAST_GAP = 1.0  # accuracy points between teacher and baseline under which a recovered share means nothing
 
 
-def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool], config: Mapping[str, Any]) -> dict[str, Any]:
+def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool]) -> dict[str, Any]:
     """The content of `result.json` for a run whose stages are all in the store.
 
     Args:
         plan: the run's stages.
         store: where they are.
         reused: by stage name, whether it was there before this run.
-        config: the run's resolved config.
     """
     roles = {role: _figures(stage, store) for role, stage in plan.by_role().items()}
     if len(plan.teachers) > 1:
@@ -59,10 +58,15 @@ def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool], config
         **_several(plan, store),
         "hints": hints(plan, store),
         "best_minus_last": {"value": store.result(plan.student)["best_minus_last"], "split": "val"},
-        "stages": _stages(plan, store, reused),
+        "stages": _jobs(plan.stages, store, reused),
         "environment": environment(),
-        "config": config,
+        "config": plan.config,
     }
+
+
+def jobs_result(jobs: Sequence[Job], store: Store, reused: Mapping[str, bool]) -> dict[str, Any]:
+    """What is known of finished jobs that belong to no experiment."""
+    return {"status": "finished", "stages": _jobs(jobs, store, reused), "environment": environment()}
 
 
 def failed_result(error: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,16 +150,15 @@ def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
     }
 
 
-def _stages(plan: Plan, store: Store, reused: Mapping[str, bool]) -> list[dict[str, Any]]:
-    kept = ("epochs", "seconds", "teacher_forwards", "teacher_recalls")
+def _jobs(jobs: Sequence[Job], store: Store, reused: Mapping[str, bool]) -> list[dict[str, Any]]:
     return [
         {
-            "name": stage.name,
-            "fingerprint": stage_fingerprint(stage),
-            "reused": reused[stage.name],
-            **{name: store.result(stage)[name] for name in kept},
+            "name": job.name,
+            "fingerprint": job.fingerprint,
+            "reused": reused[job.name],
+            **{name: store.result(job).get(name) for name in job.summary},
         }
-        for stage in plan.stages
+        for job in jobs
     ]
 
 

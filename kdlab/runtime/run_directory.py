@@ -3,20 +3,19 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.errors import Interrupted, KdlabError, StoppedEarly
 from kdlab.jobs.plan import Plan
 from kdlab.runtime.result import failed_result
+from kdlab.runtime.run import Result
 from kdlab.store.atomic import check_writable, write_text_atomically
 from kdlab.store.fingerprint import SHORT
-from kdlab.store.store import Store
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -35,8 +34,13 @@ class RunDirectory:
         self.path, self.config = path, config
 
     @classmethod
-    def of(cls, cfg: DictConfig, plan: Plan) -> "RunDirectory":
+    def of(cls, cfg: DictConfig, plan: Plan, overrides: Sequence[str]) -> "RunDirectory":
         """The directory of a plan, with what is needed to repeat the run in `.hydra/`.
+
+        Args:
+            cfg: of the run.
+            plan: of it.
+            overrides: that composed the config.
 
         Raises:
             BadInput: `paths.outputs` cannot be written.
@@ -45,15 +49,14 @@ class RunDirectory:
         check_writable(path, "paths.outputs")
         (path / ".hydra").mkdir(exist_ok=True)
         write_text_atomically(path / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
-        overrides = OmegaConf.to_yaml(HydraConfig.get().overrides.task)
-        write_text_atomically(path / ".hydra" / "overrides.yaml", overrides)
-        return cls(path, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        write_text_atomically(path / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+        return cls(path, plan.config)
 
-    def finish(self, result: Mapping[str, Any], plan: Plan, store: Store) -> None:
-        """Writes `result.json` and links each stage by its name and by its role."""
-        for name, stage in plan.by_name().items():
-            _link(self.path / name, store.folder(stage))
-        self._write(result)
+    def finish(self, result: Result) -> None:
+        """Writes `result.json` and links each job's folder by its name and by its role."""
+        for name, folder in result.folders.items():
+            _link(self.path / name, folder)
+        self._write(result.content)
 
     def __enter__(self) -> "RunDirectory":
         self._log = logging.FileHandler(self.path / "train.log")

@@ -1,17 +1,13 @@
-"""What a person sees: a bar per stage, a line when it is done, and one table at the end."""
+"""What a person sees of a run: a bar for each job, a line when it is finished, and one table at the end."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+import rich.progress
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -19,19 +15,18 @@ from rich.progress import (
 from rich.table import Table
 
 from kdlab.data.image.resemblance import transfer_warning
+from kdlab.jobs.events import Event, Failed, Finished, Progress, Started, Waiting
 from kdlab.jobs.plan import Plan
-from kdlab.jobs.training.history import Row
 from kdlab.jobs.training.identity import precision_of_teachers
 from kdlab.jobs.training.stage import Stage, make_data
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.sweeps.screen import outcome
 
-Listen = Callable[[Row], None]
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
 
 
 class Screen:
-    """Talks to the terminal; where there is none, plain lines without bars.
+    """A listener that prints to the terminal; where there is none, plain lines without bars.
 
     Args:
         console: where; None is the terminal.
@@ -41,47 +36,31 @@ class Screen:
     def __init__(self, console: Console | None = None, brief: bool = False) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.brief = brief
+        self._bar: Bar | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Shows what happened."""
+        match event:
+            case Waiting(job, reason):
+                self.say(f"  {job.name:<10} {reason}")
+            case Started(job) if self.console.is_terminal:
+                self._bar = Bar(self.console, job.name)
+            case Progress() if self._bar:
+                self._bar.show(event)
+            case Finished(job, _, figures, reused):
+                self._close_bar()
+                self.console.print(f"[green]✓[/] {job.name:<10} {job.outcome(figures, reused)}")
+            case Failed():
+                self._close_bar()
 
     def say(self, text: str) -> None:
         """One line."""
         self.console.print(text)
 
-    def reused(self, name: str, result: Mapping[str, Any]) -> None:
-        """A stage was in the store already."""
-        self.console.print(f"[green]✓[/] {name:<10} reused    {_outcome(result)}")
-
-    def trained(self, name: str, result: Mapping[str, Any]) -> None:
-        """A stage is done."""
-        verb = "trained" if result["epochs"] else "evaluated"
-        self.console.print(f"[green]✓[/] {name:<10} {verb:<9} {_outcome(result)}{_recalled(result)}")
-
-    @contextmanager
-    def bar(self, name: str, epochs: int) -> Iterator[tuple[list[Callback], Listen]]:
-        """Shows one stage's progress while the body trains it.
-
-        Yields:
-            Callbacks for its Trainer, and what to call with each row of its history.
-        """
-        columns = (
-            TextColumn("  {task.description:<10}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task(name, total=None, figures=f"epoch 0/{epochs}")
-            watcher = _StepBar(progress, task)
-            yield [watcher], lambda row: watcher.show(row, epochs)
-
-    @contextmanager
-    def steps(self, name: str, total: int) -> Iterator[Callable[[], None]]:
-        """A bar for so many steps while the body runs; what it yields moves it on by one."""
-        columns = (TextColumn(f"  {name}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task(name, total=total)
-            yield lambda: progress.advance(task)
+    def _close_bar(self) -> None:
+        if self._bar:
+            self._bar.close()
+        self._bar = None
 
     def opening(self, folder: Path, plan: Plan) -> None:
         """What is about to happen."""
@@ -111,27 +90,35 @@ class Screen:
         self.console.print(f"[dim]{folder}/result.json[/]")
 
 
-class _StepBar(Callback):
-    """Moves a bar by one each step."""
+class Bar:
+    """How far one job is, on a line that goes away with it.
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self.progress, self.task = progress, task
+    Args:
+        console: a terminal.
+        name: of the job.
+    """
 
-    def show(self, row: Row, epochs: int) -> None:
-        """Puts the newest figures beside the bar."""
-        accuracy = f"  val {row['val/accuracy']:.1f} %" if "val/accuracy" in row else ""
-        loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
-        self.progress.update(self.task, figures=f"epoch {row['epoch']:.0f}/{epochs}{loss}{accuracy}")
+    def __init__(self, console: Console, name: str) -> None:
+        columns = (
+            TextColumn("  {task.description:<10}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._progress = rich.progress.Progress(*columns, console=console, transient=True)
+        self._task = self._progress.add_task(name, total=None, text="")
+        self._progress.start()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
-        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        self.progress.update(self.task, total=total, completed=done)
+    def show(self, event: Progress) -> None:
+        """Moves the bar, and puts the newest figures beside it."""
+        text = {"text": event.text} if event.text else {}
+        self._progress.update(self._task, total=event.total, completed=event.done, **text)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.progress.advance(self.task)
+    def close(self) -> None:
+        """Takes the line away."""
+        self._progress.stop()
 
 
 def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:
@@ -250,18 +237,6 @@ def _precision(stage: Stage) -> str:
     """What is not float32."""
     lower = stage.teachers and precision_of_teachers(stage) == "bfloat16"
     return ", teacher in bfloat16" if lower else ""
-
-
-def _outcome(result: Mapping[str, Any]) -> str:
-    trained = f"{result['epochs']} epochs in {result['seconds']:.0f} s" if result["epochs"] else "given weights"
-    return f"{result['test/accuracy']:.2f} % test accuracy, {trained}"
-
-
-def _recalled(result: Mapping[str, Any]) -> str:
-    """What the cache spared."""
-    recalls = result["teacher_recalls"]
-    share = recalls / max(recalls + result["teacher_forwards"], 1)
-    return f", {100 * share:.0f} % of the teacher's answers read from the cache" if recalls else ""
 
 
 def _cell(value: Any, show: Callable[[Any], str]) -> str:

@@ -1,15 +1,17 @@
 """Objects that a config names by `_target_`: checked before anything trains, and built with honest errors."""
 
+import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import partial, reduce
 from typing import Any
 
-from hydra._internal.utils import _locate
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from kdlab.errors import BadInput, KdlabError
+
+TARGET, PARTIAL = "_target_", "_partial_"
 
 
 def build(settings: Mapping[str, Any], setting: str) -> Any:
@@ -23,12 +25,17 @@ def build(settings: Mapping[str, Any], setting: str) -> Any:
         BadInput: the target cannot be imported or refuses its arguments.
     """
     check_arguments(settings, setting)
+    if OmegaConf.is_config(settings):
+        settings = OmegaConf.to_container(settings, resolve=True)  # type: ignore[assignment]
+    target, given = find(settings[TARGET], setting), _arguments(settings)
+    if settings.get(PARTIAL):
+        return partial(target, **given)
     try:
-        return instantiate(dict(settings), _recursive_=False, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, KdlabError):
-            raise error.__cause__ from None
-        raise refused(setting, settings["_target_"], _arguments(settings), error.__cause__ or error) from error
+        return target(**given)
+    except KdlabError:
+        raise
+    except Exception as error:  # the class's own code, which raises what it likes
+        raise refused(setting, settings[TARGET], given, error) from error
 
 
 def refused(setting: str, target: object, given: Mapping[str, Any], error: BaseException) -> BadInput:
@@ -63,9 +70,9 @@ def find(target: str, setting: str) -> Any:
         BadInput: it cannot be imported.
     """
     try:
-        return _locate(target)
+        return _imported(target)
     except Exception as error:  # importing a target runs its module, which may raise anything
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(
             f"{setting}._target_ must name what can be imported, such as torch.optim.SGD; got {target}. ({reason})"
         ) from error
@@ -86,4 +93,19 @@ def check_known(setting: str, given: Mapping[str, Any], known: Iterable[str]) ->
 
 
 def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in ("_target_", "_partial_")}
+    return {str(name): value for name, value in settings.items() if name not in (TARGET, PARTIAL)}
+
+
+def _imported(target: str) -> Any:
+    """What a dotted path names: the longest part of it that is a module, and attributes from there on."""
+    parts = target.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:length])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there, and what it imports is not
+            continue
+        return reduce(getattr, parts[length:], found)
+    return importlib.import_module(parts[0])

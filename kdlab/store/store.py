@@ -1,27 +1,34 @@
-"""Finished and half-finished stages on disk, by fingerprint, each trained by one process at a time."""
+"""Finished and half-finished jobs on disk, by fingerprint, each run by one process at a time."""
 
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from filelock import FileLock, Timeout
 
-from kdlab.jobs.training.identity import stage_fingerprint
-from kdlab.jobs.training.stage import Stage
 from kdlab.store.atomic import check_writable, write_text_atomically
+
+RESULT = "result.json"
+CONFIG = "config.yaml"
+
+
+class Stored(Protocol):
+    """All that a store knows of a job."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of its folder."""
 
 
 class Store:
-    """A folder of stages, `<fingerprint>/` each.
+    """A folder of jobs, `<fingerprint>/` each.
 
-    In it are `config.yaml`, `last.ckpt`, `student.safetensors`, `predictions.safetensors`, `metrics.csv` and, once the
-    stage is finished, `result.json`.
+    In it are `config.yaml`, what the job leaves there and, once the job is finished, `result.json`.
 
     Args:
         root: made when it is absent.
@@ -30,39 +37,36 @@ class Store:
         BadInput: it cannot be written.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        check_writable(root, "paths.store")
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self._results: dict[str, dict[str, Any]] = {}
+        check_writable(self.root, "paths.store")
 
-    @classmethod
-    def at(cls, path: str) -> "Store":
-        """The store in the folder that `paths.store` names."""
-        return cls(Path(path))
+    def folder(self, job: Stored) -> Path:
+        """Where a job's results are or will be."""
+        return self.root / job.fingerprint
 
-    def folder(self, stage: Stage) -> Path:
-        """Where a stage is or will be."""
-        return self.root / stage_fingerprint(stage)
+    def finished(self, job: Stored) -> bool:
+        """Whether the job's results are all there; `result.json` is written last."""
+        return (self.folder(job) / RESULT).is_file()
 
-    def finished(self, stage: Stage) -> bool:
-        """Whether the stage's results are all there; they are written last."""
-        return (self.folder(stage) / "result.json").is_file()
-
-    def result(self, stage: Stage) -> dict[str, Any]:
-        """The figures of a finished stage."""
-        result: dict[str, Any] = json.loads((self.folder(stage) / "result.json").read_text())
-        return result
+    def result(self, job: Stored) -> dict[str, Any]:
+        """The figures of a finished job; read once, for they do not change any more."""
+        if job.fingerprint not in self._results:
+            self._results[job.fingerprint] = json.loads((self.folder(job) / RESULT).read_text())
+        return self._results[job.fingerprint]
 
     @contextmanager
-    def claimed(self, stage: Stage, on_wait: Callable[[str], None]) -> Iterator[Path]:
-        """The stage's folder, for this process alone.
+    def claimed(self, job: Stored, on_wait: Callable[[str], None]) -> Iterator[Path]:
+        """The job's folder, for this process alone.
 
         The lock is the operating system's: it ends with its owner, however that ends.
 
         Args:
-            stage: whose folder.
+            job: whose folder.
             on_wait: called once, with who holds it, when another process does.
         """
-        folder = self.folder(stage)
+        folder = self.folder(job)
         folder.mkdir(parents=True, exist_ok=True)
         owner = self.root / f"{folder.name}.owner"
         lock = FileLock(self.root / f"{folder.name}.lock")
@@ -80,14 +84,11 @@ class Store:
             owner.unlink(missing_ok=True)
             lock.release()
 
-    def describe(self, stage: Stage) -> None:
-        """Writes the stage's `config.yaml`: all that it is made of, readable and resolved."""
-        text = yaml.safe_dump({"fingerprint": stage_fingerprint(stage), **frozen(stage, self)}, sort_keys=False)
-        write_text_atomically(self.folder(stage) / "config.yaml", text)
+    def describe(self, job: Stored, settings: Mapping[str, Any]) -> None:
+        """Writes the job's `config.yaml`: all that it is made of, readable and resolved."""
+        text = yaml.safe_dump({"fingerprint": job.fingerprint, **settings}, sort_keys=False)
+        write_text_atomically(self.folder(job) / CONFIG, text)
 
-
-def frozen(stage: Stage, store: Store) -> dict[str, Any]:
-    """A stage as plain values, with its teachers as their folders' names and weights."""
-    fields = asdict(stage)
-    fields["teachers"] = [[store.folder(teacher).name, weight] for teacher, weight in stage.teachers]
-    return fields
+    def finish(self, job: Stored, figures: Mapping[str, Any]) -> None:
+        """Writes `result.json`, which marks the job as finished."""
+        write_text_atomically(self.folder(job) / RESULT, json.dumps(figures, indent=2) + "\n")

@@ -13,15 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kdlab.config.compose import Checked, checked_overrides, hydra_app
+from kdlab.config.folders import CONF
 from kdlab.config.help import help_page
-from kdlab.config.search_path import CONF, use_kdlab_config
+from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput, Interrupted, KdlabError, TrainingFailed
 from kdlab.store.atomic import check_writable
 from kdlab.sweeps.attempt import FAILED, Task, attempt, explain
+from kdlab.sweeps.question import asked_sweep
 from kdlab.sweeps.records import Sweep
 from kdlab.sweeps.relaunch import launch
 from kdlab.sweeps.report import tell
 from kdlab.sweeps.screen import following
+from kdlab.sweeps.search.sweeper import use_sweeper
 
 STOPPED = "the same command continues where this one stopped"
 
@@ -58,29 +61,27 @@ def _run(task: Task, arguments: list[str]) -> int:
     if asked.cfg:
         print(_shown(checked.config, asked), end="")
         return 0
-    _check_paths(checked)
+    sweep = asked_sweep(checked.multirun, checked.config) if checked.multirun else None
+    _check_paths(checked.config, sweep)
     with hydra_app(asked.config_dir) as app:
-        if checked.sweep:
-            return _run_sweep(app, task, checked.sweep, checked)
-        return _run_once(app, task, checked)
-
-
-def _run_once(app: Hydra, task: Task, checked: Checked) -> int:
-    outcome: int = app.run("train", lambda cfg: attempt(task, cfg), checked.overrides).return_value
-    return outcome
+        if sweep:
+            return _run_sweep(app, task, sweep, checked)
+        outcome: int = app.run("train", lambda cfg: attempt(task, cfg), checked.overrides).return_value
+        return outcome
 
 
 def _run_sweep(app: Hydra, task: Task, sweep: Sweep, checked: Checked) -> int:
     """Runs every cell, in this process or wherever the launcher likes; each leaves a record of how it went."""
     from kdlab.sweeps.workers import at_home, crowding  # with torch, which other answers need not wait for
 
-    code = 0
+    use_sweeper()
+    code, lines = 0, [*checked.overrides, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"]
     with sweep.running(), following(sweep) as view:
         if hint := crowding(sweep, checked.config):
             view.console.print(hint, style="yellow", markup=False)
         work = at_home(lambda cfg: attempt(task, cfg))
         try:
-            launch(lambda: app.multirun("train", work, checked.overrides), view)
+            launch(lambda: app.multirun("train", work, lines), view)
         except TrainingFailed as error:
             code = explain(error)
     progress = view.progress()
@@ -111,16 +112,16 @@ def _check_flags(asked: Namespace) -> None:
         raise BadInput("--resolve needs a config to show, got none. Add --cfg job.")
 
 
-def _check_paths(checked: Checked) -> None:
-    paths = checked.config.paths
+def _check_paths(config: DictConfig, sweep: Sweep | None) -> None:
+    paths = config.paths
     for name, value in paths.items():
         if not isinstance(value, str) or not value:
             raise BadInput(
                 f"paths.{name} must be the path of a folder, got {value!r}. For example: paths.{name}={name}"
             )
     check_writable(Path(paths.outputs), "paths.outputs")
-    if checked.sweep:
-        check_writable(checked.sweep.folder, "hydra.sweep.dir")
+    if sweep:
+        check_writable(sweep.folder, "hydra.sweep.dir")
 
 
 def _shown(config: DictConfig, asked: Namespace) -> str:

@@ -5,38 +5,33 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from kdlab.config.compose import Multirun
 from kdlab.store.fingerprint import SHORT, fingerprint
 from kdlab.sweeps.records import Sweep
 
 ELSEWHERE = ("hydra", "logger", "paths")  # how and where it runs; what is asked stays the same
 
 
-def asked_sweep(
-    typed: Sequence[Override], filed: Sequence[Override], config: DictConfig, loader: ConfigLoader
-) -> Sweep:
+def asked_sweep(multirun: Multirun, config: DictConfig) -> Sweep:
     """The sweep that a command line asks for.
 
     Args:
-        typed: the command line's overrides.
-        filed: what the sweep's own file varies.
+        multirun: what it varies.
         config: of the first cell.
-        loader: that found the sweep's file.
     """
-    option = config.hydra.runtime.choices.get("sweeps")
-    name = str(option or "sweep")
-    varied = _varied([*filed, *typed])
+    name = str(config.hydra.runtime.choices.get("sweeps") or "sweep")
+    varied = _varied([*multirun.filed, *multirun.typed])
     folder = Path(config.paths.outputs) / f"{name}-{_identity(config, varied)[:SHORT]}"
-    if any(override.key_or_group == "hydra.sweep.dir" for override in typed):
+    if any(override.key_or_group == "hydra.sweep.dir" for override in multirun.typed):
         folder = Path(config.hydra.sweep.dir)
     return Sweep(
         folder=folder.absolute(),
         name=name,
-        question=_question(option, loader) if option else None,
-        overrides=tuple(override.input_line or "" for override in typed),
+        question=multirun.question,
+        overrides=tuple(override.input_line or "" for override in multirun.typed),
         varied=varied,
         cells=_cells(varied, config),
         sweeper=str(config.hydra.sweeper._target_),
@@ -69,13 +64,3 @@ def _cells(varied: Mapping[str, Sequence[str]], config: DictConfig) -> int | Non
         return prod(len(values) for values in varied.values())
     told: int | None = config.hydra.sweeper.get("n_trials")
     return told
-
-
-def _question(option: str, loader: ConfigLoader) -> str | None:
-    """The first line of the option's file that is a comment and not Hydra's."""
-    for source in loader.get_sources():
-        path = Path(source.path) / "sweeps" / f"{option}.yaml"
-        if path.is_file():
-            lines = (line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#"))
-            return next((line for line in lines if not line.startswith("@")), None)
-    return None

@@ -157,6 +157,18 @@ def sweep_folder() -> Path | None:
     return Path(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
 
 
+def sweep_group() -> str | None:
+    """The name of that folder, under which W&B groups its cells."""
+    folder = sweep_folder()
+    return folder.name if folder else None
+
+
+def sweep_question() -> str | None:
+    """What the sweep asks; None outside sweeps, and of one that was only typed."""
+    folder = sweep_folder()
+    return read_sweep(folder)[0].question if folder and (folder / ABOUT).is_file() else None
+
+
 def begin_cell() -> None:
     """Records that this process begins the cell that Hydra gave it; does nothing outside sweeps."""
     if folder := sweep_folder():

@@ -1,40 +1,41 @@
-"""Networks and results as files of Weights & Biases, and which of them a run was made from."""
+"""What jobs hand on as files of Weights & Biases, and which of them a run was made from."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdlab.jobs.training.identity import stage_fingerprint
-from kdlab.jobs.training.stage import Stage
-from kdlab.models.saved import WEIGHTS
+from kdlab.jobs.job import Job
 from kdlab.store.fingerprint import SHORT
 from kdlab.tracking.wandb import Tracker
 
 if TYPE_CHECKING:
-    from wandb import Artifact
+    import wandb
 
 LONGEST = 128  # characters of an artifact's name
 
 
-def network_name(stage: Stage) -> str:
-    """What a stage's network is called there, such as `student-resnet8-1a2b3c4d`."""
-    return _name(stage.name, str(stage.network["name"]), stage_fingerprint(stage))
+def artifact_name(job: Job) -> str | None:
+    """What a job's artifact is called there, such as `student-resnet8-1a2b3c4d`; None where it hands on none."""
+    artifact = job.artifact(Path())
+    return _name(artifact.name, job.fingerprint) if artifact else None
 
 
-def keep_network(tracker: Tracker, stage: Stage, folder: Path) -> None:
-    """Records a finished stage's network: its weights and its config.
+def keep_artifact(tracker: Tracker, job: Job, folder: Path) -> None:
+    """Records what a finished job hands on, if anything.
 
     Args:
-        tracker: of the stage's run.
-        stage: whose network.
-        folder: of the stage in the store, where an offline run leaves the files until it is uploaded.
+        tracker: of the job's run.
+        job: whose.
+        folder: of the job in the store, where an offline run leaves the files until it is uploaded.
     """
-    facts = {"fingerprint": stage_fingerprint(stage), "seed": stage.seed, "epochs": stage.epochs}
-    facts["teachers"] = [network_name(teacher) for teacher, _ in stage.teachers]
-    files = (folder / WEIGHTS, folder / "config.yaml")
-    aliases = (f"s{stage.seed}", stage_fingerprint(stage))
-    tracker.keep(lambda: _artifact(network_name(stage), "model", files, facts), aliases)
+    artifact, name = job.artifact(folder), artifact_name(job)
+    if artifact is None or name is None:
+        return
+    facts = {"fingerprint": job.fingerprint, **artifact.metadata}
+    facts[job.needs_are] = [artifact_name(need) for need in job.needs]
+    aliases = (*artifact.aliases, job.fingerprint)
+    tracker.keep(lambda: _artifact(name, artifact.kind, artifact.files, facts), aliases)
 
 
 def keep_result(tracker: Tracker, name: str, fingerprint: str, file: Path) -> None:
@@ -46,22 +47,22 @@ def keep_result(tracker: Tracker, name: str, fingerprint: str, file: Path) -> No
         fingerprint: of its plan.
         file: the result.
     """
-    tracker.keep(lambda: _artifact(_name("result", name, fingerprint), "result", (file,), {}), (fingerprint,))
+    tracker.keep(lambda: _artifact(_name(f"result-{name}", fingerprint), "result", (file,), {}), (fingerprint,))
 
 
-def use_networks(tracker: Tracker, stages: Iterable[Stage]) -> None:
-    """Links a run to the networks that it was made from; those that came with their weights were never recorded."""
-    for stage in stages:
-        if stage.epochs:
-            tracker.use(f"{network_name(stage)}:latest")
+def use_artifacts(tracker: Tracker, jobs: Iterable[Job]) -> None:
+    """Links a run to what it was made from; what came from elsewhere was never recorded."""
+    for job in jobs:
+        if job.is_recorded and (name := artifact_name(job)):
+            tracker.use(f"{name}:latest")
 
 
-def _name(kind: str, what: str, fingerprint: str) -> str:
+def _name(what: str, fingerprint: str) -> str:
     end = f"-{fingerprint[:SHORT]}"
-    return re.sub(r"[^\w.-]", "-", f"{kind}-{what}", flags=re.ASCII)[: LONGEST - len(end)] + end
+    return re.sub(r"[^\w.-]", "-", what, flags=re.ASCII)[: LONGEST - len(end)] + end
 
 
-def _artifact(name: str, kind: str, files: Iterable[Path], facts: dict[str, Any]) -> "Artifact":
+def _artifact(name: str, kind: str, files: Iterable[Path], facts: dict[str, Any]) -> "wandb.Artifact":
     import wandb
 
     artifact = wandb.Artifact(name, type=kind, metadata=facts)

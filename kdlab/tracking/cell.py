@@ -5,14 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.jobs.plan import Plan
 from kdlab.store.fingerprint import config_fingerprint
 from kdlab.store.store import Store
-from kdlab.sweeps.records import ABOUT, read_sweep, sweep_folder
-from kdlab.tracking.artifacts import keep_result, use_networks
+from kdlab.tracking.artifacts import keep_result, use_artifacts
 from kdlab.tracking.charts import charts
 from kdlab.tracking.wandb import Tracker, WandbSettings, wandb_run
 from kdlab.tracking.weights import SCHEME, addresses
@@ -33,20 +31,25 @@ FIGURES = (
 )
 
 
-def wandb_settings(cfg: DictConfig) -> WandbSettings | None:
-    """Where `logger=wandb` sends the runs of this command; None without it."""
+def wandb_settings(cfg: DictConfig, group: str | None = None, notes: str | None = None) -> WandbSettings | None:
+    """Where `logger=wandb` sends the runs of this command; None without it.
+
+    Args:
+        cfg: of the run.
+        group: the sweep that it is a cell of, where `logger.group` names none.
+        notes: the sweep's question, where `logger.notes` says nothing.
+    """
     logger = cfg.logger
     if not logger.get("wandb"):
         return None
-    folder = sweep_folder()
     return WandbSettings(
         project=logger.project,
         directory=Path(logger.directory),
         entity=logger.entity,
         tags=tuple(logger.tags),
         mode=logger.mode,
-        group=logger.group or (folder.name if folder else None),
-        notes=logger.notes or _question(),
+        group=logger.group or group,
+        notes=logger.notes or notes,
         artifacts=logger.artifacts,
     )
 
@@ -58,20 +61,28 @@ def cell_name(cfg: DictConfig) -> str:
 
 
 @contextmanager
-def reported_cell(cfg: DictConfig, settings: WandbSettings | None) -> Iterator[Tracker]:
-    """A W&B run around the body, from before anything can fail; the body tells it what came out."""
+def reported_cell(
+    cfg: DictConfig, settings: WandbSettings | None, choices: Mapping[str, Any] | None = None
+) -> Iterator[Tracker]:
+    """A W&B run around the body, from before anything can fail; the body logs what came out.
+
+    Args:
+        cfg: of the run.
+        settings: where it goes; None records nothing.
+        choices: the chosen option of each config group, such as `loss: dkd`.
+    """
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     identity = {"name": cell_name(cfg), "fingerprint": config_fingerprint(config), "job_type": "cell"}
-    shown = {**config, "choices": _choices(), "fingerprint": identity["fingerprint"]}
+    shown = {**config, "choices": dict(choices or {}), "fingerprint": identity["fingerprint"]}
     with wandb_run(settings, **identity, config=shown) as tracker:
         yield tracker
 
 
-def tell_result(tracker: Tracker, result: Mapping[str, Any], plan: Plan, store: Store, directory: Path) -> None:
+def log_result(tracker: Tracker, result: Mapping[str, Any], plan: Plan, store: Store, directory: Path) -> None:
     """Gives the cell's run the figures, tables and charts of its result, and links the networks that it is about."""
     tracker.show(lambda: charts(result, plan, store))
     tracker.summarise(figures(result))
-    use_networks(tracker, plan.by_role().values())
+    use_artifacts(tracker, plan.by_role().values())
     for _, address in addresses(result["config"]["model"], "model"):
         tracker.use(address.removeprefix(SCHEME))
     keep_result(tracker, directory.name.rpartition("-")[0], plan.fingerprint, directory / "result.json")
@@ -82,15 +93,3 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     generations = {f"generation{number}": found for number, found in enumerate(result.get("generations", ()), 1)}
     steps = {step["name"]: step["figures"] for step in result.get("steps", ())}
     return {**{name: result[name] for name in FIGURES if result.get(name) is not None}, **generations, **steps}
-
-
-def _question() -> str | None:
-    """What the sweep asks; None outside sweeps, and of one that was only typed."""
-    folder = sweep_folder()
-    return read_sweep(folder)[0].question if folder and (folder / ABOUT).is_file() else None
-
-
-def _choices() -> dict[str, Any]:
-    """The chosen option of each config group, such as `loss: dkd`; a dot in a name would read as a level."""
-    choices = {str(group): option for group, option in HydraConfig.get().runtime.choices.items()}
-    return {group: option for group, option in choices.items() if not group.startswith("hydra/") and "." not in group}

@@ -11,11 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kdlab.config.network_options import NETWORK, network_options
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import Plan
+from kdlab.jobs.plan import Networks, Plan
 from kdlab.jobs.plans.cascade import Rung, built_rung, cascade
-from kdlab.jobs.stages import class_count, network_settings, untrained
+from kdlab.jobs.stages import NETWORK, class_count, network_settings, untrained
 from kdlab.models.scaling import count_parameters
 from kdlab.settings.numbers import is_number
 from kdlab.settings.targets import check_known
@@ -23,7 +22,7 @@ from kdlab.settings.targets import check_known
 EXAMPLE = "For example plan.assistants=[resnet32,resnet14], or [0.5] for one that is built half way"
 
 
-def assistant(cfg: DictConfig) -> Plan:
+def assistant(cfg: DictConfig, networks: Networks) -> Plan:
     """The teacher, each of `plan.assistants` in turn, and `model.student`.
 
     An assistant given as a number is built: of the teacher's family, that far on the way from the teacher's size to
@@ -31,14 +30,14 @@ def assistant(cfg: DictConfig) -> Plan:
     """
     student = network_settings(cfg.model.student)
     entries = _assistants(cfg.plan.assistants) or [0.5]
-    rungs = [_rung(cfg, student, entry, f"plan.assistants[{place}]") for place, entry in enumerate(entries)]
+    rungs = [_rung(cfg, networks, student, entry, f"plan.assistants[{place}]") for place, entry in enumerate(entries)]
     return cascade(cfg, [*rungs, Rung(student, "model.student")], "fewer plan.assistants")
 
 
-def _rung(cfg: DictConfig, student: Mapping[str, Any], entry: Any, setting: str) -> Rung:
+def _rung(cfg: DictConfig, networks: Networks, student: Mapping[str, Any], entry: Any, setting: str) -> Rung:
     if is_number(entry):
         return _built(cfg, student, entry, setting)
-    return Rung(untrained(student, **_network(setting, entry)), setting)
+    return Rung(untrained(student, **_network(setting, entry, networks)), setting)
 
 
 def _built(cfg: DictConfig, student: Mapping[str, Any], way: float, setting: str) -> Rung:
@@ -60,14 +59,13 @@ def _assistants(value: Any) -> list[Any]:
     return OmegaConf.to_container(value, resolve=True)  # type: ignore[return-value]
 
 
-def _network(setting: str, entry: Any) -> Mapping[str, Any]:
+def _network(setting: str, entry: Any, options: Networks) -> Mapping[str, Any]:
     """The settings of an assistant that is named, or described in full."""
     if isinstance(entry, dict):
         check_known(setting, entry, NETWORK)
         if "source" in entry and "name" in entry:
             return {"kwargs": {}, "taps": {}, **entry}
         raise BadInput(f"{setting} must have a source and a name, got {entry}. {EXAMPLE}.")
-    options = network_options()
     if entry in options:
         return options[entry]
     close = get_close_matches(str(entry), options, n=1)

@@ -6,14 +6,14 @@ Furlanello, Lipton, Tschannen, Itti & Anandkumar, "Born-Again Neural Networks", 
 from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import Ensemble, Plan
+from kdlab.jobs.plan import Ensemble, Networks, Plan
 from kdlab.jobs.stages import SUPERVISED, check_choice, check_numbered, check_whole, student_stage, taught_stage
 from kdlab.jobs.training.stage import Stage
 
 SEED_STRIDE = 1_000_000  # between generations: further apart than the seeds of a sweep
 
 
-def born_again(cfg: DictConfig) -> Plan:
+def born_again(cfg: DictConfig, networks: Networks) -> Plan:
     """`plan.generations` of `model.student`: the first learns from labels alone, and there is no other teacher.
 
     Beside them stands the network after as many epochs from labels as all generations had (`control`).

@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from kdlab.config.network_options import NETWORK
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import Plan, Step, Taught
 from kdlab.jobs.stages import (
+    NETWORK,
     SUPERVISED,
     check_numbered,
     check_whole,

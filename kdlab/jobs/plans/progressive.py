@@ -6,14 +6,14 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import Plan
+from kdlab.jobs.plan import Networks, Plan
 from kdlab.jobs.plans.cascade import Rung, built_rung, cascade
 from kdlab.jobs.stages import check_choice, check_whole, class_count, network_settings
 from kdlab.models.scaling import count_parameters
 from kdlab.settings.numbers import is_fraction
 
 
-def progressive(cfg: DictConfig) -> Plan:
+def progressive(cfg: DictConfig, networks: Networks) -> Plan:
     """Stage i of n has teacher parameters × ratio^(i/n); the ratio is `plan.target_compression`, or the student's own.
 
     Raises:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from kdlab.jobs.plan import Plan
+from kdlab.jobs.plan import Networks, Plan
 from kdlab.jobs.stages import SUPERVISED, on_transfer_set, peer_settings, student_stage, teacher_stages
 from kdlab.jobs.training.stage import make_method
 
 
-def single(cfg: DictConfig) -> Plan:
+def single(cfg: DictConfig, networks: Networks) -> Plan:
     """One teacher or several, one student, and the same student without them."""
     alone = student_stage(cfg)
     method = make_method(alone)

@@ -1,4 +1,4 @@
-"""Stops the student of a bad trial early: it is told each epoch, and speaks up between two of them."""
+"""Ends the student of a bad trial before its last epoch: the pruning callback of a search."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,23 +6,22 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 from kdlab.errors import StoppedEarly
-from kdlab.jobs.training.history import Row
+from kdlab.jobs.events import Event, Progress
 from kdlab.jobs.training.stage import Stage
 from kdlab.sweeps.search.sweeper import OptunaSweeper
 
 
-class Judge(Callback):
-    """Reports one stage's epochs to its trial, and ends the stage when the trial does worse than others did.
+class Pruning:
+    """A listener that reports one stage's epochs to its trial, and ends the stage when the trial does worse than others.
 
-    It ends it at the start of an epoch, when the one before is in the checkpoint; a stage that has trained its last
-    epoch is never stopped. It reads nothing of the training and changes nothing in it. Other processes' ranks do not
-    hear it: a stage of several ranks is trained to its end.
+    It ends it after an epoch, whose state is saved; a stage that has trained its last epoch is never ended. It reads
+    nothing of the training and changes nothing in it. The ranks of other processes report nothing: a stage of several
+    ranks is trained to its end.
 
     Args:
-        stage: the one that is judged.
+        stage: the one that is reported.
         folder: the sweep's.
         number: of the trial, which is the number of the cell.
         pruning: `hydra.sweeper.pruning`.
@@ -34,26 +33,30 @@ class Judge(Callback):
 
         self.stage = stage
         self._trial = open_trial(open_study(folder, pruner_of(pruning)), number)
-        self._verdict: str | None = None
 
-    def hear(self, row: Row) -> None:
-        """One row of the stage's history, also of one that is resumed."""
+    def __call__(self, event: Event) -> None:
+        """Reports an epoch, also one of a stage that is resumed.
+
+        Raises:
+            StoppedEarly: the trial's best is below the median of others at that epoch.
+        """
+        if not isinstance(event, Progress) or event.job is not self.stage or not event.figures:
+            return
         from kdlab.sweeps.search.study import OBJECTIVE, report
 
-        report(self._trial, row)
-        if self._verdict is None and self._trial.should_prune():
-            reached = f"{OBJECTIVE} {row[OBJECTIVE]:.2f} % after epoch {row['epoch']:.0f} of {self.stage.epochs}"
-            self._verdict = f"{reached}: its best is below the median of the finished trials at that epoch"
+        report(self._trial, event.figures)
+        if event.figures["epoch"] < self.stage.epochs and self._trial.should_prune():
+            epoch = f"epoch {event.figures['epoch']:.0f} of {self.stage.epochs}"
+            raise StoppedEarly(
+                f"{OBJECTIVE} {event.figures[OBJECTIVE]:.2f} % after {epoch}: its best is below the median of the "
+                "finished trials at that epoch"
+            )
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._verdict:
-            raise StoppedEarly(self._verdict)
 
-
-def judge_of(student: Stage) -> Judge | None:
-    """Who judges the student of this process's cell; None where no search wants to stop it."""
+def pruning_of(student: Stage) -> Pruning | None:
+    """What may end the student of this process's cell; None where no search wants to."""
     settings = HydraConfig.get()
     if settings.mode != RunMode.MULTIRUN or settings.sweeper._target_ != OptunaSweeper.TARGET:
         return None
     pruning = dict(settings.sweeper.pruning)
-    return Judge(student, Path(settings.sweep.dir), int(settings.job.num), pruning) if pruning["enabled"] else None
+    return Pruning(student, Path(settings.sweep.dir), int(settings.job.num), pruning) if pruning["enabled"] else None

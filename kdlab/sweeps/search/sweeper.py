@@ -147,6 +147,11 @@ class OptunaSweeper(Sweeper):
                 )
 
 
+def use_sweeper() -> None:
+    """Tells Hydra what the sweeper of `hydra/sweeper=optuna` is."""
+    Plugins.instance().class_name_to_class[OptunaSweeper.TARGET] = OptunaSweeper
+
+
 def _is_done(record: Cell | None, lines: Sequence[str]) -> bool:
     """Whether a cell ended although its sweep was killed before it knew."""
     return record is not None and record.status in ("finished", "stopped") and record.overrides == tuple(lines)
