@@ -13,6 +13,7 @@ from kdlab.errors import BadInput
 from kdlab.losses.batchwise import compares_samples
 
 UNLABELLED = -100
+CANDIDATES, MORE_CANDIDATES = 4, 64  # for each number that is drawn, and on top; see `draw_distinct`
 
 
 @compares_samples
@@ -36,7 +37,9 @@ class ContrastiveRepresentation(nn.Module):
         BadInput: an argument is out of its range, or the training list leaves nothing to contrast with.
     """
 
-    labels: Tensor
+    by_class: Tensor
+    class_start: Tensor
+    class_size: Tensor
     student_bank: Tensor
     teacher_bank: Tensor
     log_normalisers: Tensor
@@ -55,14 +58,17 @@ class ContrastiveRepresentation(nn.Module):
     ) -> None:
         super().__init__()
         _check_settings(dimension, negatives, temperature, momentum)
-        labels = _checked_labels(sample_labels)
+        by_class, class_start, class_size = _grouped(sample_labels)
+        images = len(by_class)
         self.temperature, self.momentum = temperature, momentum
-        self.negatives = min(negatives, _fewest_negatives(labels))
+        self.negatives = min(negatives, images - int(class_size.max()))
         self.embed_student = nn.Linear(student_shape.numel(), dimension)
         self.embed_teacher = nn.Linear(teacher_shape.numel(), dimension)
-        self.register_buffer("labels", labels, persistent=False)
-        self.register_buffer("student_bank", _random_bank(len(labels), dimension))
-        self.register_buffer("teacher_bank", _random_bank(len(labels), dimension))
+        self.register_buffer("by_class", by_class, persistent=False)
+        self.register_buffer("class_start", class_start, persistent=False)
+        self.register_buffer("class_size", class_size, persistent=False)
+        self.register_buffer("student_bank", _random_bank(images, dimension))
+        self.register_buffer("teacher_bank", _random_bank(images, dimension))
         self.register_buffer("log_normalisers", torch.zeros(2))  # of the student's and of the teacher's scores
         self.register_buffer("has_normalisers", torch.tensor(False))
 
@@ -100,17 +106,20 @@ class ContrastiveRepresentation(nn.Module):
             `(batch, negatives)`, positions in the training list.
         """
         generator = torch.Generator(index.device).manual_seed(seed)
-        keys = torch.rand(len(index), len(self.labels), generator=generator, device=index.device)
-        label = self.labels[index, None]
-        keys.masked_fill_((label == self.labels) & (label != UNLABELLED), -1)
-        keys.scatter_(1, index[:, None], -1)
-        return keys.topk(self.negatives, sorted=False).indices
+        images, start, size = len(self.by_class), self.class_start[index, None], self.class_size[index, None]
+        ranks = draw_distinct(images - size, self.negatives, images, generator)
+        return self.by_class[torch.where(ranks < start, ranks, ranks + size)]
 
     def _scores(self, embeddings: Tensor, bank: Tensor, compared: Tensor) -> Tensor:
-        # One product with the whole bank makes batch × images numbers. To gather entries first would make
-        # batch × negatives × dimension: 537 MB instead of 13 MB for 64 images of CIFAR and 16,384 negatives.
-        # The copy stays as it was compared with until the backward pass, while the bank goes on.
-        return (embeddings @ bank.clone().T).gather(1, compared) / self.temperature
+        # What takes less memory: to gather the entries that are compared (537 MB for 64 images and 16,384 negatives),
+        # or one product with a copy of the whole bank (38 MB on CIFAR, 983 MB on ImageNet).
+        # Both keep what was compared with until the backward pass, while the bank goes on.
+        dimension = embeddings.shape[1]
+        if compared.numel() * dimension < len(bank) * (len(embeddings) + dimension):
+            products = (bank[compared] @ embeddings[:, :, None]).squeeze(2)
+        else:
+            products = (embeddings @ bank.clone().T).gather(1, compared)
+        return products / self.temperature
 
     def _contrast(self, scores: Tensor) -> Tensor:
         """Logistic regression that tells the positive, in the first column, from the negatives.
@@ -118,14 +127,14 @@ class ContrastiveRepresentation(nn.Module):
         Its logit is the log-ratio of exp(score) / Z to the density of `negatives` uniform draws from the list.
         """
         self._estimate_normalisers(scores.detach())
-        log_noise = math.log(self.negatives / len(self.labels))
+        log_noise = math.log(self.negatives / len(self.by_class))
         logits = scores - self.log_normalisers[:, None, None] - log_noise
         positives, negatives = logits[..., 0], logits[..., 1:]
         return -(F.logsigmoid(positives) + F.logsigmoid(-negatives).sum(-1)).sum(0).mean()
 
     def _estimate_normalisers(self, scores: Tensor) -> None:
         """Sets Z by the first batch: the mean of exp(score), times the length of the training list."""
-        estimate = scores.flatten(1).logsumexp(1) - math.log(scores[0].numel() / len(self.labels))
+        estimate = scores.flatten(1).logsumexp(1) - math.log(scores[0].numel() / len(self.by_class))
         self.log_normalisers.copy_(torch.where(self.has_normalisers, self.log_normalisers, estimate))
         self.has_normalisers.fill_(True)
 
@@ -140,25 +149,58 @@ def _random_bank(images: int, dimension: int) -> Tensor:
     return torch.empty(images, dimension).uniform_(-half_width, half_width)
 
 
-def _fewest_negatives(labels: Tensor) -> int:
-    """What is left of the list for an image of the largest class; one without a label excludes only itself."""
-    known = labels[labels != UNLABELLED]
-    largest = int(known.bincount().max()) if len(known) else 1
-    return len(labels) - largest
+def draw_distinct(limits: Tensor, count: int, largest: int, generator: torch.Generator) -> Tensor:
+    """Different whole numbers below a limit, uniform for each row, with memory for a few times as many.
+
+    Where a limit is small, its candidates are all numbers below it. Where it is large, they are drawn with repetitions
+    and each is kept once. By symmetry every set of candidates of one size is then equally probable. With C = 4 n + 64
+    candidates below a limit above C, fewer than n are different with a probability of at most
+    eⁿ · 4^−(3 n + 64) < 10⁻³⁸.
+
+    Args:
+        limits: `(rows, 1)`, int64, each at least `count`.
+        count: of the numbers drawn for each row.
+        largest: that a limit may be.
+        generator: on the device of `limits`.
+
+    Returns:
+        `(rows, count)`, int64.
+    """
+    width = min(CANDIDATES * count + MORE_CANDIDATES, largest)
+    shape, device = (len(limits), width), limits.device
+    candidates = torch.arange(width, device=device).expand(shape)
+    excluded = candidates >= limits
+    if width < largest:
+        drawn = (torch.randint(2**62, shape, generator=generator, device=device) % limits).sort().values
+        repeated = drawn.diff(prepend=drawn.new_full((len(drawn), 1), -1)) == 0
+        candidates = torch.where(limits <= width, candidates, drawn)
+        excluded = torch.where(limits <= width, excluded, repeated)
+    keys = torch.rand(shape, generator=generator, device=device).masked_fill_(excluded, -1)
+    return candidates.gather(1, keys.topk(count, sorted=False).indices)
 
 
-def _checked_labels(labels: Tensor | None) -> Tensor:
+def _grouped(labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The images' positions by class, and of each image where its class begins there, and how large it is.
+
+    An image without a label is a class of its own.
+    """
     if labels is None:
         raise BadInput(
             "ContrastiveRepresentation draws negatives by their position in the training list, and these data do not "
             "say what it holds (sample_labels is None); choose data that do, such as data=cifar100."
         )
-    if _fewest_negatives(labels) < 1:
+    by_class = labels.argsort(stable=True)
+    place = torch.empty_like(by_class).scatter_(0, by_class, torch.arange(len(labels), device=labels.device))
+    _, number, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    is_single = labels == UNLABELLED
+    start = torch.where(is_single, place, (sizes.cumsum(0) - sizes)[number])
+    size = torch.where(is_single, 1, sizes[number])
+    if not (size < len(labels)).any():
         raise BadInput(
             "ContrastiveRepresentation contrasts images of different classes, got a training list of "
             f"{len(labels)} with one class only; choose data with two classes or more."
         )
-    return labels
+    return by_class, start, size
 
 
 def _check_settings(dimension: int, negatives: int, temperature: float, momentum: float) -> None:

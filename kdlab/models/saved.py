@@ -1,6 +1,7 @@
-"""A finished stage's network and predictions on disk."""
+"""A finished stage's network, predictions and examples on disk."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kdlab.store.atomic import write_atomically
 
 WEIGHTS = "student.safetensors"
 PREDICTIONS = "predictions.safetensors"
+EXAMPLES = "examples.safetensors"
 
 
 def make_network(settings: Mapping[str, Any], *, channels_last: bool = False, setting: str = "model") -> Network:
@@ -89,6 +91,19 @@ def load_predictions(folder: Path) -> tuple[Tensor, Tensor]:
     """Logits and targets of the test set as `save_predictions` left them."""
     tensors = safetensors.torch.load_file(folder / PREDICTIONS)
     return tensors["logits"], tensors["targets"]
+
+
+def save_examples(folder: Path, class_names: Sequence[str], pictures: Mapping[int, Tensor]) -> None:
+    """Writes what reports show of the test set beside numbers.
+
+    Args:
+        folder: of the stage.
+        class_names: in label order; none where the data do not name them.
+        pictures: a few, `(channels, height, width)`, uint8, by the sample's position among the labelled ones.
+    """
+    tensors = {str(sample): picture.contiguous() for sample, picture in pictures.items()}
+    content = safetensors.torch.save(tensors, metadata={"class_names": json.dumps(list(class_names))})
+    write_atomically(folder / EXAMPLES, lambda file: file.write(content))
 
 
 def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

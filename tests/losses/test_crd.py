@@ -1,10 +1,14 @@
 import copy
 
 import pytest
+import scipy.stats
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from kdlab.errors import BadInput
 from kdlab.losses import ContrastiveRepresentation
+from kdlab.losses.crd import draw_distinct
 
 torch.manual_seed(0)
 STUDENT, TEACHER = torch.randn(4, 3), torch.randn(4, 5)
@@ -58,8 +62,9 @@ def reference(loss, student, drawn, constants=None, index=INDEX):
     return value, constants
 
 
-def test_matches_the_definition_in_the_first_batch_and_with_its_constants_in_the_second():
-    loss = made()
+@pytest.mark.parametrize("negatives", [2, 5])  # so few are gathered, so many read out of one product with the bank
+def test_matches_the_definition_in_the_first_batch_and_with_its_constants_in_the_second(negatives):
+    loss = made(negatives=negatives)
     first, constants = reference(copy.deepcopy(loss), STUDENT, loss.draw_negatives(INDEX, 7))
     assert loss(STUDENT, TEACHER, INDEX, 7).item() == pytest.approx(first.item(), rel=1e-5)
     torch.testing.assert_close(loss.log_normalisers.exp(), torch.stack(constants).float())
@@ -68,8 +73,9 @@ def test_matches_the_definition_in_the_first_batch_and_with_its_constants_in_the
     torch.testing.assert_close(loss.log_normalisers.exp(), torch.stack(constants).float())
 
 
-def test_sends_the_known_gradient_to_student_and_embeddings_and_none_to_the_teacher():
-    loss = made()
+@pytest.mark.parametrize("negatives", [2, 5])
+def test_sends_the_known_gradient_to_student_and_embeddings_and_none_to_the_teacher(negatives):
+    loss = made(negatives=negatives)
     slow = copy.deepcopy(loss)
     student, own, teacher = (given.clone().requires_grad_() for given in (STUDENT, STUDENT, TEACHER))
     reference(slow, student, loss.draw_negatives(INDEX, 7))[0].backward()
@@ -120,6 +126,60 @@ def test_draws_by_the_seed_alone():
     torch.rand(3)
     assert first.equal(loss.draw_negatives(INDEX, 7))
     assert not first.equal(loss.draw_negatives(INDEX, 8))
+
+
+def test_draws_as_many_of_a_long_list_equally_often():
+    labels = torch.randint(-1, 4, (500,), generator=torch.Generator().manual_seed(0))
+    labels[labels < 0] = -100
+    loss, index = made(labels), torch.arange(6)
+    drawn = torch.cat([loss.draw_negatives(index.repeat_interleave(500), seed).view(6, -1) for seed in range(4)], dim=1)
+    for own, others in zip(index, drawn, strict=True):
+        counts = others.bincount(minlength=500)
+        possible = (labels != labels[own]) | ((labels == -100) & (torch.arange(500) != own))
+        assert (counts[~possible] == 0).all()
+        assert scipy.stats.chisquare(counts[possible]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("limits", [(4, 7), (70, 75), (90, 120)])  # listed; one listed, one drawn; drawn
+def test_every_set_of_distinct_numbers_is_equally_probable(limits):
+    rows, count = 40_000, 2  # which have 72 candidates
+    given = torch.tensor(limits).repeat(rows)[:, None]
+    drawn = draw_distinct(given, count, max(limits), torch.Generator().manual_seed(0)).view(rows, len(limits), count)
+    for limit, pairs in zip(limits, drawn.sort().values.unbind(1), strict=True):
+        assert (pairs[:, 0] < pairs[:, 1]).all() and pairs.min() >= 0 and pairs.max() < limit
+        counts = torch.zeros(limit, limit).index_put_(tuple(pairs.T), torch.ones(rows), accumulate=True)
+        possible = torch.ones(limit, limit, dtype=torch.bool).triu(1)
+        assert scipy.stats.chisquare(counts[possible].double()).pvalue > 1e-3
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that an operation makes, views of what it was given apart."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        given = {tensor.untyped_storage().data_ptr() for tensor in tensors((args, kwargs))}
+        for tensor in tensors(result):
+            if tensor.untyped_storage().data_ptr() not in given:
+                self.numbers = max(self.numbers, tensor.numel())
+        return result
+
+
+def tensors(tree):
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def test_a_step_makes_nothing_in_proportion_to_batch_times_list():
+    images, batch, negatives, dimension = 1_280_000, 64, 256, 2
+    loss = made(torch.arange(images) % 1000, negatives=negatives, dimension=dimension)
+    index, features = torch.arange(batch) * 20_000, torch.randn(batch, 3)
+    with Largest() as drawing:
+        assert len(loss.draw_negatives(index, 0).unique()) > negatives
+    assert drawing.numbers <= 5 * batch * negatives
+    with Largest() as step:
+        loss(features, torch.randn(batch, 5), index, 0).backward()
+    assert step.numbers <= 5 * batch * negatives
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Evidence made by hand, with the files of a few runs: for tests of pages and pictures, not of statistics."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from safetensors.numpy import save_file
 from kdlab.reporting.evidence import Evidence, Failure, Gain, Interval, Run, Savings, Setting
 
 CLASSES = 10
+NAMES = ("airplane", "automobile", "bird", "polar_cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def setting(label, values, student=97.81, gain=(5.63, 0.84), **figures):
@@ -62,7 +64,10 @@ def temperatures(alphas=(0.5, 0.9)):
 
 
 def with_run(one, folder, seed=0, result=None, epochs=5):
-    """A setting with the files of one run: histories of student and baseline, predictions of all three networks."""
+    """A setting with the files of one run: histories of student and baseline, predictions of all three networks.
+
+    Of each test sample there is a picture, in which every pixel is its number.
+    """
     draw = np.random.default_rng(seed)
     targets = draw.integers(0, CLASSES, 60)
     for role, sharpness in (("teacher", 6.0), ("baseline", 1.0), ("student", 3.0)):
@@ -70,11 +75,11 @@ def with_run(one, folder, seed=0, result=None, epochs=5):
         stage.mkdir(parents=True)
         logits = draw.normal(size=(60, CLASSES)) + sharpness * np.eye(CLASSES)[targets]
         save_file({"logits": logits.astype(np.float32), "targets": targets}, stage / "predictions.safetensors")
+        pictures = {str(sample): np.full((3, 4, 6), sample, np.uint8) for sample in range(60)}
+        save_file(pictures, stage / "examples.safetensors", {"class_names": json.dumps(NAMES)})
         if role != "teacher":
             (stage / "metrics.csv").write_text(metrics(epochs, sharpness))
-    run = Run(
-        folder, {"status": "finished", "config": {"data": {"_target_": "kdlab.data.CIFAR10"}}, **(result or {})}, {}
-    )
+    run = Run(folder, {"status": "finished", **(result or {})}, {})
     return replace(one, runs=(*one.runs, run))
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import lightning as L
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdlab.data.batch import UNLABELLED, Batch
@@ -16,6 +17,8 @@ from kdlab.data.loader import EpochLoader, trainer_position
 from kdlab.data.split import portion, stratified_order
 from kdlab.errors import BadInput
 from kdlab.settings.numbers import is_fraction, is_whole
+
+THUMBNAIL = 64  # pixels of its longer side, at most
 
 
 class Request(NamedTuple):
@@ -217,6 +220,22 @@ class ImageData(L.LightningDataModule, ABC):
     def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
         """For each request its training samples, in their views, as networks see them: `(batch, C, H, W)`, uint8."""
         return self.inputs("train", requests)
+
+    def thumbnails(self, samples: Tensor) -> Tensor:
+        """Test samples for people to look at, without augmentation.
+
+        Args:
+            samples: positions in the test list, at least one.
+
+        Returns:
+            `(samples, channels, height, width)`, uint8, no side longer than `THUMBNAIL`.
+        """
+        (images,) = self.inputs("test", [Request(samples, torch.full_like(samples, self.identity_view))])
+        longest = max(images.shape[-2:])
+        if longest <= THUMBNAIL:
+            return images
+        size = [max(1, side * THUMBNAIL // longest) for side in images.shape[-2:]]
+        return F.interpolate(images.float(), size, mode="bilinear", antialias=True).round().to(torch.uint8)
 
     def requests(self, epoch: int) -> list[Request]:
         """The batches of an epoch, of each what this rank takes."""

@@ -129,6 +129,10 @@ class Transfer(L.LightningDataModule):
         shown: Batch = (self.images if training else self.of).on_after_batch_transfer(batch, dataloader_idx)
         return shown
 
+    def thumbnails(self, samples: Tensor) -> Tensor:
+        """Test samples of the labelled data; see `ImageData.thumbnails`."""
+        return self.of.thumbnails(samples)
+
     def digest(self) -> str:
         """A hash of what both sets are, by content."""
         return hashlib.sha256(f"{self.of.digest()} {self.images.digest()}".encode()).hexdigest()

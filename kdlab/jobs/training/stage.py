@@ -15,15 +15,18 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
-from kdlab.data.batch import Batch
+from kdlab.data.batch import UNLABELLED, Batch
+from kdlab.data.image.base import ImageData
+from kdlab.data.image.transfer import Transfer
 from kdlab.jobs.training.checkpointing import AtomicCheckpointIO, KeepLast
 from kdlab.jobs.training.history import History, Row, write_history
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
 from kdlab.methods.base import Distiller
 from kdlab.models.network import Network
-from kdlab.models.saved import WEIGHTS, save_network, save_predictions
+from kdlab.models.saved import WEIGHTS, save_examples, save_network, save_predictions
 from kdlab.settings.targets import build
 from kdlab.store.atomic import write_text_atomically
+from kdlab.tasks.dark_knowledge import telling_samples
 from kdlab.tasks.metrics import classification_figures, flops, parameter_count, predict
 from kdlab.teachers.cache.spec import Place
 
@@ -155,12 +158,22 @@ def _evaluate_and_save(stage: Stage, folder: Path, network: Network, keep: KeepL
     }
     save_network(folder, network.cpu())
     save_predictions(folder, *predictions["test"])
+    _save_examples(folder, data, *predictions["test"])
     write_history(folder / "metrics.csv", keep.history.rows)
     example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
     result = {**_figures(predictions), **_cost(folder, network, example), **_training(keep, method)}
     if companions:
         result["companions"] = companions
     write_text_atomically(folder / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
+    """Class names, and the samples that reports show; a data module of the user's has neither."""
+    labelled = (targets != UNLABELLED).nonzero().flatten()
+    if isinstance(data, ImageData | Transfer) and len(labelled):
+        shown = list(dict.fromkeys(telling_samples(logits[labelled].numpy()).values()))
+        pictures = data.thumbnails(labelled[shown])
+        save_examples(folder, data.class_names, dict(zip(shown, pictures, strict=True)))
 
 
 def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:

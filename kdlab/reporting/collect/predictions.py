@@ -1,16 +1,32 @@
-"""What networks said of each test sample, as the store keeps it."""
+"""What networks said of each test sample, and what can be shown of it, as the store keeps them."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 BINS = 15
 UNLABELLED = -100
 READ = (OSError, SafetensorError, KeyError, ValueError)  # what a file that is absent, torn or foreign can raise
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What can be shown of a test set.
+
+    Attributes:
+        names: of the classes; their numbers where they have no names.
+        pictures: `(height, width, channels)`, uint8, of a few labelled samples by their position.
+    """
+
+    names: tuple[str, ...]
+    pictures: Mapping[int, NDArray[np.uint8]]
 
 
 def predictions(stage: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
@@ -30,6 +46,24 @@ def predictions(stage: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]] | 
         return None
     kept = targets != UNLABELLED
     return logits[kept], targets[kept]
+
+
+def examples(stage: Path, classes: int) -> Examples:
+    """Class names and pictures as a stage saved them when it evaluated; numbers and none where it did not.
+
+    Args:
+        stage: as of `predictions`.
+        classes: how many.
+    """
+    try:
+        with safe_open(stage / "examples.safetensors", framework="numpy") as file:
+            names = json.loads((file.metadata() or {})["class_names"])
+            samples = file.keys()
+            pictures = {int(sample): file.get_tensor(sample).transpose(1, 2, 0) for sample in samples}
+    except READ:
+        names, pictures = [], {}
+    named = len(names) == classes
+    return Examples(tuple(str(name).replace("_", " ") for name in (names if named else range(classes))), pictures)
 
 
 def correctness(stage: Path) -> NDArray[np.bool_] | None:

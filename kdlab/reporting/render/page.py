@@ -1,5 +1,6 @@
 """The report as one HTML page that needs nothing else, with its plots beside it."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,6 +55,8 @@ class Section:
 def write_page(evidence: Evidence, folder: Path) -> Path:
     """Writes `index.html` and, in `plots/`, each plot as SVG and PNG.
 
+    Plots of an earlier report in the folder that this one does not have are removed; nothing else is.
+
     Args:
         evidence: what the report says.
         folder: made where it is not there.
@@ -83,8 +86,17 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
         )
     )
     page = folder / "index.html"
+    for name in _linked(page) - {picture.name for section in sections for picture in section.pictures}:
+        for suffix in ("svg", "png"):
+            (plots / f"{name}.{suffix}").unlink(missing_ok=True)
     write_text_atomically(page, content)
     return page
+
+
+def _linked(page: Path) -> set[str]:
+    """The plots of an earlier report, by the links that its page has below each."""
+    links = r'<a href="plots/([\w-]+)\.svg">SVG</a> <a href="plots/\1\.png">PNG</a>'
+    return set(re.findall(links, page.read_text(encoding="utf-8", errors="replace"))) if page.is_file() else set()
 
 
 def _environment() -> Environment:

@@ -65,6 +65,12 @@ def test_the_parts_of_one_folder_share_no_image(photos):
     assert not train & val and train | val == set(range(54))
 
 
+def test_thumbnails_are_those_test_images(photos):
+    data = ready(photos, num_workers=1)
+    images = torch.cat([batch.inputs for batch in data.test_dataloader()])
+    assert torch.equal(data.thumbnails(torch.tensor([5, 2])), images[[5, 2]])
+
+
 def test_folders_of_their_own_are_taken_as_they_are(split_photos):
     data = ready(split_photos, val_fraction=0.5)
     assert (data.train_size, data.val_size, data.test_size) == (20, 6, 8)

@@ -133,3 +133,12 @@ def test_the_digest_notices_a_changed_label():
             return lambda source: read_tiny(source)._replace(labels=read_tiny(source).labels.flip(0))
 
     assert Tiny().digest() != Relabelled().digest()
+
+
+def test_thumbnails_are_test_images_no_side_longer_than_64_pixels():
+    samples = torch.tensor([7, 0])
+    assert torch.equal(ready().thumbnails(samples), read_tiny("test").images[samples])
+    large = ready(image_size=96)
+    shown = large.thumbnails(samples)
+    assert (shown.dtype, shown.shape) == (torch.uint8, (2, 3, 64, 64))
+    assert torch.equal(shown, resize(read_resized(read_tiny, "test", 96).images[samples], 64))

@@ -80,6 +80,11 @@ def test_validation_and_test_are_those_of_the_labelled_data():
     assert ready(of={"val_fraction": 0}).val_dataloader() == []
 
 
+def test_thumbnails_are_of_the_labelled_datas_test_set():
+    samples = torch.tensor([19, 3])
+    assert torch.equal(ready().thumbnails(samples), alone(Tiny).thumbnails(samples))
+
+
 def test_it_has_the_classes_of_the_labelled_data_and_the_training_list_of_the_transfer_set():
     data = ready()
     assert (data.num_classes, data.class_names, data.sample_shape) == (3, ("a", "b", "c"), (3, 8, 8))

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -10,12 +11,16 @@ from lightning.pytorch import Callback
 
 import kdlab.jobs.training.checkpointing
 from kdlab.config.compose import compose_config
+from kdlab.data.image.digits import read_digits
+from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.plan import Plan, make_plan
 from kdlab.jobs.training.cache_specs import places
 from kdlab.jobs.training.stage import train
 from kdlab.models.saved import load_network, load_predictions
+from kdlab.reporting.collect.predictions import examples, predictions
 from kdlab.store.store import Store
+from kdlab.tasks.dark_knowledge import telling_samples
 from tests.small import TINY, tiny_plan
 
 DROPOUT = ("model.student.kwargs.dropout=0.3",)
@@ -163,6 +168,16 @@ def test_a_reused_result_says_what_the_network_costs(undisturbed):
     assert result["samples_per_second"] == pytest.approx(2 * 96 / result["seconds"], rel=0.05)
     logits, targets = load_predictions(undisturbed)
     assert result["test/accuracy"] == pytest.approx(100 * (logits.argmax(1) == targets).float().mean().item())
+
+
+def test_class_names_and_the_pictures_that_reports_show_are_saved_with_the_predictions(undisturbed):
+    shown = examples(undisturbed, 10)
+    assert shown.names == tuple("0123456789")
+    logits = predictions(undisturbed)[0]
+    assert set(shown.pictures) == set(telling_samples(logits).values())
+    images = read_resized(read_digits, "test", 32).images
+    for sample, picture in shown.pictures.items():
+        np.testing.assert_array_equal(picture, images[sample].permute(1, 2, 0).numpy())
 
 
 def nan_loss(student, labels):

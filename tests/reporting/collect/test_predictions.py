@@ -4,7 +4,8 @@ import torch
 from safetensors.numpy import save_file
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from kdlab.reporting.collect.predictions import correctness, predictions, reliability
+from kdlab.models.saved import save_examples
+from kdlab.reporting.collect.predictions import correctness, examples, predictions, reliability
 
 
 @pytest.fixture
@@ -50,3 +51,19 @@ def test_without_a_file_that_can_be_read_nothing_is_known(tmp_path, content):
     if content is not None:
         (tmp_path / "predictions.safetensors").write_bytes(content)
     assert predictions(tmp_path) is correctness(tmp_path) is reliability(tmp_path) is None
+
+
+def test_examples_are_as_they_were_saved(tmp_path):
+    pictures = {17: torch.arange(60, dtype=torch.uint8).view(3, 4, 5), 3: torch.zeros(1, 2, 2, dtype=torch.uint8)}
+    save_examples(tmp_path, ("cat", "polar_bear"), pictures)
+    found = examples(tmp_path, 2)
+    assert found.names == ("cat", "polar bear")
+    assert set(found.pictures) == {3, 17}
+    for sample, picture in found.pictures.items():
+        np.testing.assert_array_equal(picture, pictures[sample].permute(1, 2, 0).numpy())
+
+
+def test_classes_have_their_numbers_where_names_are_missing_or_of_other_classes(tmp_path):
+    assert examples(tmp_path, 3).names == ("0", "1", "2")
+    save_examples(tmp_path, ("cat", "dog"), {})
+    assert examples(tmp_path, 3).names == ("0", "1", "2")

@@ -1,5 +1,6 @@
 """The page is parsed again, and what it shows compared with the evidence."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -197,6 +198,22 @@ def test_what_people_wrote_is_inert(tmp_path):
     assert "x" not in page.values("id")
     assert page.text.count(HOSTILE) >= 9
     assert page.tables[0][1][0] == HOSTILE
+
+
+def test_a_report_into_the_folder_of_an_earlier_one_removes_the_plots_that_only_that_one_had(full, tmp_path):
+    made, _, folder = full
+    out = shutil.copytree(folder, tmp_path / "out")
+    own = ["plots/mine.png", "plots/gains.pdf", "plots/kept/steps.svg", "likeness.svg", "notes.html"]
+    (out / "plots" / "kept").mkdir()
+    for name in own:
+        (out / name).write_text('<a href="plots/mine.svg">SVG</a> <a href="plots/mine.png">PNG</a>')
+    fewer = replace(made, settings=made.settings[1:], best=made.settings[1])  # no run whose files are at hand
+    write_page(fewer, out)
+    write_page(fewer, tmp_path / "afresh")
+    left = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
+    fresh = {path.relative_to(tmp_path / "afresh") for path in (tmp_path / "afresh").rglob("*") if path.is_file()}
+    assert left == fresh | set(map(Path, own))
+    assert len(fresh) < len(list((folder / "plots").iterdir()))
 
 
 def test_only_failures_make_a_page_without_empty_boxes(tmp_path):

@@ -6,9 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kdlab.reporting.analyse.dark_knowledge import TEMPERATURES, class_similarity, entropy, softened, telling_samples
-from kdlab.reporting.collect.known_data import KnownData, Pixels, known_data
-from kdlab.reporting.collect.predictions import predictions
+from kdlab.reporting.collect.predictions import Examples, examples, predictions
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.figures.style import (
     ACCENT,
@@ -22,6 +20,7 @@ from kdlab.reporting.render.figures.style import (
     shortened,
     single,
 )
+from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, softened, telling_samples
 
 MOST_CLASSES = 10
 MOST_NAMED = 20
@@ -36,6 +35,7 @@ RULES = {
 SIDE, BESIDE = 0.95, 1.05  # of a sample's picture, and the room that it takes, in inches
 
 Logits = NDArray[np.floating]
+Pixels = NDArray[np.uint8]
 
 
 def dark_knowledge(evidence: Evidence) -> list[Picture]:
@@ -43,20 +43,20 @@ def dark_knowledge(evidence: Evidence) -> list[Picture]:
     for run in (run for setting in evidence.settings for run in setting.runs):
         if found := predictions(run.path / "teacher"):
             logits, targets = found
-            data = known_data((run.result.get("config") or {}).get("data") or {}, targets, logits.shape[1])
-            whole = [_similarity(logits, targets, data)] if logits.shape[1] <= MOST_COMPARED else []
-            return [*_samples(logits, targets, data), *whole]
+            shown = examples(run.path / "teacher", logits.shape[1])
+            whole = [_similarity(logits, targets, shown.names)] if logits.shape[1] <= MOST_COMPARED else []
+            return [*_samples(logits, targets, shown), *whole]
     return []
 
 
-def _samples(logits: Logits, targets: NDArray[np.int64], data: KnownData) -> Iterator[Picture]:
+def _samples(logits: Logits, targets: NDArray[np.int64], shown: Examples) -> Iterator[Picture]:
     for words, index in telling_samples(logits).items():
         target = int(targets[index])
         entropies = ", ".join(f"{entropy(softened(logits[index], t)):.2f} nats at T {t}" for t in TEMPERATURES)
-        sample = f"Test sample {index}, true class {data.names[target]}"
+        sample = f"Test sample {index}, true class {shown.names[target]}"
         alt = f"The teacher's softened probabilities. {sample}, {words}: entropy {entropies}."
         caption = f"{RULES[words]}. {sample} (blue). Bars: probability; above them its entropy in nats."
-        figure = _columns(logits[index], target, data.names, data.picture(index))
+        figure = _columns(logits[index], target, shown.names, shown.pictures.get(index))
         yield Picture(f"dark-knowledge-{words.replace(' ', '-')}", figure, alt, caption)
 
 
@@ -94,10 +94,10 @@ def _show(figure: Figure, pixels: Pixels) -> None:
     axes.set_axis_off()
 
 
-def _similarity(logits: Logits, targets: NDArray[np.int64], data: KnownData) -> Picture:
+def _similarity(logits: Logits, targets: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
     matrix = class_similarity(logits, targets, REVEALING)
     classes = range(len(matrix))
-    names = data.names if len(matrix) <= MOST_NAMED else ()
+    names = class_names if len(matrix) <= MOST_NAMED else ()
     widest = room(names or ("100",))
     is_short = max(map(len, names), default=1) < 3
     figure, axes = single(4.2, left=0.3 + widest, top=0.1, bottom=0.5 if is_short else 0.3 + widest)
@@ -109,7 +109,8 @@ def _similarity(logits: Logits, targets: NDArray[np.int64], data: KnownData) -> 
     axes.tick_params(length=0, labelcolor=MUTED)
     axes.set(xlabel="what the teacher also sees", ylabel="true class")
     pairs = "; ".join(
-        f"{data.names[row]} as {data.names[column]}, {100 * matrix[row, column]:.1f} %" for row, column in _top(matrix)
+        f"{class_names[row]} as {class_names[column]}, {100 * matrix[row, column]:.1f} %"
+        for row, column in _top(matrix)
     )
     alt = f"Class similarity at T {REVEALING}: the mean softened probability by true class. Strongest: {pairs}."
     caption = (

@@ -1,10 +1,11 @@
 import numpy as np
+import pytest
 import scipy.special
 import scipy.stats
 from safetensors.numpy import load_file
 
-from kdlab.reporting.analyse.dark_knowledge import TEMPERATURES
 from kdlab.reporting.render.figures.dark import dark_knowledge
+from kdlab.tasks.dark_knowledge import TEMPERATURES
 from tests.reporting.made_up import evidence, setting, with_run
 
 
@@ -20,7 +21,21 @@ def test_bars_are_the_teachers_softened_probabilities_with_their_entropy(tmp_pat
     assert [text.get_text().split("\n")[1] for text in axes.texts] == [
         f"{scipy.stats.entropy(one):.2f}" for one in expected
     ]
-    assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["airplane", "automobile"]
+    assert [text.get_text() for text in axes.get_yticklabels()][:4] == ["airplane", "automobile", "bird", "polar cat"]
+    (picture,) = pictures[0].figure.axes[1].images
+    np.testing.assert_array_equal(picture.get_array(), np.full((4, 6, 3), entropies.argmax()))
+
+
+@pytest.mark.parametrize("content", [None, b"torn", b"\x02\0\0\0\0\0\0\0{}"])
+def test_without_examples_of_the_stage_there_are_numbers_and_no_picture(content, tmp_path):
+    one = with_run(setting("T 4", {}), tmp_path / "run")
+    file = tmp_path / "run" / "teacher" / "examples.safetensors"
+    file.write_bytes(content) if content else file.unlink()
+    samples, similarity = dark_knowledge(evidence([one]))[:3], dark_knowledge(evidence([one]))[3]
+    for picture in samples:
+        (axes,) = picture.figure.axes
+        assert [text.get_text() for text in axes.get_yticklabels()] == [str(label) for label in range(10)]
+    assert [text.get_text() for text in similarity.figure.axes[0].get_xticklabels()] == list("0123456789")
 
 
 def test_the_strongest_likeness_is_named(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from kdlab.reporting.analyse.dark_knowledge import TEMPERATURES, class_similarity, entropy, softened, telling_samples
+from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, softened, telling_samples
 
 LOGITS = np.random.default_rng(0).normal(scale=4, size=(40, 6))
 TARGETS = np.random.default_rng(1).integers(0, 5, 40)  # the sixth class has no sample
