@@ -1,65 +1,147 @@
-"""Which source a stage runs: one hash of it, unmoved by comments, docstrings and layout."""
+"""The user's own source that a stage runs: one hash of it, unmoved by comments, docstrings and layout."""
 
 import ast
 import hashlib
 import importlib.util
+import pkgutil
+import site
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
+from kdlab.store.versions import components
+
+NOT_OWN = frozenset({"kdlab", *sys.stdlib_module_names})
+SITE_NAMES = frozenset({"site-packages", "dist-packages"})
 
 
-def source_hash(modules: Iterable[str]) -> str:
-    """SHA-256 over the given modules and all that they import of kdlab or of the user's own code.
+class OwnCode(NamedTuple):
+    """What some modules run of the user's own.
 
-    Only `import` statements are followed, into the module that is named and not into the packages around it, so a
-    loss belongs to the stages that name it and to no others. Installed packages count by nothing: they are pinned.
+    Attributes:
+        digest: SHA-256 of the source; None where nothing is the user's own.
+        components: of kdlab, which that source imports.
     """
-    digest = hashlib.sha256()
-    for module in sorted(_closure(modules)):
-        digest.update(f"{module}\n{_normalised(_origin(module))}\n".encode())
-    return digest.hexdigest()
+
+    digest: str | None
+    components: frozenset[str]
+
+
+def own_code(modules: Iterable[str]) -> OwnCode:
+    """The source of those of the given modules that are the user's own, and of all own ones that they import.
+
+    Only `import` statements are followed, into the module that is named and not into the packages around it. Installed
+    packages count by nothing: they are pinned. kdlab counts by its versions.
+    """
+    closure = sorted(_closure(modules))
+    if not closure:
+        return OwnCode(None, frozenset())
+    text = "".join(f"{module}\n{_read(module).text}\n" for module in closure)
+    used = (components(thing) for module in closure for thing in _used_of_kdlab(module))
+    return OwnCode(hashlib.sha256(text.encode()).hexdigest(), frozenset().union(*used))
 
 
 def _closure(modules: Iterable[str]) -> set[str]:
     found: set[str] = set()
-    waiting = [module for module in modules if _origin(module)]
+    waiting = [module for module in modules if own_file(module)]
     while waiting:
         module = waiting.pop()
         if module not in found:
             found.add(module)
-            waiting += [name for name in _imports(module) if _origin(name)]
+            waiting += [name for name in _imported(module) if own_file(name)]
     return found
 
 
 @cache
-def _origin(module: str) -> Path | None:
-    """The file of a module of kdlab or of the user's; None for installed and absent ones."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):
-        return None
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        return None
-    path = Path(spec.origin).resolve()
-    own = module.partition(".")[0] == "kdlab" or not any(path.is_relative_to(folder) for folder in INSTALLED)
-    return path if own else None
+def own_file(module: str) -> Path | None:
+    """The file of a module of the user's own; None for kdlab, Python's and other installed ones, and for absent ones.
+
+    Own is what no package manager put where it is: what lies in no folder of installed packages, and is not in the
+    RECORD of a `*.dist-info` beside it. So a project that is installed as editable is own, since its files stay where
+    they are; a package that is linked into a folder of installed packages is not.
+    """
+    package, _, inner = module.partition(".")
+    if package in NOT_OWN or (inner and _is_installed(package)):
+        return None  # to look for a module inside a package imports that package
+    path = _file(module)
+    return path if path and path.suffix == ".py" and not _managed(path, module) else None
 
 
-def _imports(module: str) -> Iterator[str]:
-    origin = _origin(module)
-    assert origin is not None
-    package = module if origin.name == "__init__.py" else module.rpartition(".")[0]
-    for statement in _read(origin.read_bytes()).imports:
+@cache
+def _is_installed(package: str) -> bool:
+    path = _file(package)
+    return path is not None and _managed(path, package)
+
+
+def _file(module: str) -> Path | None:
+    origin = None
+    if module == "__main__":
+        origin = getattr(sys.modules[module], "__file__", None)
+    else:
+        with suppress(ImportError, AttributeError, ValueError):
+            spec = importlib.util.find_spec(module)
+            origin = spec.origin if spec and spec.has_location else None
+    path = Path(origin).absolute() if origin else None
+    return path if path and path.is_file() else None
+
+
+def _managed(path: Path, module: str) -> bool:
+    """Whether a package manager put a file where it is, or where it is linked to."""
+    depth = module.count(".") + (path.name == "__init__.py")
+    return any(
+        not SITE_NAMES.isdisjoint(seen.parts)
+        or not _site_folders().isdisjoint(seen.parents)
+        or any(_records(root, module.partition(".")[0]) for root in seen.parents[depth : depth + 1])
+        for seen in (path, path.resolve())
+    )
+
+
+@cache
+def _site_folders() -> frozenset[Path]:
+    """Where this interpreter keeps what is installed, as written and with links resolved."""
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    return frozenset(seen for folder in folders for seen in (Path(folder).absolute(), Path(folder).resolve()))
+
+
+@cache
+def _records(folder: Path, package: str) -> bool:
+    """Whether an installation into a folder, such as that of `pip install --target`, recorded a package or module."""
+    starts = (f"{package}/", f"{package}.py,")
+    records = (path.read_text(errors="replace") for path in folder.glob("*.dist-info/RECORD"))
+    return any(line.startswith(starts) for record in records for line in record.splitlines())
+
+
+def _imported(module: str) -> Iterator[str]:
+    """The modules that a module's `import` statements name."""
+    for base, names in _statements(module):
+        submodules = [f"{base}.{name}" for name in names if own_file(f"{base}.{name}")]
+        yield from submodules or [base]
+
+
+def _used_of_kdlab(module: str) -> Iterator[object]:
+    """The modules, classes and functions of kdlab that a module's `import` statements name."""
+    for base, names in _statements(module):
+        if base.partition(".")[0] == "kdlab":
+            for thing in [f"{base}.{name}" for name in names if name != "*"] or [base]:
+                with suppress(ImportError, AttributeError):  # the module may do without it
+                    yield pkgutil.resolve_name(thing)
+
+
+def _statements(module: str) -> Iterator[tuple[str, list[str]]]:
+    """Of each `import` the absolute name of its module, and what is imported from it."""
+    path = own_file(module)
+    assert path is not None
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for statement in _read(module).imports:
         if isinstance(statement, ast.Import):
-            yield from (alias.name for alias in statement.names)
+            yield from ((alias.name, []) for alias in statement.names)
         else:
-            base = _absolute(statement, package)
-            submodules = [f"{base}.{alias.name}" for alias in statement.names if _origin(f"{base}.{alias.name}")]
-            yield from submodules or [base]
+            yield _absolute(statement, package), [alias.name for alias in statement.names]
 
 
 def _absolute(statement: ast.ImportFrom, package: str) -> str:
@@ -69,27 +151,52 @@ def _absolute(statement: ast.ImportFrom, package: str) -> str:
     return ".".join([*parts, statement.module] if statement.module else parts)
 
 
-def _normalised(path: Path | None) -> str:
-    assert path is not None
-    return _read(path.read_bytes()).text
-
-
 class _Source(NamedTuple):
     imports: tuple[ast.Import | ast.ImportFrom, ...]
     text: str
 
 
+def _read(module: str) -> _Source:
+    path = own_file(module)
+    assert path is not None
+    return _parsed(path.read_bytes())
+
+
 @cache
-def _read(content: bytes) -> _Source:
-    tree = ast.parse(content)
+def _parsed(content: bytes) -> _Source:
+    """What cannot be parsed cannot be imported either, and counts as it stands."""
+    try:
+        tree = ast.parse(content)
+    except (RecursionError, MemoryError, SyntaxError, ValueError):
+        return _Source((), repr(content))
     imports = tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return _Source(imports, ast.unparse(tree))
+    return _Source(imports, " ".join(_written(tree)))
 
 
-def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
+def _written(tree: ast.Module) -> Iterator[str]:
+    """A syntax tree as words, without docstrings; unlike `ast.unparse` it takes any depth."""
+    waiting: list[Any] = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.AST):
+            yield type(part).__name__
+            fields = [(name, value) for name, value in _fields(part) if value is not None and value != []]
+            waiting += [word for name, value in reversed(fields) for word in (value, _Word(name))]
+        elif isinstance(part, list):
+            waiting += [_Word("end"), *reversed(part)]
+        else:
+            yield part if isinstance(part, _Word) else repr(part)
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+    for name, value in ast.iter_fields(node):
+        yield name, value[1:] if name == "body" and _has_docstring(node) else value
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
+
+
+class _Word(str):
+    """Of the notation itself; any other string is one of the source's."""

@@ -7,9 +7,10 @@ import torch
 
 from kdlab.jobs.training.identity import (
     accelerator,
+    code_parts,
+    data_code,
     data_facts,
-    data_modules,
-    network_modules,
+    network_code,
     precision_of_teachers,
     ranks,
     stage_fingerprint,
@@ -18,7 +19,6 @@ from kdlab.jobs.training.identity import (
 from kdlab.jobs.training.stage import Stage, make_method
 from kdlab.models.saved import WEIGHTS
 from kdlab.store.fingerprint import file_hash, fingerprint
-from kdlab.store.source import source_hash
 from kdlab.teachers.cache.fixed_batch import fill_size
 from kdlab.teachers.cache.spec import Place
 
@@ -66,9 +66,7 @@ def _key(stage: Stage, teacher: Stage, store: Path) -> dict[str, Any]:
         "pixels": {**(facts.pixels or {}), "digest": facts.digest, "samples": facts.samples},
         "kernel": _kernel(stage, facts.batch_size),
         "format": {name: stage.cache[name] for name in ("dtype", "top_k")},
-        "source": source_hash(
-            {"kdlab.teachers.cache.teacher", *data_modules(stage.data), *network_modules(teacher.network)}
-        ),
+        **code_parts([*data_code(stage.data), *network_code(teacher.network)], ["cache", "networks", "teachers"]),
     }
 
 

@@ -1,8 +1,9 @@
-"""What a stage is made of, as its fingerprint sees it: by inclusion, files by content, code by its source."""
+"""What a stage is made of, as its fingerprint sees it: by inclusion, files by content, kdlab's code by its versions."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from inspect import isclass, isfunction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,11 @@ from kdlab.data.image.transfer import Transfer
 from kdlab.errors import BadInput
 from kdlab.jobs.training.stage import Stage, make_data, make_method
 from kdlab.methods.base import Distiller
+from kdlab.models import cifar
 from kdlab.models.build import SOURCES
 from kdlab.store.fingerprint import file_hash, fingerprint
-from kdlab.store.source import source_hash
+from kdlab.store.source import own_code
+from kdlab.store.versions import components, versions
 from kdlab.teachers.precision import teacher_precision
 
 NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
@@ -46,9 +49,7 @@ def stage_parts(stage: Stage) -> dict[str, Any]:
         "network": _network(stage.network, method.roles),
         "data": {**_data(stage.data), "digest": data_facts(stage.data).digest},
         "hardware": _hardware(stage),
-        "source": source_hash(
-            {"kdlab.jobs.training.stage", *_targets(stage), *(term.loss.__module__ for term in method.settings)}
-        ),
+        **_code(stage, method),
         **(_training(stage, method) if stage.epochs else {}),
     }
 
@@ -171,29 +172,55 @@ def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     return {**loss, "terms": kept}
 
 
-def network_modules(network: Mapping[str, Any]) -> list[str]:
-    """The modules of kdlab or of the user's that make a network."""
-    if network["source"] == "cifar":
-        return ["kdlab.models.cifar"]
+def _code(stage: Stage, method: Distiller) -> dict[str, Any]:
+    """The code that the stage runs."""
+    things = [*network_code(stage.network), *data_code(stage.data)]
+    shared = ["evaluation", "networks"]
+    if stage.epochs:
+        things += network_code(stage.peer) if stage.peer else []
+        things += _targets([_active(stage.loss, method), stage.optimizer, stage.scheduler, stage.callbacks])
+        things += [term.loss for term in method.settings]
+        shared += ["training"]
+        shared += ["adapters"] if any(term.adapter != "none" for term in method.settings) else []
+        shared += ["cache", "teachers"] if stage.teachers else []
+    return code_parts(things, shared)
+
+
+def code_parts(things: Sequence[object], shared: Iterable[str]) -> dict[str, Any]:
+    """Code as a fingerprint sees it: `versions` of kdlab's components, and a hash of the user's own `source`.
+
+    Args:
+        things: classes and functions that run, and names of the user's modules.
+        shared: components that run whatever the things are.
+    """
+    own = own_code({thing if isinstance(thing, str) else getattr(thing, "__module__", "") for thing in things})
+    used = [components(thing) for thing in things]
+    return {"versions": versions({*shared, *own.components}.union(*used)), "source": own.digest}
+
+
+def network_code(network: Mapping[str, Any]) -> list[Any]:
+    """What makes a network, where that is kdlab's or the user's own: for `code_parts`."""
+    if network["source"] in ("cifar", cifar.__name__):
+        return [getattr(cifar, network["name"], None)]
     return [] if network["source"] in SOURCES else [network["source"]]
 
 
-def data_modules(settings: Mapping[str, Any]) -> list[str]:
-    """The modules of a data set, and of those that it is made of."""
-    return [_module(inner) for inner in (settings, *filter(_is_target, settings.values()))]
+def data_code(settings: Mapping[str, Any]) -> list[Any]:
+    """The classes of a data set and of those that it is made of: for `code_parts`."""
+    return list(_targets(settings))
 
 
-def _targets(stage: Stage) -> Iterator[str]:
-    """The modules behind every `_target_` of a stage, and behind its network."""
-    for network in filter(None, (stage.network, stage.peer)):
-        yield from network_modules(network)
-    yield from data_modules(stage.data)
-    for settings in (stage.loss, stage.optimizer, stage.scheduler, *stage.callbacks.values()):
-        yield _module(settings)
-
-
-def _module(settings: Mapping[str, Any]) -> str:
-    return str(get_object(settings["_target_"]).__module__)
+def _targets(settings: Any) -> Iterator[Any]:
+    """What every `_target_` in nested settings names; of a value, the module that it stands in as well."""
+    if isinstance(settings, Mapping):
+        if target := settings.get("_target_"):
+            yield (thing := get_object(target))
+            if not isclass(thing) and not isfunction(thing):
+                yield target.rpartition(".")[0]
+        settings = list(settings.values())
+    if isinstance(settings, Sequence) and not isinstance(settings, str):
+        for inner in settings:
+            yield from _targets(inner)
 
 
 def _without(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
