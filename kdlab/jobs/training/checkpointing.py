@@ -80,7 +80,8 @@ class KeepLast(Checkpoint):
     ) -> None:
         due = trainer.world_size == 1 and time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no checkpoint holds gradients
-        last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        epoch = trainer.fit_loop.epoch_loop
+        last = epoch.batch_progress.is_last_batch or epoch.done  # also by an early stop: the epoch's end is saved next
         if (due or self._asked_to_stop) and stepped and not last:
             self._save(trainer)
             self._stop_if_asked()
@@ -92,6 +93,12 @@ class KeepLast(Checkpoint):
         self.history.add({**row, "seconds": round(self.seconds, 3)})
         self._save(trainer)
         self._stop_if_asked()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["should_stop"] = trainer.should_stop
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        trainer.should_stop = checkpoint.get("should_stop", False)  # which a Trainer forgets: it would go on
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "rows": self.history.rows}

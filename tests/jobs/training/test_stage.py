@@ -97,6 +97,50 @@ def test_without_saves_within_an_epoch_it_goes_back_to_the_last_whole_one(undist
     assert counter.left == 97
 
 
+class CrashAfterTheLastEpoch(Callback):
+    def on_train_end(self, *arguments) -> None:
+        raise Crash
+
+
+STOPPED = ("loss=ce", "epochs=4", "callbacks=early_stopping", "callbacks.early_stopping.patience=1")
+STOPPED += ("+callbacks.early_stopping.min_delta=100",)  # which the second epoch does not reach
+
+
+def test_a_crash_between_the_early_stop_and_the_result_trains_no_further_epoch(tmp_path):
+    plan = tiny_plan(*STOPPED)
+    undisturbed = stage_in(tmp_path / "undisturbed", plan, "student")
+    assert json.loads((undisturbed / "result.json").read_text())["epochs"] == 2
+    with pytest.raises(Crash):
+        stage_in(tmp_path / "crashed", plan, "student", [CrashAfterTheLastEpoch()])
+    counter = CrashAt(100)
+    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [counter]), undisturbed)
+    assert counter.left == 100
+
+
+class StopAtStep(Callback):
+    """Ends training within the second epoch, and raises before that is complete."""
+
+    def __init__(self, crashes: bool) -> None:
+        self.crashes = crashes
+
+    def on_train_batch_end(self, trainer, *arguments) -> None:
+        trainer.should_stop = trainer.global_step == 4
+
+    def on_validation_start(self, trainer, pl_module) -> None:
+        if trainer.should_stop and self.crashes:
+            raise Crash
+
+
+def test_a_crash_between_a_stop_within_an_epoch_and_its_end_changes_no_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
+    plan = tiny_plan("loss=ce", "epochs=4")
+    undisturbed = stage_in(tmp_path / "undisturbed", plan, "student", [StopAtStep(crashes=False)])
+    assert len(without_seconds(undisturbed)) == 1 + 2
+    with pytest.raises(Crash):
+        stage_in(tmp_path / "crashed", plan, "student", [StopAtStep(crashes=True)])
+    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [StopAtStep(crashes=False)]), undisturbed)
+
+
 def test_an_interrupt_is_saved_and_continued(undisturbed, tmp_path):
     import signal
 
