@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from kdlab.sweeps.cli import explained
 
 if TYPE_CHECKING:
-    from kdlab.jobs.cache_fill import Filled
     from kdlab.jobs.training.stage import Stage
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
@@ -31,18 +30,18 @@ def cache(arguments: Sequence[str]) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
+    import kdlab
     from kdlab.config.compose import checked_overrides
-    from kdlab.jobs.checks.stages import check_stages
-    from kdlab.jobs.plan import make_plan
     from kdlab.runtime.logs import quiet_screen
+    from kdlab.runtime.run import check
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
 
     asked = get_args_parser().parse_intermixed_args(arguments)
     cfg = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir).config
     quiet_screen()
-    plan, store, screen = make_plan(cfg), Store.at(cfg.paths.store), Screen()
-    check_stages(plan.stages, store.finished)
+    plan, store, screen = kdlab.plan(cfg, config_dir=asked.config_dir), Store(cfg.paths.store), Screen()
+    check(plan, store)
     for stage in plan.stages:
         if stage.teachers:
             _fill(stage, store, screen)
@@ -50,26 +49,21 @@ def cache(arguments: Sequence[str]) -> int:
 
 
 def _fill(stage: "Stage", store: "Store", screen: "Screen") -> None:
-    """Of one stage, whose teachers are trained first; not those that are taught themselves."""
-    from kdlab.jobs.cache_fill import fill
-    from kdlab.runtime.executor import Watch, obtain
+    """Of one stage, whose teachers are trained first; not those that have teachers themselves."""
+    from kdlab.jobs.cache_fill import CacheFill
+    from kdlab.runtime.run import carry_out
+    from kdlab.runtime.signals import StopOnSignal
 
-    taught = [teacher.name for teacher, _ in stage.teachers if teacher.teachers and not store.finished(teacher)]
-    if taught:
-        screen.say(f"  {stage.name:<10} is taught by {', '.join(taught)}, not trained yet: filled as it trains")
+    waits = [teacher.name for teacher in stage.needs if teacher.teachers and not store.finished(teacher)]
+    if waits:
+        screen.say(f"  {stage.name:<10} has {', '.join(waits)} for a teacher, not trained yet: filled as it trains")
         return
-    for teacher, _ in stage.teachers:
-        obtain(teacher, store, Watch(screen))
-    with screen.steps(f"{stage.name}'s teachers", stage.epochs * len(stage.teachers)) as step:
-        filled = fill(stage, store, step)
-    screen.say("\n".join(map(_told, filled)) or f"  {stage.name:<10} asks its teachers at every step: nothing to store")
-
-
-def _told(filled: "Filled") -> str:
-    each = filled.stored / filled.samples
-    room = f"{filled.stored} answers ({each:.1f} a sample) in {filled.bytes / 1e6:.1f} MB"
-    rest = "" if filled.complete else "; not all that the student will ask found room"
-    return f"  {filled.teacher:<10} {room}, {filled.computed} of them computed in {filled.seconds:.1f} s{rest}"
+    fill = CacheFill(stage)
+    with StopOnSignal() as stop:
+        carry_out(stage.needs, store, [screen, stop])
+        if store.finished(fill) and fill.has_lost_its_rows(store.root):
+            store.forget(fill)
+        carry_out([fill], store, [screen, stop])
 
 
 def main() -> int:

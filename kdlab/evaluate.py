@@ -32,7 +32,7 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     import torch
 
     from kdlab.jobs.training.identity import data_facts
-    from kdlab.jobs.training.stage import make_data
+    from kdlab.jobs.training.parts import make_data
     from kdlab.models.saved import load_network, stage_folder
     from kdlab.tasks.metrics import classification_figures, parameter_count, predict
 

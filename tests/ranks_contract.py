@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from kdlab.config.compose import compose_config
-from kdlab.jobs.plan import Plan, make_plan
+import kdlab
+from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.checkpointing import KeepLast
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.preparation import initial_network, prepare
@@ -36,7 +36,7 @@ PAIR = [
 
 def pair_plan(loss: str) -> Plan:
     """Teacher and student are small_cnn."""
-    return make_plan(compose_config([*PAIR, f"loss={loss}"]))
+    return kdlab.plan([*PAIR, f"loss={loss}"])
 
 
 def train(loss: str, root: Path) -> None:

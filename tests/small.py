@@ -1,7 +1,7 @@
 """An experiment that trains in about a second, for tests of everything around the training."""
 
-from kdlab.config.compose import compose_config
-from kdlab.jobs.plan import Plan, make_plan
+import kdlab
+from kdlab.jobs.plan import Plan
 
 QUICK = [
     "hardware=cpu",
@@ -21,4 +21,4 @@ TINY = [
 
 
 def tiny_plan(*overrides: str) -> Plan:
-    return make_plan(compose_config([*TINY, *overrides]))
+    return kdlab.plan([*TINY, *overrides])

@@ -12,9 +12,9 @@ import torch
 import kdlab.jobs.training.checkpointing
 from kdlab.config.search_path import CONF
 from kdlab.data.batch import Batch
+from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
 from kdlab.jobs.training.ranks import free_port
-from kdlab.jobs.training.stage import make_data, make_method
 from kdlab.store.store import Store
 from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
 from tests.ranks_contract import pair_plan

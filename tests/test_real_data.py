@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import kdlab
 from kdlab.config.compose import compose_config
-from kdlab.jobs.plan import make_plan
 from kdlab.jobs.stages import teacher_stage
-from kdlab.jobs.training.stage import initial_network, make_data
+from kdlab.jobs.training.parts import make_data
+from kdlab.jobs.training.preparation import initial_network
 from kdlab.models.saved import load_network
 from kdlab.runtime.executor import Watch, execute
 from kdlab.screen.run import Screen
@@ -61,7 +62,7 @@ def test_a_published_teacher_is_read_from_the_cache_to_the_bits_of_asking_it(cif
     ]
     found = {}
     for name, more in (("asked", "cache.enabled=false"), ("filled", "loss.alpha=0.7"), ("read", "loss.alpha=0.7")):
-        plan, store = make_plan(compose_config([*overrides, more])), Store(tmp_path / more.partition(".")[0])
+        plan, store = kdlab.plan([*overrides, more]), Store(tmp_path / more.partition(".")[0])
         shutil.rmtree(store.folder(plan.student), ignore_errors=True)
         execute(plan, store, Watch(Screen()))
         weights = load_network(store.folder(plan.student)).module.state_dict()

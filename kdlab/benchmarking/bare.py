@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from kdlab.data.batch import Batch
 from kdlab.data.image.memory import InMemory
-from kdlab.jobs.training.stage import Stage, make_data
+from kdlab.jobs.training.parts import make_data
+from kdlab.jobs.training.stage import Stage
 from kdlab.models.network import Network
 from kdlab.settings.targets import build
 

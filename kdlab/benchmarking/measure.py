@@ -1,6 +1,5 @@
 """Times a training step of one pair in each way."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +7,20 @@ from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 
+import kdlab
 from kdlab.benchmarking.case import EVERY, WARM, Case, Job, bare_settings, filling_job, job
 from kdlab.benchmarking.crew import Turn, Worker, crew, in_turns
 from kdlab.benchmarking.run import FOLDER
 from kdlab.config.compose import compose_config
-from kdlab.jobs.plan import Plan, make_plan
+from kdlab.jobs.events import ignore
+from kdlab.jobs.plan import Plan
 from kdlab.jobs.stages import network_settings
-from kdlab.jobs.training.stage import make_data, threads
+from kdlab.jobs.training.hardware import cpu_threads
+from kdlab.jobs.training.parts import make_data
 from kdlab.models.build import build_network
-from kdlab.runtime.executor import Watch, obtain
-from kdlab.screen.run import Screen
+from kdlab.runtime.executor import execute
 from kdlab.store.store import Store
 
 WARM_UP = 1  # turns before the first that counts
@@ -102,10 +102,9 @@ def prepare(case: Case, folder: Path) -> Plan:
     config = compose_config(case.lines(folder, "teacher"), FOLDER)
     settings = {**network_settings(config.model.teacher), "num_classes": case.classes, "checkpoint": None}
     _write_teacher(settings, config, folder / "teacher.pt")
-    plan = make_plan(config)
-    with threads(case.threads):
-        for teacher, _ in plan.teachers:
-            obtain(teacher, Store.at(config.paths.store), Watch(Screen(Console(file=io.StringIO()))))
+    plan = kdlab.plan(config)
+    with cpu_threads(case.threads):
+        execute([teacher for teacher, _ in plan.teachers], Store(config.paths.store), ignore)
     return plan
 
 

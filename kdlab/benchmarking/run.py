@@ -5,11 +5,10 @@ from pathlib import Path
 
 from lightning.pytorch import Callback
 
+import kdlab
 from kdlab.benchmarking.turns import Turns
-from kdlab.config.compose import compose_config
-from kdlab.jobs.plan import make_plan
 from kdlab.jobs.training.cache_specs import places
-from kdlab.jobs.training.stage import train
+from kdlab.jobs.training.loop import train
 from kdlab.runtime.logs import quiet_screen
 from kdlab.store.store import Store
 
@@ -40,9 +39,9 @@ def learn(overrides: Sequence[str], cache: Path, callbacks: Sequence[Callback] =
         callbacks: of the training.
     """
     quiet_screen()
-    config = compose_config(overrides, FOLDER)
-    student, store = make_plan(config).student, Store.at(config.paths.store)
-    folder = Path(config.paths.outputs)
+    plan = kdlab.plan(overrides, config_dir=FOLDER)
+    student, paths = plan.student, plan.config["paths"]
+    store, folder = Store(paths["store"]), Path(paths["outputs"])
     folder.mkdir(parents=True, exist_ok=True)
     teachers = [store.folder(teacher) for teacher, _ in student.teachers]
     train(student, folder, teachers, places(student, store.root, cache), callbacks=callbacks)

@@ -1,36 +1,41 @@
-"""Answers ahead of time: to every image in every view that a stage will meet."""
+"""The job that computes teachers' outputs ahead of time: for every image in every view that a stage will meet."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 
 from kdlab.data.batch import Batch
 from kdlab.data.image.base import ImageData, Request
 from kdlab.data.image.transfer import Transfer
+from kdlab.jobs.events import Listener, Progress
+from kdlab.jobs.job import Figures, Job
 from kdlab.jobs.training.cache_specs import places
-from kdlab.jobs.training.identity import accelerator
+from kdlab.jobs.training.hardware import accelerator, cpu_threads
+from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, teacher_network, teachers, term_facts
-from kdlab.jobs.training.stage import Stage, make_data, make_method, threads
-from kdlab.store.store import Store
+from kdlab.jobs.training.stage import Stage
+from kdlab.store.fingerprint import fingerprint
 from kdlab.teachers.cache.teacher import CachedTeacher
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What is stored of one teacher's answers.
+    """What is stored of one teacher's outputs.
 
     Attributes:
         teacher: its stage's name.
         samples: that the student trains on.
-        computed: answers that were missing.
-        stored: answers there are now, to this and other runs.
+        computed: outputs that were missing.
+        stored: outputs there are now, of this and other runs.
         bytes: that they take on disk.
         seconds: it took.
-        complete: whether all that the student will ask is there.
+        complete: whether all that the student will need is there.
     """
 
     teacher: str
@@ -41,53 +46,105 @@ class Filled:
     seconds: float
     complete: bool
 
+    def __str__(self) -> str:
+        each = self.stored / self.samples
+        room = f"{self.stored} outputs ({each:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
+        rest = "" if self.complete else "; not all that the student will need found room"
+        return f"{self.teacher} {room}, {self.computed} of them computed in {self.seconds:.1f} s{rest}"
 
-def fill(stage: Stage, store: Store, epoch_done: Callable[[], None]) -> list[Filled]:
-    """Asks the teachers of a stage all that it will ask them.
 
-    Args:
-        stage: its teachers are finished.
-        store: where they and their answers are.
-        epoch_done: called once for each teacher and epoch.
+@dataclass(frozen=True, eq=False)
+class CacheFill(Job):
+    """Computes all outputs of its teachers that a stage will need, as far as they are missing.
 
-    Returns:
-        One for each teacher; none where their answers cannot be stored: data without views, terms that read maps,
-        `cache.enabled=false`.
+    Nothing is stored of data without views, for terms that read maps, and with `cache.enabled=false`.
     """
-    with threads(stage.hardware.get("threads")):
-        device = torch.device(accelerator(stage))
+
+    stage: Stage
+    kind: ClassVar[str] = "cache"
+    summary: ClassVar[Sequence[str]] = ("seconds",)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """After the stage that will read what is stored."""
+        return f"{self.stage.name}_cache"
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the stage, and with what may be stored."""
+        return fingerprint({"cache of": self.stage.fingerprint, "cache": self.stage.cache})
+
+    @property
+    def needs(self) -> Sequence[Job]:
+        """The teachers."""
+        return self.stage.needs
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of the stage."""
+        return {"stage": self.stage.settings}
+
+    @property
+    def is_recorded(self) -> bool:
+        """It measures nothing that is worth a W&B run."""
+        return False
+
+    def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
+        """Goes through the epochs of the stage for each of its teachers."""
+        total, done = self.stage.epochs * len(inputs), 0
+
+        def epoch_done() -> None:
+            nonlocal done
+            done += 1
+            emit(Progress(self, done, total, text=f"epoch {done} of {total}"))
+
+        filled = _fill(self.stage, folder.parent, inputs, epoch_done)
+        return {"teachers": [asdict(one) for one in filled], "seconds": sum(one.seconds for one in filled)}
+
+    def outcome(self, figures: Figures, reused: bool) -> str:
+        """What is stored of each teacher."""
+        told = "\n  ".join(str(Filled(**one)) for one in figures["teachers"])
+        verb = "reused" if reused else "filled"
+        return f"{verb:<9} {told or 'nothing to store: its teachers compute their outputs at every step'}"
+
+    def has_lost_its_rows(self, store: Path) -> bool:
+        """Whether what was stored is no longer there; its teachers are finished."""
+        return not all(place.folder is None or place.folder.is_dir() for place in places(self.stage, store))
+
+
+def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callable[[], None]) -> list[Filled]:
+    with cpu_threads(stage.hardware.get("threads")):
         data = make_data(stage.data)
         data.setup("fit")
-        found = []
-        for (source, _), teacher in zip(stage.teachers, _cached_teachers(stage, store), strict=False):
+        filled = []
+        for source, teacher in zip(stage.needs, _cached_teachers(stage, store, folders), strict=False):
             assert isinstance(data, ImageData | Transfer)
-            teacher.to(device)
+            teacher.to(torch.device(accelerator(stage)))
             with closing(teacher):
-                found.append(_fill(stage, source.name, teacher, data, epoch_done))
-        return found
+                filled.append(_fill_one(stage, source.name, teacher, data, epoch_done))
+        return filled
 
 
-def _cached_teachers(stage: Stage, store: Store) -> list[CachedTeacher]:
-    method, folders = make_method(stage), [store.folder(teacher) for teacher, _ in stage.teachers]
-    loads = [partial(teacher_network, stage, folder) for folder in folders]
+def _cached_teachers(stage: Stage, store: Path, folders: Sequence[Path]) -> list[CachedTeacher]:
+    method, loads = make_method(stage), [partial(teacher_network, stage, folder) for folder in folders]
     facts = term_facts(method, initial_network(stage), stage, loads)
-    answering = teachers(method, stage, loads, places(stage, store.root), facts)
+    answering = teachers(method, stage, loads, places(stage, store), facts)
     return [teacher for teacher in answering if isinstance(teacher, CachedTeacher) and teacher.place.folder]
 
 
-def _fill(
+def _fill_one(
     stage: Stage, name: str, teacher: CachedTeacher, data: ImageData | Transfer, epoch_done: Callable[[], None]
 ) -> Filled:
     started, complete = time.monotonic(), True
     for epoch in range(stage.epochs):
-        complete = complete and all(teacher.learn(batch) for batch in _unknown(teacher, data, epoch))
+        complete = complete and all(teacher.learn(batch) for batch in _missing(teacher, data, epoch))
         epoch_done()
     seconds = time.monotonic() - started
     return Filled(name, data.train_size, teacher.samples, *teacher.stored, seconds, complete)
 
 
-def _unknown(teacher: CachedTeacher, data: ImageData | Transfer, epoch: int) -> Iterator[Batch]:
-    """The samples of an epoch that have no answer in their views, in the teacher's batches."""
+def _missing(teacher: CachedTeacher, data: ImageData | Transfer, epoch: int) -> Iterator[Batch]:
+    """The samples of an epoch whose outputs in their views are not stored, in the teacher's batches."""
     visits = data.visits(epoch)
     positions = torch.split(teacher.unknown(visits), teacher.place.batch)
     requests = [Request(visits.samples[at], visits.view[at]) for at in positions if len(at)]

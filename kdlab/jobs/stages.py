@@ -11,7 +11,8 @@ from kdlab.data.image.transfer import transfer_settings
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import Taught
 from kdlab.jobs.training.identity import data_facts
-from kdlab.jobs.training.stage import Stage, make_method
+from kdlab.jobs.training.parts import make_method
+from kdlab.jobs.training.stage import Stage
 from kdlab.models.build import pretrained_classes
 from kdlab.settings.numbers import is_weight, is_whole
 from kdlab.settings.targets import check_known

@@ -17,8 +17,9 @@ from rich.table import Table
 from kdlab.data.image.resemblance import transfer_warning
 from kdlab.jobs.events import Event, Failed, Finished, Progress, Started, Waiting
 from kdlab.jobs.plan import Plan
-from kdlab.jobs.training.identity import precision_of_teachers
-from kdlab.jobs.training.stage import Stage, make_data
+from kdlab.jobs.training.hardware import precision_of_teachers
+from kdlab.jobs.training.parts import make_data
+from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.sweeps.screen import outcome
 
@@ -113,8 +114,9 @@ class Bar:
 
     def show(self, event: Progress) -> None:
         """Moves the bar, and puts the newest figures beside it."""
-        text = {"text": event.text} if event.text else {}
-        self._progress.update(self._task, total=event.total, completed=event.done, **text)
+        self._progress.update(self._task, total=event.total, completed=event.done)
+        if event.text:
+            self._progress.update(self._task, text=event.text)
 
     def close(self) -> None:
         """Takes the line away."""

@@ -89,6 +89,11 @@ class Store:
         text = yaml.safe_dump({"fingerprint": job.fingerprint, **settings}, sort_keys=False)
         write_text_atomically(self.folder(job) / CONFIG, text)
 
+    def forget(self, job: Stored) -> None:
+        """Has a finished job run again, from what is in its folder."""
+        (self.folder(job) / RESULT).unlink(missing_ok=True)
+        self._results.pop(job.fingerprint, None)
+
     def finish(self, job: Stored, figures: Mapping[str, Any]) -> None:
         """Writes `result.json`, which marks the job as finished."""
         write_text_atomically(self.folder(job) / RESULT, json.dumps(figures, indent=2) + "\n")

@@ -1,8 +1,8 @@
 import torch
 
 from kdlab.benchmarking.bare import bare_loop
+from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.jobs.training.stage import train
 from kdlab.models.checkpoint import read_weights
 from tests.small import tiny_plan
 

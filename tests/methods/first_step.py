@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from kdlab.data.batch import Batch
+from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare
-from kdlab.jobs.training.stage import Stage, make_data, make_method
+from kdlab.jobs.training.stage import Stage
 from kdlab.methods import Distiller
 from kdlab.models.taps import Outputs
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kdlab.config.compose import compose_config
+import kdlab
 from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
-from kdlab.jobs.plan import make_plan
 from tests.methods.first_step import ready, seen
 from tests.small import QUICK, tiny_plan
 
@@ -23,7 +22,7 @@ VIT = {
 def stage_between(student, teacher, *overrides):
     sides = (("student", student), ("teacher", teacher))
     networks = [f"{key}={value}".format(side=side) for side, network in sides for key, value in network.items()]
-    return make_plan(compose_config([*QUICK, *networks, *overrides])).student
+    return kdlab.plan([*QUICK, *networks, *overrides]).student
 
 
 def watched(network, paths):

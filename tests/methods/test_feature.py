@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from kdlab.errors import BadInput
+from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.jobs.training.stage import make_method
 from kdlab.tasks.metrics import flops
 from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import ready, seen

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
+from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network, initial_peer
-from kdlab.jobs.training.stage import make_data
 from kdlab.methods import MutualLearning
 from kdlab.tasks.metrics import classification_figures, predict
 from tests.jobs.training.test_stage import stage_in, weights

@@ -3,7 +3,7 @@
 import pytest
 
 from kdlab.errors import BadInput
-from kdlab.jobs.training.stage import make_method
+from kdlab.jobs.training.parts import make_method
 from kdlab.methods import Progressive
 from tests.small import tiny_plan
 

@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch import Callback
 
 from kdlab.errors import BadInput
+from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.jobs.training.stage import make_data
 from kdlab.methods import SelfDistillation
 from kdlab.tasks.metrics import classification_figures, predict
 from tests.jobs.training.test_stage import stage_in, weights

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kdlab.errors import TrainingFailed
+from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.preparation import initial_network, prepare
-from kdlab.jobs.training.stage import make_method
 from kdlab.models import cifar
 from kdlab.models.network import Network
 from kdlab.teachers.frozen import FrozenTeacher

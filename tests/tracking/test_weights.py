@@ -10,10 +10,10 @@ import torch
 import wandb
 from safetensors.torch import save_file
 
+import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
-from kdlab.jobs.plan import make_plan
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.store.fingerprint import file_hash
@@ -92,7 +92,7 @@ def planned(tmp_path: Path, *overrides: str):
         [*TINY, f"paths.store={tmp_path / 'store'}", *(overrides or [f"model.teacher.checkpoint='{ADDRESS}'"])]
     )
     wandb_weights._file.cache_clear()
-    return make_plan(cfg)
+    return kdlab.plan(cfg)
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +151,7 @@ def test_each_version_is_fetched_once_and_its_own_address_needs_no_network(serve
 def test_a_process_asks_once_for_all_its_cells(server, tmp_path):
     server.put("best", "v3", student__safetensors=safetensors())
     cfg = compose_config([*TINY, f"paths.store={tmp_path / 'store'}", f"model.teacher.checkpoint='{ADDRESS}'"])
-    make_plan(cfg), make_plan(cfg)
+    kdlab.plan(cfg), kdlab.plan(cfg)
     assert len(server.asked) == 1
     assert cfg.model.teacher.checkpoint == ADDRESS
 

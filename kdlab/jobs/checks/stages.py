@@ -14,8 +14,10 @@ from kdlab.errors import BadInput, KdlabError
 from kdlab.jobs.checks.step import check_step
 from kdlab.jobs.checks.terms import rehearse
 from kdlab.jobs.training.history import History
+from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.preparation import initial_network, initial_peer, term_facts, with_fused
-from kdlab.jobs.training.stage import Stage, make_method, make_trainer
+from kdlab.jobs.training.stage import Stage
+from kdlab.jobs.training.trainer import make_trainer
 from kdlab.methods.base import Distiller
 from kdlab.methods.terms import Facts
 from kdlab.models.network import Network
@@ -106,7 +108,7 @@ def _check_recipe(stage: Stage) -> None:
     for name, settings in stage.callbacks.items():
         build(settings, f"callbacks.{name}")
     try:
-        make_trainer(stage, Path(), [], History(lambda row: None))
+        make_trainer(stage, Path(), [], History())
     except KdlabError:
         raise
     except Exception as error:  # Lightning raises what it likes

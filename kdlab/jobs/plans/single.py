@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from kdlab.jobs.plan import Networks, Plan
 from kdlab.jobs.stages import SUPERVISED, on_transfer_set, peer_settings, student_stage, teacher_stages
-from kdlab.jobs.training.stage import make_method
+from kdlab.jobs.training.parts import make_method
 
 
 def single(cfg: DictConfig, networks: Networks) -> Plan:

@@ -1,32 +1,26 @@
 """The places of a stage's answers: under the fingerprint of everything that their bits depend on."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from kdlab.jobs.training.identity import (
-    accelerator,
-    code_parts,
-    data_code,
-    data_facts,
-    network_code,
-    precision_of_teachers,
-    ranks,
-    stage_fingerprint,
-    threads,
-)
-from kdlab.jobs.training.stage import Stage, make_method
+from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
+from kdlab.jobs.training.identity import code_parts, data_code, data_facts, network_code, stage_fingerprint
+from kdlab.jobs.training.parts import make_method
 from kdlab.models.saved import WEIGHTS
 from kdlab.store.fingerprint import file_hash, fingerprint
 from kdlab.teachers.cache.fixed_batch import fill_size
 from kdlab.teachers.cache.spec import Place
 
+if TYPE_CHECKING:
+    from kdlab.jobs.training.stage import Stage
+
 GIGABYTE = 10**9
 FOLDER = "cache"  # in the store
 
 
-def places(stage: Stage, store: Path, cache: Path | None = None) -> list[Place]:
+def places(stage: "Stage", store: Path, cache: Path | None = None) -> list[Place]:
     """One for each teacher of a stage, in order; none where the data do not say what determines their pixels.
 
     Args:
@@ -53,7 +47,7 @@ def places(stage: Stage, store: Path, cache: Path | None = None) -> list[Place]:
     ]
 
 
-def _key(stage: Stage, teacher: Stage, store: Path) -> dict[str, Any]:
+def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
     """Everything that the bits of the answers depend on."""
     facts, method = data_facts(stage.data), make_method(stage)
     names = ("source", "name", "num_classes", "kwargs", "mean", "std", "image_size")
@@ -70,13 +64,13 @@ def _key(stage: Stage, teacher: Stage, store: Path) -> dict[str, Any]:
     }
 
 
-def _kernel(stage: Stage, batch_size: int) -> dict[str, Any]:
+def _kernel(stage: "Stage", batch_size: int) -> dict[str, Any]:
     """How a question is computed: its batch, and what chooses the order of its sums."""
     where = accelerator(stage)
     return {
         "batch": fill_size(-(-batch_size // ranks(stage))),
         "device": torch.cuda.get_device_name() if where == "cuda" else torch.backends.cpu.get_cpu_capability(),
-        "threads": threads(stage),
+        "threads": thread_count(stage),
         "channels_last": bool(stage.hardware.get("channels_last")),
         "precision": precision_of_teachers(stage),
         "torch": torch.__version__,

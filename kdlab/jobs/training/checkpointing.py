@@ -1,11 +1,8 @@
 """The last good state of a running stage, on disk at every moment."""
 
 import io
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,16 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from kdlab.errors import Interrupted
-from kdlab.jobs.training.history import History
+from kdlab.errors import Interrupted, StoppedEarly
+from kdlab.jobs.training.history import History, Row
 from kdlab.store.atomic import write_atomically
 
 SECONDS_BETWEEN_SAVES = 60.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+Report = Callable[[int, int, Row], None]  # batches done, batches in all, a row of the history or nothing
+
+
+def unreported(done: int, total: int, row: Row) -> None:
+    """Where nobody wants to know."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -39,41 +40,36 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class KeepLast(Checkpoint):
-    """Saves after every epoch, every minute within one, and when the user asks to stop.
+    """Saves after every epoch, every minute within one, and when it is told to end; reports every step.
 
-    Ctrl-C (or SIGTERM) is answered after the step in flight: the state is saved and `Interrupted` raised. A second
-    one stops at once. With several ranks only whole epochs are saved, since ranks would have to agree on the step.
+    What `report` raises to end the training (`Interrupted`, `StoppedEarly`) is raised once the state is saved. With
+    several ranks only whole epochs are saved, since ranks would have to agree on the step.
 
     Args:
         path: of the checkpoint.
         history: the rows so far; they travel in the checkpoint.
+        report: is told of every step, and of every row of the history, also of those of earlier attempts.
     """
 
-    def __init__(self, path: Path, history: History) -> None:
+    def __init__(self, path: Path, history: History, report: Report = unreported) -> None:
         self.path, self.history = path, history
-        self._asked_to_stop = False
+        self._report = report
+        self._end: Interrupted | StoppedEarly | None = None
         self._started = self._saved = time.monotonic()
         self._seconds_before = 0.0
-        self._handlers: dict[int, Any] = {}
 
     @property
     def seconds(self) -> float:
         """Training time of this stage over all its attempts."""
         return self._seconds_before + time.monotonic() - self._started
 
-    @contextmanager
-    def answering_signals(self) -> Iterator[None]:
-        """Catches Ctrl-C and SIGTERM around the body; in a thread, where Python allows no handlers, it does nothing."""
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = self._saved = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for row in self.history.rows:
+            self._tell(trainer, row)
+        self._tell(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -82,17 +78,18 @@ class KeepLast(Checkpoint):
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no checkpoint holds gradients
         epoch = trainer.fit_loop.epoch_loop
         last = epoch.batch_progress.is_last_batch or epoch.done  # also by an early stop: the epoch's end is saved next
-        if (due or self._asked_to_stop) and stepped and not last:
+        self._tell(trainer)
+        if (due or self._end) and stepped and not last:
             self._save(trainer)
-            self._stop_if_asked()
+            self._end_if_told()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **figures, "lr": rate}
-        self.history.add({**row, "seconds": round(self.seconds, 3)})
+        self._tell(trainer, self.history.add({**row, "seconds": round(self.seconds, 3)}))
         self._save(trainer)
-        self._stop_if_asked()
+        self._end_if_told()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
@@ -105,18 +102,20 @@ class KeepLast(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._seconds_before = state_dict["seconds"]
-        self.history.restore(state_dict["rows"])
+        self.history.rows = list(state_dict["rows"])
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
 
-    def _stop_if_asked(self) -> None:
-        if self._asked_to_stop:
-            raise Interrupted("what was reached is saved; the same command continues it")
+    def _tell(self, trainer: Trainer, row: Row | None = None) -> None:
+        """Reports batches, of all epochs, and a row; what ends the training waits until its state is saved."""
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        try:
+            self._report(done, int(trainer.num_training_batches) * (trainer.max_epochs or 1), row or {})
+        except (Interrupted, StoppedEarly) as end:
+            self._end = self._end or end
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self._asked_to_stop:
-            signal.signal(number, self._handlers[number])
-            signal.raise_signal(number)
-        self._asked_to_stop = True
+    def _end_if_told(self) -> None:
+        if self._end:
+            raise self._end

@@ -3,7 +3,7 @@
 import csv
 import io
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,11 @@ Row = dict[str, float]
 
 
 class History(Logger):
-    """Rows by epoch. It stands in Lightning's place of a logger, so callbacks that log (learning rates…) join its rows.
+    """Rows by epoch. It stands in Lightning's place of a logger: what callbacks log, such as rates, joins its rows."""
 
-    Args:
-        listen: called with each row as it is added, and with all rows so far when a stage is resumed.
-    """
-
-    def __init__(self, listen: Callable[[Row], None] = lambda row: None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.rows: list[Row] = []
-        self._listen = listen
         self._extra: Row = {}
 
     @property
@@ -41,17 +36,11 @@ class History(Logger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Settings are in the stage's `config.yaml`."""
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row) -> Row:
         """Completes a row with what callbacks logged since the last one, and keeps it."""
         self.rows.append({**self._extra, **row})
         self._extra = {}
-        self._listen(self.rows[-1])
-
-    def restore(self, rows: Sequence[Row]) -> None:
-        """Takes over the rows of an earlier attempt."""
-        self.rows = list(rows)
-        for row in rows:
-            self._listen(row)
+        return self.rows[-1]
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,22 +5,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from inspect import isclass, isfunction
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from hydra.utils import get_object
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kdlab.data.image.base import ImageData
 from kdlab.data.image.transfer import Transfer
 from kdlab.errors import BadInput
-from kdlab.jobs.training.stage import Stage, make_data, make_method
+from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
+from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.methods.base import Distiller
 from kdlab.models import cifar
 from kdlab.models.build import SOURCES
+from kdlab.settings.targets import find
 from kdlab.store.fingerprint import file_hash, fingerprint
 from kdlab.store.source import own_code
 from kdlab.store.versions import components, versions
-from kdlab.teachers.precision import teacher_precision
+
+if TYPE_CHECKING:
+    from kdlab.jobs.training.stage import Stage
 
 NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
 NEUTRAL_TRAINER = frozenset({"log_every_n_steps", "profiler", "detect_anomaly"})
@@ -37,12 +38,12 @@ class DataFacts(NamedTuple):
 
 
 @cache
-def stage_fingerprint(stage: Stage) -> str:
+def stage_fingerprint(stage: "Stage") -> str:
     """The hash under which the store knows a stage; equal for stages that would end with the same bits."""
     return fingerprint(stage_parts(stage))
 
 
-def stage_parts(stage: Stage) -> dict[str, Any]:
+def stage_parts(stage: "Stage") -> dict[str, Any]:
     """All that a stage depends on, by inclusion: a new key of the config counts only once it is named here."""
     method = make_method(stage)
     return {
@@ -54,7 +55,7 @@ def stage_parts(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _training(stage: Stage, method: Distiller) -> dict[str, Any]:
+def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
     """What matters only where there is something to train."""
     return {
         "recipe": {"epochs": stage.epochs, "seed": stage.seed, "optimizer": stage.optimizer},
@@ -104,40 +105,12 @@ def _says_what_its_pixels_are(data: ImageData | Transfer) -> bool:
     return inner.__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
 
 
-def accelerator(stage: Stage) -> str:
-    """`cuda` or `cpu` (or what else was asked for), once `auto` is decided."""
-    wanted = str(stage.trainer.get("accelerator", stage.hardware["accelerator"]))
-    if wanted in ("auto", "gpu", "cuda"):
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
-
-
-def ranks(stage: Stage) -> int:
-    """How many processes train the stage together."""
-    devices = stage.trainer.get("devices", stage.hardware["devices"])
-    if isinstance(devices, int) and devices > 0:
-        return devices
-    if isinstance(devices, list):
-        return len(devices)
-    return max(torch.cuda.device_count(), 1) if accelerator(stage) == "cuda" else 1
-
-
-def threads(stage: Stage) -> int:
-    """How many CPU threads each of its processes computes with."""
-    return int(stage.hardware.get("threads") or torch.get_num_threads())
-
-
-def precision_of_teachers(stage: Stage) -> str:
-    """What its frozen teachers compute in, `float32` or `bfloat16`, once `auto` is decided."""
-    return teacher_precision(stage.hardware.get("teacher_precision", "auto"), accelerator(stage))
-
-
-def _hardware(stage: Stage) -> dict[str, Any]:
+def _hardware(stage: "Stage") -> dict[str, Any]:
     settings = {**stage.hardware, **{name: stage.trainer[name] for name in stage.hardware if name in stage.trainer}}
     return {
         "accelerator": accelerator(stage),
         "ranks": ranks(stage),
-        "threads": threads(stage),
+        "threads": thread_count(stage),
         **{name: settings.get(name) for name in ("precision", "channels_last", "compile", "fused")},
         **({"teacher_precision": precision_of_teachers(stage)} if stage.teachers else {}),
     }
@@ -172,7 +145,7 @@ def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     return {**loss, "terms": kept}
 
 
-def _code(stage: Stage, method: Distiller) -> dict[str, Any]:
+def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
     """The code that the stage runs."""
     things = [*network_code(stage.network), *data_code(stage.data)]
     shared = ["evaluation", "networks"]
@@ -214,7 +187,7 @@ def _targets(settings: Any) -> Iterator[Any]:
     """What every `_target_` in nested settings names; of a value, the module that it stands in as well."""
     if isinstance(settings, Mapping):
         if target := settings.get("_target_"):
-            yield (thing := get_object(target))
+            yield (thing := find(target, "_target_"))
             if not isclass(thing) and not isfunction(thing):
                 yield target.rpartition(".")[0]
         settings = list(settings.values())

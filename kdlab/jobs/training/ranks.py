@@ -4,6 +4,7 @@ The parent alone plans, locks and reads the store. Rank variables are in the chi
 children end with their parent, however it ends.
 """
 
+import json
 import os
 import pickle
 import socket
@@ -14,23 +15,36 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kdlab.errors import Interrupted, TrainingFailed
-from kdlab.jobs.training.identity import threads
-from kdlab.jobs.training.stage import Stage, train
+from kdlab.jobs.training.hardware import thread_count
+from kdlab.jobs.training.loop import train
+from kdlab.store.atomic import write_text_atomically
 from kdlab.teachers.cache.spec import Place
 
+if TYPE_CHECKING:
+    from kdlab.jobs.training.stage import Stage
+
 POLL_SECONDS = 0.05
+FIGURES = "figures.json"  # by which the first rank hands them over
 
 
-def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], places: Sequence[Place], count: int) -> None:
+def train_with_ranks(
+    stage: "Stage", folder: Path, teachers: Sequence[Path], places: Sequence[Place], count: int
+) -> dict[str, Any]:
     """Trains a stage with `count` processes on this machine; any that fails ends the others.
+
+    Returns:
+        Its figures.
 
     Raises:
         TrainingFailed: a rank failed; the text is what it said.
         Interrupted: the user asked to stop.
     """
-    settled = replace(stage, hardware={**stage.hardware, "threads": threads(stage)})  # not what a rank would choose
+    settled = replace(
+        stage, hardware={**stage.hardware, "threads": thread_count(stage)}
+    )  # not what a rank would choose
     frozen = pickle.dumps((settled, folder, list(teachers), list(places)))
     port = free_port()
     processes = [_start(rank, count, port, frozen, folder) for rank in range(count)]
@@ -42,6 +56,8 @@ def train_with_ranks(stage: Stage, folder: Path, teachers: Sequence[Path], place
         for process in processes:
             process.kill()
             process.wait()
+    figures: dict[str, Any] = json.loads((folder / FIGURES).read_text())
+    return figures
 
 
 def _start(rank: int, count: int, port: int, frozen: bytes, folder: Path) -> subprocess.Popen[bytes]:
@@ -97,7 +113,9 @@ def main() -> None:
     source = sys.stdin.buffer
     stage, folder, teachers, places = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    train(stage, folder, teachers, places)
+    figures = train(stage, folder, teachers, places)
+    if figures is not None:
+        write_text_atomically(folder / FIGURES, json.dumps(figures))
 
 
 if __name__ == "__main__":

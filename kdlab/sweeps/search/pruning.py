@@ -14,7 +14,7 @@ from kdlab.sweeps.search.sweeper import OptunaSweeper
 
 
 class Pruning:
-    """A listener that reports one stage's epochs to its trial, and ends the stage when the trial does worse than others.
+    """A listener that reports a stage's epochs to its trial, and ends the stage when the trial does worse than others.
 
     It ends it after an epoch, whose state is saved; a stage that has trained its last epoch is never ended. It reads
     nothing of the training and changes nothing in it. The ranks of other processes report nothing: a stage of several
@@ -44,7 +44,7 @@ class Pruning:
             return
         from kdlab.sweeps.search.study import OBJECTIVE, report
 
-        report(self._trial, event.figures)
+        report(self._trial, dict(event.figures))
         if event.figures["epoch"] < self.stage.epochs and self._trial.should_prune():
             epoch = f"epoch {event.figures['epoch']:.0f} of {self.stage.epochs}"
             raise StoppedEarly(

@@ -1,8 +1,8 @@
 import pytest
 
+import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import make_plan
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.tasks.metrics import parameter_count
 from tests.small import TINY, tiny_plan
@@ -42,7 +42,7 @@ def test_an_assistant_may_be_described_in_full():
 def test_refuses_what_names_no_network(value, message):
     cfg = compose_config([*TINY, "plan=assistant", f"plan.assistants={value}"])
     with pytest.raises(BadInput, match=message):
-        make_plan(cfg)
+        kdlab.plan(cfg)
 
 
 def test_without_a_name_the_assistant_is_built_half_way_on_a_logarithmic_scale():

@@ -3,9 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
+import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import make_plan
 from kdlab.jobs.plans.cascade import divided
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.methods import Distiller
@@ -101,7 +101,7 @@ def test_a_loss_that_has_steps_is_told_which_one_it_is(chosen):
     cfg = compose_config([*TINY, *chosen])
     terms = {"response_kd": {"weight": 1.0, "temperature": "${loss.step}"}}
     cfg.loss = OmegaConf.create({"_target_": f"{__name__}.Stepped", "step": 7, "terms": terms})
-    plan = make_plan(cfg)
+    plan = kdlab.plan(cfg)
     taught = [*(step.stage for step in plan.steps), plan.control]
     assert [stage.loss["step"] for stage in taught] == [0, 1, 7]
     assert [stage.loss["terms"]["response_kd"]["temperature"] for stage in taught] == [0, 1, 7]

@@ -1,8 +1,8 @@
 import pytest
 
+import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import make_plan
 from kdlab.models.saved import make_network
 from kdlab.tasks.metrics import parameter_count
 from tests.small import tiny_plan
@@ -65,4 +65,4 @@ def test_refuses_what_cannot_be_built(overrides, message):
 def test_a_teacher_of_another_family_needs_assistants():
     cfg = compose_config(["plan=progressive", "model=resnet18_smallcnn", "plan.family=student", "hardware=cpu"])
     with pytest.raises(BadInput, match=r"model\.student must be of a family .*got small_cnn of cifar\. plan=assistant"):
-        make_plan(cfg)
+        kdlab.plan(cfg)

@@ -9,14 +9,14 @@ import safetensors.torch
 import torch
 from lightning.pytorch import Callback
 
+import kdlab
 import kdlab.jobs.training.checkpointing
-from kdlab.config.compose import compose_config
 from kdlab.data.image.digits import read_digits
 from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
-from kdlab.jobs.plan import Plan, make_plan
+from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.cache_specs import places
-from kdlab.jobs.training.stage import train
+from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
 from kdlab.reporting.collect.predictions import examples, predictions
 from kdlab.store.store import Store
@@ -249,7 +249,7 @@ def test_a_run_without_validation_trains_and_ranks_nothing(tmp_path):
 
 def small_cnn_plan(*overrides: str) -> Plan:
     widths = [argument for argument in TINY if "student.kwargs" in argument]
-    return make_plan(compose_config([*(argument for argument in TINY if argument not in widths), *overrides]))
+    return kdlab.plan([*(argument for argument in TINY if argument not in widths), *overrides])
 
 
 def test_two_ranks_are_one_process_on_a_network_without_batch_statistics(tmp_path):

@@ -14,7 +14,7 @@ from kdlab.jobs.cache_fill import fill
 from kdlab.jobs.training.cache_specs import places
 from kdlab.jobs.training.identity import _data_facts as data_facts_of
 from kdlab.jobs.training.identity import data_facts, stage_fingerprint
-from kdlab.jobs.training.stage import make_data
+from kdlab.jobs.training.parts import make_data
 from kdlab.runtime.executor import Watch, execute
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store

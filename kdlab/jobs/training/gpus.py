@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from filelock import FileLock, Timeout
 
-from kdlab.jobs.training.identity import accelerator
-from kdlab.jobs.training.stage import Stage
+from kdlab.jobs.training.hardware import accelerator
+
+if TYPE_CHECKING:
+    from kdlab.jobs.training.stage import Stage
 
 POLL_SECONDS = 0.2
 
 
 @contextmanager
-def placed(stage: Stage, store: Path, on_wait: Callable[[], None]) -> Iterator[Stage]:
+def placed(stage: "Stage", store: Path, on_wait: Callable[[], None]) -> Iterator["Stage"]:
     """The stage on a GPU that has room for it; as it is where it needs none, or `jobs_per_gpu` is null.
 
     Args:

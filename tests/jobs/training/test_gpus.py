@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from itertools import accumulate
 
 import pytest
+from kdlab.runtime.gpus import claimed_slot, placed
 
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.runtime import executor as execute
 from kdlab.runtime import gpus
-from kdlab.runtime.gpus import claimed_slot, placed
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store
 from tests.small import tiny_plan

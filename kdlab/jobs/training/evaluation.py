@@ -1,0 +1,96 @@
+"""What a trained network is worth, and what its stage leaves behind."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from kdlab.data.batch import UNLABELLED, Batch
+from kdlab.data.image.base import ImageData
+from kdlab.data.image.transfer import Transfer
+from kdlab.jobs.training.checkpointing import KeepLast
+from kdlab.jobs.training.history import Row, write_history
+from kdlab.jobs.training.parts import make_data
+from kdlab.methods.base import Distiller
+from kdlab.models.network import Network
+from kdlab.models.saved import WEIGHTS, save_examples, save_network, save_predictions
+from kdlab.tasks.dark_knowledge import telling_samples
+from kdlab.tasks.metrics import classification_figures, flops, parameter_count, predict
+
+if TYPE_CHECKING:
+    from kdlab.jobs.training.stage import Stage
+
+
+def evaluate_and_save(
+    stage: "Stage", folder: Path, network: Network, keep: KeepLast, method: Distiller
+) -> dict[str, Any]:
+    """Evaluates the trained network once, as it is saved, and writes what the stage leaves behind.
+
+    Returns:
+        Its figures.
+    """
+    data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
+    data.setup("test")
+    predictions = {split: predict(network, batches, method.device) for split, batches in _evaluation(data)}
+    companions = {
+        name: {**_figures({"test": predict(companion, data.test_dataloader(), method.device)})}
+        for name, companion in method.companions().items()
+    }
+    save_network(folder, network.cpu())
+    save_predictions(folder, *predictions["test"])
+    _save_examples(folder, data, *predictions["test"])
+    write_history(folder / "metrics.csv", keep.history.rows)
+    example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
+    result = {**_figures(predictions), **_cost(folder, network, example), **_training(keep, method)}
+    return {**result, "companions": companions} if companions else result
+
+
+def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
+    """Class names, and the samples that reports show; a data module of the user's has neither."""
+    labelled = (targets != UNLABELLED).nonzero().flatten()
+    if isinstance(data, ImageData | Transfer) and len(labelled):
+        shown = list(dict.fromkeys(telling_samples(logits[labelled].numpy()).values()))
+        pictures = data.thumbnails(labelled[shown])
+        save_examples(folder, data.class_names, dict(zip(shown, pictures, strict=True)))
+
+
+def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+    return {
+        f"{split}/{name}": value
+        for split, (logits, targets) in predictions.items()
+        for name, value in classification_figures(logits, targets).items()
+    }
+
+
+def _cost(folder: Path, network: Network, example: Any) -> dict[str, int]:
+    return {
+        "params": parameter_count(network.module),
+        "flops": flops(network, example),
+        "size_bytes": (folder / WEIGHTS).stat().st_size,
+    }
+
+
+def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
+    rows = keep.history.rows
+    return {
+        "epochs": len(rows),
+        "seconds": round(keep.seconds, 2) if rows else 0.0,
+        "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
+        "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
+        "teacher_recalls": sum(teacher.recalled for teacher in method.teachers),
+        "best_minus_last": _best_minus_last(rows),
+    }
+
+
+def _evaluation(data: LightningDataModule) -> Iterator[tuple[str, Any]]:
+    validation = data.val_dataloader()
+    if validation:
+        yield "val", validation
+    yield "test", data.test_dataloader()
+
+
+def _best_minus_last(rows: Sequence[Row]) -> float | None:
+    accuracies = [row["val/accuracy"] for row in rows if "val/accuracy" in row]
+    return max(accuracies) - accuracies[-1] if accuracies else None
