@@ -33,7 +33,7 @@ def train(cfg: DictConfig) -> None:
         check(plan, store)
         with RunDirectory.of(cfg, plan, task_overrides()) as directory, StopOnSignal() as stop:
             note_run(directory.path)
-            screen.opening(directory.path, plan)
+            screen.opening(directory.path, plan, task_overrides())
             listeners = [screen, JobRuns(wandb) if wandb else None, pruning_of(plan.student), stop]
             result = carry_out(plan, store, [listener for listener in listeners if listener])
             note_cell(trained=sum(not stage["reused"] for stage in result["stages"]))

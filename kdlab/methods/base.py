@@ -52,6 +52,7 @@ class Distiller(LightningModule):
         self.terms = nn.ModuleList()
         self.teachers: Sequence[Teacher] = ()
         self.seed = 0
+        self.optimizer_setting = "optimizer"
         self.progress = Progress([term.name for term in self.settings])
 
     @property
@@ -115,6 +116,7 @@ class Distiller(LightningModule):
         scheduler: Callable[[Optimizer], dict[str, Any]] | None = None,
         taps: Mapping[str, str] | None = None,
         seed: int = 0,
+        optimizer_setting: str = "optimizer",
     ) -> None:
         """Gives the method what it trains, after `build_terms`.
 
@@ -125,11 +127,13 @@ class Distiller(LightningModule):
             scheduler: makes Lightning's scheduler description from the optimizer.
             taps: the student's module path by role.
             seed: of dropout, which is reseeded at every step.
+            optimizer_setting: the config key of its optimizer, for messages.
         """
         self.student = student
         self.teachers = tuple(teachers)
         self.seed = seed
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
+        self.optimizer_setting = optimizer_setting
         self._taps = Taps(student.module, {role: (taps or {})[role] for role in self.roles})
 
     def configure_optimizers(self) -> Any:
@@ -217,7 +221,7 @@ class Distiller(LightningModule):
             raise TrainingFailed(
                 f"The loss is not finite: term {', '.join(guilty)}, epoch {self.current_epoch + 1}, "
                 f"step {self.global_step}{seen()}. "
-                "A lower optimizer.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
+                f"A lower {self.optimizer_setting}.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
                 "The last good checkpoint is kept."
             )
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from kdlab.data.image.resemblance import transfer_warning
 from kdlab.jobs.events import Event, Failed, Finished, Progress, Started, Waiting
 from kdlab.jobs.plan import Plan
+from kdlab.jobs.plan_remarks import plan_remarks
 from kdlab.jobs.training.hardware import precision_of_teachers
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
@@ -63,13 +64,14 @@ class Screen:
             self._bar.close()
         self._bar = None
 
-    def opening(self, folder: Path, plan: Plan) -> None:
-        """What is about to happen."""
+    def opening(self, folder: Path, plan: Plan, typed: Sequence[str] = ()) -> None:
+        """What is about to happen; `typed` are the overrides of the command line."""
         if not self.brief:
             lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
             self.console.print(f"[bold]{folder.name}[/]  {lineage}{_precision(plan.student)}")
-        if warning := transfer_warning(make_data(plan.student.data)):
-            self.console.print(warning, style="yellow", markup=False)
+        warning = transfer_warning(make_data(plan.student.data))
+        for line in [*([warning] if warning else []), *([] if self.brief else plan_remarks(plan, typed))]:
+            self.console.print(line, style="yellow", markup=False)
 
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
         """The run's figures, one column a network; what they say; and where they are."""

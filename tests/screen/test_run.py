@@ -130,9 +130,9 @@ def test_every_column_that_there_can_be_fits_a_screen_of_100():
 
 def test_the_opening_names_the_networks_from_the_teacher_down():
     console = Console(file=io.StringIO(), width=100)
-    chain = tiny_plan("plan=assistant", "plan.assistants=[resnet14]")
+    chain = tiny_plan("data.batch_size=8", "plan=assistant", "plan.assistants=[resnet14]")
     Screen(console).opening(Path("run"), chain)
-    Screen(console).opening(Path("run"), tiny_plan("+model/teacher@model.teachers.x=resnet20"))
+    Screen(console).opening(Path("run"), tiny_plan("data.batch_size=8", "+model/teacher@model.teachers.x=resnet20"))
     first, second = console.file.getvalue().splitlines()
     assert first.endswith("resnet8 → resnet14 → resnet8 on Digits")
     assert second.endswith("resnet8 + resnet20 → resnet8 on Digits")

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import LightningDataModule
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
 
-from kdlab.data.batch import Batch
+from kdlab.data.batch import Batch, Inputs
+from kdlab.data.image.base import ImageData, Request
+from kdlab.data.image.transfer import Transfer
 from kdlab.data.seeds import Stream, derive_seed
+from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller, Teacher
 from kdlab.methods.mutual_learning import MutualLearning
 from kdlab.methods.terms import Facts, Shapes
@@ -77,9 +82,15 @@ def prepare(
         scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
         taps=stage.network.get("taps"),
         seed=stage.seed,
+        optimizer_setting=f"{recipe(stage)}optimizer",
     )
     if mode := stage.hardware.get("compile"):
         network.module.compile(mode=None if mode is True else mode)
+
+
+def recipe(stage: "Stage") -> str:
+    """What the config keys of the stage's optimizer, scheduler and epochs begin with."""
+    return f"{stage.setting}.train." if stage.setting.startswith("model.teacher") else ""
 
 
 def with_fused(stage: "Stage") -> dict[str, Any]:
@@ -118,7 +129,13 @@ def _reads_maps(facts: Facts) -> bool:
     return any(len(shape) > 1 for shapes in facts.teachers for shape in shapes.values())
 
 
-def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequence[Load]) -> Facts:
+def term_facts(
+    method: Distiller,
+    network: Network,
+    stage: "Stage",
+    others: Sequence[Load],
+    data: LightningDataModule | None = None,
+) -> Facts:
     """What the method's terms are built from: networks whose taps they read are probed with a sample of the data.
 
     Args:
@@ -126,13 +143,15 @@ def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequ
         network: the student.
         stage: names the taps of all networks.
         others: what loads the teachers, in order, or the peer.
+        data: the stage's, set up, where they are at hand; otherwise they are set up here.
     """
     classes = int(stage.network["num_classes"])
     if not method.looks_inside:
         return Facts({}, [{} for _ in others], classes)
-    data = build(stage.data, "data")
-    data.setup("fit")
-    example = Batch.of(next(iter(data.train_dataloader()))).sample(0)
+    if data is None:
+        data = build(stage.data, "data")
+        data.setup("fit")
+    example = one_sample(data)
     answering = [stage.peer] if stage.peer else [teacher.network for teacher, _ in stage.teachers]
     roles = method.roles if stage.peer else method.teacher_roles
     return Facts(
@@ -143,6 +162,19 @@ def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequ
     )
 
 
+def one_sample(data: LightningDataModule) -> Inputs:
+    """The inputs of one sample that is trained on, as a batch of one.
+
+    Args:
+        data: set up; of kdlab's own sets a single image is read, of others a batch.
+    """
+    loader = data.train_dataloader()
+    if not isinstance(data, ImageData | Transfer):
+        return Batch.of(next(iter(loader))).sample(0)
+    samples, view = data.requests(0)[0]
+    return next(iter(data.pictures([Request(samples[:1], view[:1])])))
+
+
 def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
     if not roles:
         return {}
@@ -151,9 +183,41 @@ def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], examp
     return {role: shape[1:] for role, shape in shapes.items()}
 
 
+def make_scheduler(make: Callable[..., Any], optimizer: Optimizer, steps: int) -> Any:
+    """A scheduler for a training of so many steps; one that counts epochs is not told.
+
+    torch's OneCycleLR divides by the steps of its warm-up less one. A warm-up of exactly one step, such as a fifth of
+    five, is therefore made longer by a billionth: it begins at the initial learning rate, like every longer one.
+
+    Args:
+        make: what the group `scheduler` describes, without its optimizer.
+        optimizer: whose learning rate it moves.
+        steps: of the whole training.
+
+    Raises:
+        ValueError: OneCycleLR would divide by zero at the end of its cycle.
+    """
+    parameters = inspect.signature(make).parameters
+    if "total_steps" not in parameters:
+        return make(optimizer)
+    if getattr(make, "func", make) is not OneCycleLR:
+        return make(optimizer, total_steps=steps)
+    warm_up = parameters["pct_start"].default
+    if warm_up == 1.0:
+        raise ValueError("pct_start must be below 1, for a learning rate that comes down again")
+    changes = {"pct_start": warm_up * (1 + 1e-9)} if warm_up * steps == 1 else {}
+    return make(optimizer, total_steps=steps, **changes)
+
+
 def _schedule(make: Callable[..., Any], method: Distiller, optimizer: Optimizer) -> dict[str, Any]:
     """A scheduler that counts `total_steps` moves every step, any other one every epoch."""
     if "total_steps" not in inspect.signature(make).parameters:
-        return {"scheduler": make(optimizer), "interval": "epoch"}
+        return {"scheduler": make_scheduler(make, optimizer, 0), "interval": "epoch"}
     steps = int(method.trainer.estimated_stepping_batches)
-    return {"scheduler": make(optimizer, total_steps=steps), "interval": "step"}
+    if steps < 1:
+        limit = method.trainer.limit_train_batches
+        raise BadInput(
+            "scheduler: one that counts steps needs a known number of them, 1 or more; got none, with "
+            f"trainer.limit_train_batches={limit}. Set it to a number of batches, or scheduler=constant."
+        )
+    return {"scheduler": make_scheduler(make, optimizer, steps), "interval": "step"}
