@@ -35,12 +35,9 @@ def test_a_teacher_that_has_yet_to_be_taught_is_left_for_later(capsys, tmp_path)
 
 
 def test_where_nothing_can_be_stored_it_says_so(capsys, tmp_path):
-    assert "nothing to store: its teachers compute their outputs at every step" in fill(
-        capsys, tmp_path, "loss=attention"
-    )
-    assert "nothing to store: its teachers compute their outputs at every step" in fill(
-        capsys, tmp_path, "cache.enabled=false"
-    )
+    for override in ("loss=attention", "cache.enabled=false"):
+        said = fill(capsys, tmp_path, override)
+        assert "nothing to store: its teachers compute their outputs at every step" in said
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,8 @@ class Filled:
         each = self.stored / self.samples
         room = f"{self.stored} outputs ({each:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
         spent = "" if reused else f", {self.computed} of them computed in {self.seconds:.1f} s"
-        return (
-            f"{self.teacher} {room}{spent}{'' if self.complete else '; not all that the student will need found room'}"
-        )
+        rest = "" if self.complete else "; not all that the student will need found room"
+        return f"{self.teacher} {room}{spent}{rest}"
 
 
 @dataclass(frozen=True, eq=False)
