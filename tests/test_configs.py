@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 
 from kdlab import __main__
 from kdlab.config.compose import checked_overrides, compose_config, hydra_app
-from kdlab.config.search_path import CONF, ROOT
+from kdlab.config.folders import CONF, ROOT
 from kdlab.errors import BadInput
 from kdlab.sweeps.cli import run
+from kdlab.sweeps.question import asked_sweep
 from kdlab.sweeps.search.conclusion import shared_settings
 
 NETWORKS = sorted(path.stem for path in (CONF / "network").glob("*.yaml"))
@@ -72,7 +73,8 @@ def test_every_option_composes_and_its_targets_take_their_arguments(option):
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes_and_asks_a_question(sweep):
     first_line = (ROOT / "sweeps" / f"{sweep}.yaml").read_text().splitlines()[0]
-    asked = checked_overrides([f"+sweeps={sweep}"]).sweep
+    checked = checked_overrides([f"+sweeps={sweep}"])
+    asked = asked_sweep(checked.multirun, checked.config)
     assert asked.name == sweep
     assert first_line.endswith("?")
     assert first_line == f"# {asked.question}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import kdlab.jobs.training.checkpointing
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.data.batch import Batch
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network

@@ -13,7 +13,7 @@ from kdlab.jobs.stages import teacher_stage
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.models.saved import load_network
-from kdlab.runtime.executor import Watch, execute
+from kdlab.runtime.executor import execute
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store
 from kdlab.tasks.metrics import classification_figures, predict
@@ -64,7 +64,7 @@ def test_a_published_teacher_is_read_from_the_cache_to_the_bits_of_asking_it(cif
     for name, more in (("asked", "cache.enabled=false"), ("filled", "loss.alpha=0.7"), ("read", "loss.alpha=0.7")):
         plan, store = kdlab.plan([*overrides, more]), Store(tmp_path / more.partition(".")[0])
         shutil.rmtree(store.folder(plan.student), ignore_errors=True)
-        execute(plan, store, Watch(Screen()))
+        execute(plan.stages, store, Screen())
         weights = load_network(store.folder(plan.student)).module.state_dict()
         found[name] = (weights, store.result(plan.student)["teacher_forwards"])
     (asked, every), (filled, distinct), (read, none) = found.values()

@@ -12,8 +12,11 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,6 +34,8 @@ from kdlab.config.overrides import (
 from kdlab.config.package_overrides import chooser, is_named
 from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput
+
+OF_THE_PROCESS = (GlobalHydra, JobRuntime, VersionBase)  # what Hydra keeps one of, and its start replaces
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def compose_config(overrides: Sequence[str], folder: str | None = None) -> DictC
 
 @contextmanager
 def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
-    """Hydra with kdlab's search path, for the body alone.
+    """Hydra with kdlab's search path, for the body alone; one that was initialised before is there again after it.
 
     Args:
         folder: a further config folder, searched first.
@@ -112,12 +117,14 @@ def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
         if not Path(folder).is_dir():
             raise BadInput(f"--config-dir must be a folder of further configs, got {folder}, which is not there.")
         search_path.prepend("command-line", f"file://{Path(folder).absolute()}")
-    GlobalHydra.instance().clear()
+    before = {kind: Singleton._instances.pop(kind) for kind in OF_THE_PROCESS if kind in Singleton._instances}
     try:
         version.setbase("1.3")
         yield Hydra.create_main_hydra2("train", search_path)
     finally:
-        GlobalHydra.instance().clear()
+        for kind in OF_THE_PROCESS:
+            Singleton._instances.pop(kind, None)
+        Singleton._instances.update(before)
 
 
 def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:

@@ -46,11 +46,13 @@ class Filled:
     seconds: float
     complete: bool
 
-    def __str__(self) -> str:
+    def told(self, reused: bool) -> str:
+        """In a line; of what was stored before, without what it took."""
         each = self.stored / self.samples
         room = f"{self.stored} outputs ({each:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
+        spent = "" if reused else f", {self.computed} of them computed in {self.seconds:.1f} s"
         rest = "" if self.complete else "; not all that the student will need found room"
-        return f"{self.teacher} {room}, {self.computed} of them computed in {self.seconds:.1f} s{rest}"
+        return f"{self.teacher} {room}{spent}{rest}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class CacheFill(Job):
 
     def outcome(self, figures: Figures, reused: bool) -> str:
         """What is stored of each teacher."""
-        told = "\n  ".join(str(Filled(**one)) for one in figures["teachers"])
+        told = "\n  ".join(Filled(**one).told(reused) for one in figures["teachers"])
         verb = "reused" if reused else "filled"
         return f"{verb:<9} {told or 'nothing to store: its teachers compute their outputs at every step'}"
 

@@ -29,7 +29,7 @@ def undisturbed() -> Iterator[None]:
         )
     threads, python, legacy = torch.get_num_threads(), random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
             yield
     finally:
         torch.set_num_threads(threads)

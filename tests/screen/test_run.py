@@ -1,9 +1,12 @@
 import io
+import threading
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from kdlab.jobs.events import Failed, Finished, Progress, Started, Waiting
+from kdlab.jobs.job import Job
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.run import Screen, conclusions, figures_table, steps_table
 from tests.small import tiny_plan
@@ -80,12 +83,43 @@ def test_without_a_baseline_nothing_is_concluded():
     assert conclusions({"gain": None}) == []
 
 
+class Nap(Job):
+    name = "nap"
+    fingerprint = "0" * 16
+
+    def run(self, folder, inputs, emit):
+        return {}
+
+
+NAP = Nap()
+UNDER_WAY = (Started(NAP, Path()), Progress(NAP, 1, 3, text="epoch 1/3  loss 0.500"))
+
+
+def told(*events, terminal=False):
+    console = Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
+    screen = Screen(console)
+    for event in events:
+        screen(event)
+    return console.file.getvalue()
+
+
 def test_without_a_terminal_there_is_no_bar():
-    console = Console(file=io.StringIO())
-    with Screen(console).bar("student", 3) as (callbacks, listen):
-        listen({"epoch": 1, "train/loss": 0.5})
-    assert len(callbacks) == 1
-    assert console.file.getvalue().strip() == ""
+    assert told(*UNDER_WAY) == ""
+
+
+@pytest.mark.parametrize("end", [Finished(NAP, Path(), {}, reused=False), Failed(NAP, ValueError())])
+def test_a_terminal_has_a_bar_with_the_newest_figures_until_the_job_ends(end):
+    threads = threading.active_count()
+    said = told(*UNDER_WAY, end, terminal=True)
+    assert "nap" in said and "epoch 1/3  loss 0.500" in said
+    assert threading.active_count() == threads  # the one that draws is gone
+
+
+def test_a_job_that_waits_or_ends_is_a_line():
+    assert told(Waiting(NAP, "waits for a GPU")) == "  nap        waits for a GPU\n"
+    assert told(Finished(NAP, Path(), {}, reused=False)) == "✓ nap        done\n"
+    assert told(Finished(NAP, Path(), {}, reused=True)) == "✓ nap        reused\n"
+    assert told(Failed(NAP, ValueError())) == ""
 
 
 def step(network, params, ratio, epochs, accuracy):

@@ -33,9 +33,10 @@ def evaluate_and_save(
     """
     data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
-    predictions = {split: predict(network, batches, method.device) for split, batches in _evaluation(data)}
+    evaluation = {split: keep.reporting(batches) for split, batches in _evaluation(data)}
+    predictions = {split: predict(network, batches, method.device) for split, batches in evaluation.items()}
     companions = {
-        name: {**_figures({"test": predict(companion, data.test_dataloader(), method.device)})}
+        name: _figures({"test": predict(companion, keep.reporting(data.test_dataloader()), method.device)})
         for name, companion in method.companions().items()
     }
     save_network(folder, network.cpu())

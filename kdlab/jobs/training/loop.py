@@ -1,7 +1,7 @@
 """Trains one stage, from its last checkpoint or from the start."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,8 @@ def train(
         folder: its place in the store.
         teachers: the folders of `stage.teachers`, in order.
         places: of their cached outputs, in order; without any they are asked at every step.
-        report: is told of every step and every row of the metric history; see `KeepLast`.
+        report: is told of every step, every row of the metric history (see `KeepLast`) and every batch of the
+            evaluation. What it raises ends the work; the same call goes on from there.
         callbacks: that watch and change nothing.
 
     Returns:
@@ -53,8 +54,20 @@ def train(
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             checkpoint = keep.path if keep.path.is_file() else None
-            trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            with _ctrl_c_as_python_has_it():
+                trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not trainer.is_global_zero:
             return None
         with torch.compiler.set_stance("force_eager"):
             return evaluate_and_save(stage, folder, network, keep, method)
+
+
+@contextmanager
+def _ctrl_c_as_python_has_it() -> Iterator[None]:
+    """Lightning answers it by `sys.exit(1)`, which would read as a failure."""
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stop
+        raise

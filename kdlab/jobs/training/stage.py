@@ -86,11 +86,12 @@ class Stage(Job):
                 emit(self._progress(int(row["step"]), int(row["step"]), row))
             return figures
 
-    def _progress(self, done: int, total: int, row: Row) -> Progress:
+    def _progress(self, done: int, total: int | None, row: Row) -> Progress:
         loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
         accuracy = f"  val {row['val/accuracy']:.1f} %" if "val/accuracy" in row else ""
         text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{accuracy}" if row else ""
-        return Progress(self, done, total, row, text or ("" if done else f"epoch 0/{self.epochs}"))
+        start = f"epoch 0/{self.epochs}" if self.epochs else "evaluates it"
+        return Progress(self, done, total, row, text or ("" if done else start))
 
     def outcome(self, figures: Figures, reused: bool) -> str:
         """Such as `trained   98.20 % test accuracy, 30 epochs in 18 s`."""

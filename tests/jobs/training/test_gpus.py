@@ -1,6 +1,5 @@
 """Slots of GPUs that need not be there: claimed by real processes."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -10,11 +9,10 @@ from contextlib import ExitStack
 from itertools import accumulate
 
 import pytest
-from kdlab.runtime.gpus import claimed_slot, placed
 
-from kdlab.jobs.training.identity import stage_fingerprint
-from kdlab.runtime import executor as execute
-from kdlab.runtime import gpus
+from kdlab.jobs.training import gpus, stage
+from kdlab.jobs.training.gpus import claimed_slot, placed
+from kdlab.runtime.executor import obtain
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store
 from tests.small import tiny_plan
@@ -94,7 +92,7 @@ def test_a_stage_is_put_on_the_free_gpu_and_stays_the_same_stage(tmp_path, monke
     monkeypatch.setattr(gpus, "_names", lambda: ["A", "B"])
     with claimed_slot(tmp_path, ["A"], 1, lambda: None), placed(stage, tmp_path, lambda: None) as here:
         assert here.trainer["devices"] == [1]
-        assert stage_fingerprint(here) == stage_fingerprint(stage)
+        assert here.fingerprint == stage.fingerprint
 
 
 def test_a_plan_trains_its_stages_where_there_is_room_and_says_that_it_waits(tmp_path, monkeypatch, capsys):
@@ -104,17 +102,15 @@ def test_a_plan_trains_its_stages_where_there_is_room_and_says_that_it_waits(tmp
 
     def train(stage, folder, teachers, places, **told):
         trained.append((stage.name, stage.trainer["devices"]))
-        (folder / "result.json").write_text(
-            json.dumps({"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_forwards": 0, "teacher_recalls": 0})
-        )
+        return {"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_forwards": 0, "teacher_recalls": 0}
 
-    monkeypatch.setattr(execute, "train", train)
-    store, stage = Store(tmp_path), tiny_plan("hardware.jobs_per_gpu=1").teacher
+    monkeypatch.setattr(stage, "train", train)
+    store, teacher = Store(tmp_path), tiny_plan("hardware.jobs_per_gpu=1").teacher
     first, second = (claimed_slot(tmp_path, [name], 1, lambda: None) for name in "AB")
     with first:
         second.__enter__()
         threading.Timer(0.5, lambda: second.__exit__(None, None, None)).start()
-        execute.obtain(stage, store, execute.Watch(Screen()))
+        obtain(teacher, store, Screen())
     assert trained == [("teacher", [1])]
     assert capsys.readouterr().out.count("teacher    waits for a GPU: each has 1 at work") == 1
 
