@@ -112,6 +112,15 @@ def test_options_are_all_found():
     assert Path(CONF, "train.yaml").is_file()
 
 
+def test_a_pair_brings_the_rate_at_which_its_student_learns():
+    """SmallCNN on 64-pixel CIFAR-10: not finite in the sixth epoch at 0.1, unsteady at 0.05, steady at 0.02."""
+    cfg = composed("model=resnet18_smallcnn")
+    assert (cfg.optimizer.lr, cfg.scheduler.max_lr) == (0.02, 0.02)
+    assert cfg.model.teacher.train.optimizer.lr == 0.1
+    assert composed("model=resnet18_smallcnn", "optimizer.lr=0.05").optimizer.lr == 0.05
+    assert composed("model=resnet18_smallcnn", "optimizer=adamw").optimizer.lr == 0.001
+
+
 def test_there_are_few_files():
     assert len(list(CONF.rglob("*.yaml"))) <= 130
 
