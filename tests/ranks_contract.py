@@ -18,6 +18,7 @@ from kdlab.jobs.training.hardware import cpu_threads
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare
+from kdlab.jobs.training.ranks import leave_group
 from kdlab.jobs.training.trainer import make_trainer
 from kdlab.runtime.logs import quiet_screen
 from tests.small import QUICK
@@ -61,3 +62,4 @@ if __name__ == "__main__":
     quiet_screen()
     for name in sys.argv[2:]:
         train(name, Path(sys.argv[1]))
+    leave_group()

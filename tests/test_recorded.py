@@ -1,6 +1,6 @@
 """Results of kdlab's components stay what they were at their version: finished stages are reused on that promise.
 
-Where a change of results is meant, raise the version in `kdlab.store.versions.VERSIONS` and run `python -m tests.recorded`.
+Where a change of results is meant, raise the version in `kdlab.store.versions` and run `python -m tests.recorded`.
 """
 
 import inspect
