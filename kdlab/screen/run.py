@@ -22,7 +22,6 @@ from kdlab.jobs.training.hardware import precision_of_teachers
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.magnitude import scaled
-from kdlab.sweeps.screen import outcome
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
 
@@ -159,6 +158,12 @@ def generations_table(generations: Sequence[Mapping[str, Any]]) -> Table:
         cells = (str(found["epochs"]), _percent(found["test/accuracy"]), f"{found['test/nll']:.3f}")
         table.add_row(f"generation{number}", *cells)
     return table
+
+
+def outcome(result: Mapping[str, Any]) -> str:
+    """What a finished run came to, in a few words."""
+    gain = result.get("gain")
+    return f"{result['student']['test/accuracy']:.2f} %" + (f", gain {gain:+.2f}" if gain is not None else "")
 
 
 def _table(*headers: str) -> Table:

@@ -5,9 +5,9 @@ import yaml
 
 from kdlab.config.compose import checked_overrides
 from kdlab.errors import BadInput
+from kdlab.runtime.sweep_records import Sweep
 from kdlab.sweeps.cli import run
 from kdlab.sweeps.question import asked_sweep
-from kdlab.sweeps.records import Sweep
 from kdlab.train import train
 from tests.small import TINY
 

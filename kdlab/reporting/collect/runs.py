@@ -14,7 +14,7 @@ from kdlab.reporting.collect.cells import Lost, SweepRecord, read_record
 from kdlab.reporting.collect.options import with_options
 from kdlab.reporting.collect.values import config_values, typed_values
 from kdlab.reporting.evidence import Run
-from kdlab.sweeps.records import Cell
+from kdlab.runtime.sweep_records import Cell
 
 RESULT = "result.json"
 PASSED_BY = ("store", "wandb", "report", "cells")  # folders in which there are no runs

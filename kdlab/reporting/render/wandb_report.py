@@ -20,8 +20,8 @@ from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.words import percent
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.render.tables import saved, setting_rows, table
+from kdlab.runtime.sweep_records import ABOUT
 from kdlab.store.fingerprint import config_fingerprint
-from kdlab.sweeps.records import ABOUT
 from kdlab.tracking.wandb import has_credentials
 
 LONGEST_TITLE = 128  # characters

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kdlab.errors import BadInput
 from kdlab.jobs.training.history import Row, read_history
-from kdlab.sweeps.records import Cell
+from kdlab.runtime.sweep_records import Cell
 from kdlab.sweeps.search.journal import open_study, reopen
 from kdlab.sweeps.search.space import Space
 

@@ -14,9 +14,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.errors import BadInput
+from kdlab.runtime.sweep_records import Cell, read_cells
 from kdlab.store.fingerprint import fingerprint
 from kdlab.sweeps.question import ELSEWHERE
-from kdlab.sweeps.records import Cell, read_cells
 
 if TYPE_CHECKING:
     from kdlab.sweeps.search.space import Space
@@ -40,6 +40,7 @@ class OptunaSweeper(Sweeper):
     hydra_context: HydraContext
     config: DictConfig
     launcher: Launcher
+    is_search: ClassVar = True
     TARGET: ClassVar = "hydra_plugins.kdlab.OptunaSweeper"  # Hydra looks for sweepers by names in that package alone
 
     def __init__(

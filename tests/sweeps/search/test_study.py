@@ -11,7 +11,7 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from kdlab.errors import BadInput
-from kdlab.sweeps.records import Cell
+from kdlab.runtime.sweep_records import Cell
 from kdlab.sweeps.search.journal import JOURNAL, open_study, sole_searcher
 from kdlab.sweeps.search.space import Space
 from kdlab.sweeps.search.study import Search, pruner_of
