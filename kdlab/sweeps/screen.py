@@ -15,6 +15,7 @@ from rich.spinner import Spinner
 
 from kdlab.sweeps.progress import Progress, in_words
 from kdlab.sweeps.records import Cell, Sweep, read_cell, read_cells, read_sweep, sweep_folder
+from kdlab.tasks.description import Description
 
 SECONDS_BETWEEN_LOOKS = 0.5
 OUTCOMES = {"finished": "[green]✓[/]", "failed": "[red]✗[/]", "stopped": "[yellow]–[/]"}
@@ -137,5 +138,7 @@ def _outcome(cell: Cell, folder: Path) -> str:
 
 def outcome(result: Mapping[str, Any]) -> str:
     """What a finished run came to, in a few words."""
-    gain = result.get("gain")
-    return f"{result['student']['test/accuracy']:.2f} %" + (f", gain {gain:+.2f}" if gain is not None else "")
+    gain, task = result.get("gain"), Description.of(result)
+    unit = " %" if task.headline.is_relative else ""
+    reached = task.headline.show(result["student"][task.outcome])
+    return reached + (f", gain {gain:+.2f}{unit}" if gain is not None else "")

@@ -18,6 +18,7 @@ from kdlab.models.network import Network
 from kdlab.models.saved import load_network, make_network
 from kdlab.models.taps import probe
 from kdlab.settings.targets import build
+from kdlab.tasks.base import Task, task_of
 from kdlab.teachers.cache.spec import Place
 from kdlab.teachers.cache.teacher import CachedTeacher
 from kdlab.teachers.frozen import FrozenTeacher, Load
@@ -132,23 +133,26 @@ def term_facts(method: Distiller, network: Network, stage: "Stage", others: Sequ
         return Facts({}, [{} for _ in others], classes)
     data = build(stage.data, "data")
     data.setup("fit")
-    example = Batch.of(next(iter(data.train_dataloader()))).sample(0)
+    batch = Batch.of(next(iter(data.train_dataloader())))
     answering = [stage.peer] if stage.peer else [teacher.network for teacher, _ in stage.teachers]
     roles = method.roles if stage.peer else method.teacher_roles
+    task = task_of(data)
     return Facts(
-        student=_shapes(lambda: network, stage.network, method.roles, example),
-        teachers=[_shapes(other, settings, roles, example) for other, settings in zip(others, answering, strict=True)],
+        student=_shapes(lambda: network, stage.network, method.roles, batch, task),
+        teachers=[
+            _shapes(other, settings, roles, batch, task) for other, settings in zip(others, answering, strict=True)
+        ],
         num_classes=classes,
         sample_labels=getattr(data, "sample_labels", None),
     )
 
 
-def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
+def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], batch: Batch, task: Task) -> Shapes:
     if not roles:
         return {}
     taps = settings.get("taps") or {}
-    shapes = probe(load(), {role: taps[role] for role in roles}, example)
-    return {role: shape[1:] for role, shape in shapes.items()}
+    shapes = probe(load(), {role: taps[role] for role in roles}, batch.sample(0))
+    return {role: task.feature_shape(shape, batch.targets[:1]) for role, shape in shapes.items()}
 
 
 def _schedule(make: Callable[..., Any], method: Distiller, optimizer: Optimizer) -> dict[str, Any]:
