@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
-from kdlab.methods.base import only_targets
 from kdlab.methods.shares import Shares
 from kdlab.methods.soft_targets import SoftTargets
 from kdlab.methods.terms import Answer, Facts, Step
@@ -68,7 +67,7 @@ class MutualLearning(SoftTargets):
 
     def answers(self, batch: Batch) -> list[Answer]:
         """What the peer says, with its gradient."""
-        return [(only_targets(observe(self.peer, self._peer_taps, batch.inputs), batch), 1.0)]
+        return [(self.task.aligned(observe(self.peer, self._peer_taps, batch.inputs), batch.targets), 1.0)]
 
     def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
         """Of both directions together."""

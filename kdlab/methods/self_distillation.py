@@ -9,7 +9,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
-from kdlab.methods.base import only_targets
 from kdlab.methods.teacher_student import TeacherStudent
 from kdlab.methods.terms import Answer, Facts
 from kdlab.models.network import Network
@@ -66,7 +65,7 @@ class SelfDistillation(TeacherStudent):
     def answers(self, batch: Batch) -> list[Answer]:
         """What the average says."""
         network = self.average.module.eval()
-        return [(only_targets(observe(network, self._average_taps, batch.inputs), batch), 1.0)]
+        return [(self.task.aligned(observe(network, self._average_taps, batch.inputs), batch.targets), 1.0)]
 
     def optimizer_step(self, *args: Any, **rest: Any) -> None:
         """Moves the average after each step of the student, before anything can be saved."""

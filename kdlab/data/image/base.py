@@ -75,6 +75,7 @@ class ImageData(L.LightningDataModule, ABC):
         | {"mean", "std", "root", "download", "num_workers"}
     )
     """Settings that choose and order samples, or say where they lie: the pixels of `(index, view)` are the same."""
+    task: ClassVar[str] = "kdlab.tasks.image_classification.ImageClassification"
 
     batch_size: int = 64
     eval_batch_size: int = 512

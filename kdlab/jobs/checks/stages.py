@@ -179,7 +179,7 @@ class _Built:
         key = fingerprint({"network": settings, "channels_last": stage.hardware.get("channels_last")})
         if key not in self._networks:
             network = make(stage)
-            _check_forward(setting, settings, network, one_sample(self.data(stage)))
+            _check_forward(setting, settings, network, one_sample(self.data(stage)).inputs)
             self._networks[key] = network
         return self._networks[key]
 

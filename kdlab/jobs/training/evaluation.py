@@ -14,10 +14,13 @@ from kdlab.jobs.training.checkpointing import KeepLast
 from kdlab.jobs.training.history import Row, write_history
 from kdlab.jobs.training.parts import make_data
 from kdlab.methods.base import Distiller
+from kdlab.models.cost import flops, parameter_count
 from kdlab.models.network import Network
 from kdlab.models.saved import WEIGHTS, save_examples, save_network, save_predictions
+from kdlab.tasks.base import Task, task_of
 from kdlab.tasks.dark_knowledge import telling_samples
-from kdlab.tasks.metrics import classification_figures, flops, parameter_count, predict
+from kdlab.tasks.description import Description
+from kdlab.tasks.predictions import predict
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -33,10 +36,11 @@ def evaluate_and_save(
     """
     data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
+    task = task_of(data)
     evaluation = {split: keep.reporting(batches) for split, batches in _evaluation(data)}
-    predictions = {split: predict(network, batches, method.device) for split, batches in evaluation.items()}
+    predictions = {split: predict(network, batches, method.device, task) for split, batches in evaluation.items()}
     companions = {
-        name: _figures({"test": predict(companion, keep.reporting(data.test_dataloader()), method.device)})
+        name: _figures({"test": predict(companion, keep.reporting(data.test_dataloader()), method.device, task)}, task)
         for name, companion in method.companions().items()
     }
     save_network(folder, network.cpu())
@@ -44,8 +48,9 @@ def evaluate_and_save(
     _save_examples(folder, data, *predictions["test"])
     write_history(folder / "metrics.csv", keep.history.rows)
     example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
-    result = {**_figures(predictions), **_cost(folder, network, example), **_training(keep, method)}
-    return {**result, "companions": companions} if companions else result
+    figures = {**_figures(predictions, task), **_cost(folder, network, example), **_training(keep, method, task)}
+    references = _references(data, predictions["test"][1], task)
+    return {**figures, "references": references, **({"companions": companions} if companions else {})}
 
 
 def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
@@ -57,12 +62,21 @@ def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targ
         save_examples(folder, data.class_names, dict(zip(shown, pictures, strict=True)))
 
 
-def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]], task: Task) -> dict[str, float]:
     return {
         f"{split}/{name}": value
-        for split, (logits, targets) in predictions.items()
-        for name, value in classification_figures(logits, targets).items()
+        for split, (logits, labels) in predictions.items()
+        for name, value in task.figures(logits, labels).items()
     }
+
+
+def _references(data: LightningDataModule, test: Tensor, task: Task) -> dict[str, dict[str, float]]:
+    """What trivial predictors reach; where no training label is known, they know those of the test set."""
+    test = test[test != UNLABELLED]
+    train = getattr(data, "sample_labels", test)
+    train = train[train != UNLABELLED]
+    rows = task.references(train if len(train) else test, test)
+    return {name: {f"test/{metric}": value for metric, value in row.items()} for name, row in rows.items()}
 
 
 def _cost(folder: Path, network: Network, example: Any) -> dict[str, int]:
@@ -73,7 +87,7 @@ def _cost(folder: Path, network: Network, example: Any) -> dict[str, int]:
     }
 
 
-def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
+def _training(keep: KeepLast, method: Distiller, task: Task) -> dict[str, Any]:
     rows = keep.history.rows
     return {
         "epochs": len(rows),
@@ -81,7 +95,7 @@ def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
         "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
         "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
         "teacher_recalls": sum(teacher.recalled for teacher in method.teachers),
-        "best_minus_last": _best_minus_last(rows),
+        "best_minus_last": _best_minus_last(rows, task.description),
     }
 
 
@@ -92,6 +106,6 @@ def _evaluation(data: LightningDataModule) -> Iterator[tuple[str, Any]]:
     yield "test", data.test_dataloader()
 
 
-def _best_minus_last(rows: Sequence[Row]) -> float | None:
-    accuracies = [row["val/accuracy"] for row in rows if "val/accuracy" in row]
-    return max(accuracies) - accuracies[-1] if accuracies else None
+def _best_minus_last(rows: Sequence[Row], task: Description) -> float | None:
+    reached = [row[task.objective] for row in rows if task.objective in row]
+    return task.headline.gain(max(reached, key=task.headline.merit), reached[-1]) if reached else None

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
-from kdlab.data.batch import Batch, Inputs
+from kdlab.data.batch import Batch
 from kdlab.data.image.base import ImageData, Request
 from kdlab.data.image.transfer import Transfer
 from kdlab.data.seeds import Stream, derive_seed
@@ -23,6 +23,7 @@ from kdlab.models.network import Network
 from kdlab.models.saved import load_network, make_network
 from kdlab.models.taps import probe
 from kdlab.settings.targets import build
+from kdlab.tasks.base import Task, task_of
 from kdlab.teachers.cache.spec import Place
 from kdlab.teachers.cache.teacher import CachedTeacher
 from kdlab.teachers.frozen import FrozenTeacher, Load
@@ -151,36 +152,41 @@ def term_facts(
     if data is None:
         data = build(stage.data, "data")
         data.setup("fit")
-    example = one_sample(data)
+    batch = one_sample(data)
     answering = [stage.peer] if stage.peer else [teacher.network for teacher, _ in stage.teachers]
     roles = method.roles if stage.peer else method.teacher_roles
+    task = task_of(data)
     return Facts(
-        student=_shapes(lambda: network, stage.network, method.roles, example),
-        teachers=[_shapes(other, settings, roles, example) for other, settings in zip(others, answering, strict=True)],
+        student=_shapes(lambda: network, stage.network, method.roles, batch, task),
+        teachers=[
+            _shapes(other, settings, roles, batch, task) for other, settings in zip(others, answering, strict=True)
+        ],
         num_classes=classes,
         sample_labels=getattr(data, "sample_labels", None),
     )
 
 
-def one_sample(data: LightningDataModule) -> Inputs:
-    """The inputs of one sample that is trained on, as a batch of one.
+def one_sample(data: LightningDataModule) -> Batch:
+    """One sample that is trained on, as a batch of one.
 
     Args:
         data: set up; of kdlab's own sets a single image is read, of others a batch.
     """
     loader = data.train_dataloader()
     if not isinstance(data, ImageData | Transfer):
-        return Batch.of(next(iter(loader))).sample(0)
+        batch = Batch.of(next(iter(loader)))
+        return Batch(batch.sample(0), batch.targets[:1])
     samples, view = data.requests(0)[0]
-    return next(iter(data.pictures([Request(samples[:1], view[:1])])))
+    images = next(iter(data.pictures([Request(samples[:1], view[:1])])))
+    return Batch(images, data.sample_labels[samples[:1]])
 
 
-def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
+def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], batch: Batch, task: Task) -> Shapes:
     if not roles:
         return {}
     taps = settings.get("taps") or {}
-    shapes = probe(load(), {role: taps[role] for role in roles}, example)
-    return {role: shape[1:] for role, shape in shapes.items()}
+    shapes = probe(load(), {role: taps[role] for role in roles}, batch.inputs)
+    return {role: task.feature_shape(shape, batch.targets[:1]) for role, shape in shapes.items()}
 
 
 def make_scheduler(make: Callable[..., Any], optimizer: Optimizer, steps: int) -> Any:
