@@ -28,7 +28,7 @@ def _reported(asked: Namespace) -> int:
     evidence, page = report(asked.folders, asked.out)
     show(evidence, page)
     if asked.wandb:
-        from kdlab.reporting.render.wandb_report import publish_evidence
+        from kdlab.tracking.report import publish_evidence
 
         print(f"W&B report: {publish_evidence(evidence, list(map(Path, asked.folders)), asked.wandb)}")
     return 0

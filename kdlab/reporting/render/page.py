@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kdlab import __version__
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
@@ -82,7 +82,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             published=[_published(row) for row in evidence.published],
             prominent=PROMINENT,
             long=LONG,
-            version=__version__,
+            version=version("kdlab"),
         )
     )
     page = folder / "index.html"
