@@ -64,7 +64,13 @@ its version: a change of results without a new version fails there.
 """
 
 
-PART_OF = {"data.base": "views", "data.memory": "views", "methods.base": "training", "models.network": "networks"}
+PART_OF = {
+    "data.base": "views",
+    "data.memory": "views",
+    "data.module": "views",
+    "methods.base": "training",
+    "models.network": "networks",
+}
 """Modules that others build on, and the shared component that each is part of."""
 
 

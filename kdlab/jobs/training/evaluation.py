@@ -8,8 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from kdlab.data.batch import UNLABELLED, Batch
-from kdlab.data.image.base import ImageData
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.module import Illustrated
 from kdlab.jobs.training.checkpointing import KeepLast
 from kdlab.jobs.training.history import Row, write_history
 from kdlab.jobs.training.parts import make_data
@@ -56,7 +55,7 @@ def evaluate_and_save(
 def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
     """Class names, and the samples that reports show; a data module of the user's has neither."""
     labelled = (targets != UNLABELLED).nonzero().flatten()
-    if isinstance(data, ImageData | Transfer) and len(labelled):
+    if isinstance(data, Illustrated) and len(labelled):
         shown = list(dict.fromkeys(telling_samples(logits[labelled].numpy()).values()))
         pictures = data.thumbnails(labelled[shown])
         save_examples(folder, data.class_names, dict(zip(shown, pictures, strict=True)))

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdlab.data.batch import Batch, Inputs, each
-from kdlab.data.image.base import Request
+from kdlab.data.batch import Batch, BatchIndices, Inputs, each, sample_count, sent
 from kdlab.models.taps import Outputs
 from kdlab.teachers.cache.fixed_batch import FillKernel
 from kdlab.teachers.cache.outputs import Answers, encoding_of
@@ -59,15 +58,16 @@ class CachedTeacher:
 
     def answer(self, batch: Batch) -> Outputs:
         """Logits and vectors of features: float32, on the device of the student."""
-        answers = self._opened(batch)
-        if answers is None:
+        answers = None if batch.indices is None else self._opened(batch.inputs)
+        if answers is None or batch.indices is None:
             return self._unstored(batch.inputs)
-        addresses = answers.addresses(batch)
-        rows, found = answers.rows.read(addresses)
+        rows, found = answers.rows.read(answers.addresses(batch.indices))
         missing = np.flatnonzero(~found)
         self.recalled += len(rows)
         if len(missing):
-            rows[missing] = self._learned(answers, _chosen(batch, missing))[: len(missing)]
+            at = torch.from_numpy(missing)
+            inputs = each(batch.inputs, lambda tensor: tensor[at])
+            rows[missing] = self._learned(answers, inputs, batch.indices.select(at))[: len(missing)]
         return self._given(answers.encoding.decode(rows))
 
     def close(self) -> None:
@@ -80,27 +80,25 @@ class CachedTeacher:
         """Answers on disk, and the bytes that they take."""
         return (self._answers.rows.stored, self._answers.rows.bytes) if self._answers else (0, 0)
 
-    def unknown(self, visits: Request) -> Tensor:
+    def unknown(self, visits: BatchIndices) -> Tensor:
         """Positions of those samples that have no answer yet: `(unknown,)`, int64."""
         if self._answers is None:
             return torch.arange(len(visits.samples))
         return torch.from_numpy(self._answers.unknown(visits))
 
-    def learn(self, batch: Batch) -> bool:
-        """Stores the answers to a batch of which none is known; False where nothing more can be stored."""
-        answers = self._opened(batch)
+    def learn(self, inputs: Inputs, indices: BatchIndices) -> bool:
+        """Stores the answers to samples of which none is known; False where nothing more can be stored."""
+        answers = self._opened(inputs)
         if answers is not None:
-            self._learned(answers, batch)
+            self._learned(answers, inputs, indices)
         return answers is not None and answers.rows.reason is None
 
-    def _opened(self, batch: Batch) -> Answers | None:
+    def _opened(self, inputs: Inputs) -> Answers | None:
         """The stored answers; None where nothing can be stored."""
-        if not self._stores or batch.index is None or batch.view is None:
-            return None
-        if self._answers is None:
-            self._answers = self._begun(batch.inputs)
+        if self._stores and self._answers is None:
+            self._answers = self._begun(inputs)
             self._stores = self._answers is not None
-        return self._answers
+        return self._answers if self._stores else None
 
     def _begun(self, inputs: Inputs) -> Answers | None:
         if self._ask.depends_on_place(inputs):
@@ -111,22 +109,26 @@ class CachedTeacher:
             return None
         return Answers.begun(self.place, self._ask(inputs))
 
-    def _learned(self, answers: Answers, batch: Batch) -> NDArray[np.uint8]:
-        """The rows of a batch and of what joined it, computed and stored."""
-        batch = self._filled(answers, batch)
-        rows = answers.encode(self._ask(batch.inputs))
+    def _learned(self, answers: Answers, inputs: Inputs, indices: BatchIndices) -> NDArray[np.uint8]:
+        """The rows of some samples and of what joined them, computed and stored."""
+        inputs, indices = self._filled(answers, inputs, indices)
+        rows = answers.encode(self._ask(inputs))
         self.samples += len(rows)
         self.recalled -= len(rows)
         before = answers.rows.reason
-        if not answers.rows.write(answers.addresses(batch), rows) and answers.rows.reason != before:
+        if not answers.rows.write(answers.addresses(indices), rows) and answers.rows.reason != before:
             log.warning("%s What finds no room is computed at every step.", answers.rows.reason)
         return rows
 
-    def _filled(self, answers: Answers, batch: Batch) -> Batch:
+    def _filled(self, answers: Answers, inputs: Inputs, indices: BatchIndices) -> tuple[Inputs, BatchIndices]:
         """With samples that are to come, as far as the kernel has room."""
-        room = -len(batch.targets) % self._ask.size
+        room = -sample_count(inputs) % self._ask.size
         more = self._coming.take(room, answers) if room and self._coming and not answers.rows.reason else None
-        return batch if more is None else _joined(batch, more.to(self.device))
+        if more is None:
+            return inputs, indices
+        coming = each(more[0], lambda tensor: sent(tensor, self.device))
+        both = zip(indices, more[1], strict=True)
+        return _joined(inputs, coming), BatchIndices(*(torch.cat(pair) for pair in both))
 
     def _unstored(self, inputs: Inputs) -> Outputs:
         """What would be read back."""
@@ -140,14 +142,9 @@ class CachedTeacher:
         return Outputs(said.logits.to(self.device), features)
 
 
-def _chosen(batch: Batch, samples: NDArray[np.intp]) -> Batch:
-    at = torch.from_numpy(samples)
-    assert batch.index is not None and batch.view is not None
-    inputs = each(batch.inputs, lambda tensor: tensor[at])
-    return Batch(inputs, batch.targets[at], batch.index[at], batch.view[at])
-
-
-def _joined(one: Batch, other: Batch) -> Batch:
-    """Of images: they alone can be foreseen."""
-    pairs: Any = zip(one, other, strict=True)
-    return Batch(*(torch.cat([mine, theirs]) for mine, theirs in pairs))
+def _joined(inputs: Inputs, others: Inputs) -> Inputs:
+    if isinstance(inputs, Tensor):
+        assert isinstance(others, Tensor)
+        return torch.cat([inputs, others])
+    assert not isinstance(others, Tensor)
+    return {name: torch.cat([tensor, others[name]]) for name, tensor in inputs.items()}
