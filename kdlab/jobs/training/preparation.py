@@ -12,8 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from kdlab.data.batch import Batch
-from kdlab.data.image.base import ImageData, Request
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.module import StreamData
 from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller, Teacher
@@ -170,15 +169,13 @@ def one_sample(data: LightningDataModule) -> Batch:
     """One sample that is trained on, as a batch of one.
 
     Args:
-        data: set up; of kdlab's own sets a single image is read, of others a batch.
+        data: set up; of kdlab's own sets a single sample is read, of others a batch.
     """
     loader = data.train_dataloader()
-    if not isinstance(data, ImageData | Transfer):
-        batch = Batch.of(next(iter(loader)))
-        return Batch(batch.sample(0), batch.targets[:1])
-    samples, view = data.requests(0)[0]
-    images = next(iter(data.pictures([Request(samples[:1], view[:1])])))
-    return Batch(images, data.sample_labels[samples[:1]])
+    if isinstance(data, StreamData):
+        return next(data.fetch("train", [data.batches(0)[0].select(torch.tensor([0]))]))
+    batch = Batch.of(next(iter(loader)))
+    return Batch(batch.sample(0), batch.targets[:1])
 
 
 def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], batch: Batch, task: Task) -> Shapes:
