@@ -56,26 +56,27 @@ def in_evaluation(events):
 
 
 @pytest.mark.parametrize(
-    ("signals", "moment", "left"),
+    ("asked", "left"),
     [
-        ([signal.SIGINT], in_training, [4, 5, 6]),
-        ([signal.SIGTERM], in_training, [4, 5, 6]),
-        ([signal.SIGINT] * 2, in_training, [3, 4, 5, 6]),  # at once: back to the last epoch
-        ([signal.SIGINT], in_the_last_step, []),
-        ([signal.SIGINT], in_evaluation, []),
-        ([signal.SIGINT] * 2, in_evaluation, []),
+        (([signal.SIGINT], in_training), [4, 5, 6]),
+        (([signal.SIGTERM], in_training), [4, 5, 6]),
+        (([signal.SIGINT] * 2, in_training), [3, 4, 5, 6]),  # at once: back to the last epoch
+        (([signal.SIGINT], in_the_last_step), []),
+        (([signal.SIGINT], in_evaluation), []),
+        (([signal.SIGINT] * 2, in_evaluation), []),
     ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
+    ids=["Ctrl-C", "SIGTERM", "twice", "in the last step", "in the evaluation", "twice in the evaluation"],
 )
-def test_the_command_ends_with_130_and_goes_on_to_the_same_bits(signals, moment, left, undisturbed, listening, capfd):
+def test_the_command_ends_with_130_and_goes_on_to_the_same_bits(asked, left, undisturbed, listening, capfd):
     folder, listen = listening
-    arguments, events, coming = [*STUDENT, f"paths.outputs={folder}"], [], list(signals)
+    arguments, events = [*STUDENT, f"paths.outputs={folder}"], []
+    signals, moment = list(asked[0]), asked[1]
     handlers = [signal.getsignal(one) for one in SIGNALS]
 
     def press(event):
         events.append(event)
-        while moment(events) and coming:
-            signal.raise_signal(coming.pop())
+        while signals and moment(events):
+            signal.raise_signal(signals.pop())
 
     listen(press)
     assert run(train, arguments) == 130
