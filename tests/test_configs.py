@@ -101,7 +101,7 @@ def test_the_commands_in_the_head_of_a_file_compose(path):
 def test_every_file_opens_with_the_command_that_runs_it(path):
     """But for presets and networks, of which the name says all, and for files that others are made of."""
     text = path.read_text()
-    is_part = path.stem.startswith("_") or path.parent.name in ("base", "network", "details")
+    is_part = path.stem.startswith("_") or path.parent.name in ("base", "network", "details", "teacher", "student")
     if not is_part and set(yaml.safe_load(text)) != {"defaults"}:  # a preset has nothing else
         assert commands("\n".join(text.splitlines()[:6])), path
 
@@ -131,9 +131,14 @@ def options(group, folder=None):
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_every_network_is_an_option_of_either_side_without_a_file_of_its_own(side):
+def test_every_network_is_an_option_of_either_side(side):
     assert [name for name in options(side) if not name.startswith("_")] == NETWORKS
-    assert [path.stem for path in (CONF / side).glob("*.yaml")] == [f"_{side.rpartition('/')[2]}"]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_file_for_one_side_says_more_than_which_network_it_is(side):
+    for path in (CONF / side).glob("*.yaml"):
+        assert set(yaml.safe_load(path.read_text())) - {"defaults"}, path
 
 
 @pytest.fixture
@@ -162,6 +167,16 @@ def test_a_whole_side_of_the_users_own_goes_before_a_network_of_that_name(own_fo
     (own_folder / "model" / "student" / "mine.yaml").write_text(text)
     student = compose_config(["model/student=mine"], str(own_folder)).model.student
     assert (student.name, student.image_size) == ("vgg8", 48)
+
+
+def test_a_recipe_that_suits_one_teacher_goes_with_it_and_not_with_a_student():
+    recipes = {name: compose_config([f"model/teacher={name}"]).model.teacher.train for name in NETWORKS}
+    usual = (30, 0.1)
+    assert {
+        name: (recipe.epochs, recipe.optimizer.lr)
+        for name, recipe in recipes.items()
+        if (recipe.epochs, recipe.optimizer.lr) != usual
+    } == {"resnet14_slim": (24, 0.2), "resnet50": (20, 0.03)}
 
 
 def test_networks_are_completed_in_a_shell(own_folder, monkeypatch, capsys):
