@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from kdlab.jobs.plan import Ensemble
+from kdlab.jobs.training.parts import make_task
 from kdlab.models.saved import load_predictions
 from kdlab.store.store import Store
-from kdlab.jobs.training.parts import make_task
 
 SUMMED = ("params", "flops", "size_bytes", "seconds")
 

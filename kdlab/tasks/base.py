@@ -131,4 +131,3 @@ def task_of(data: Any) -> Task:
             f"one, got {said!r}. For example {DEFAULT!r}."
         )
     return task
-
