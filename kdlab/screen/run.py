@@ -127,14 +127,14 @@ class Bar:
         self._progress.stop()
 
 
-def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> Table:
+def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:
     """Networks as columns, figures as rows.
 
     Args:
         networks: figures by the name of the network, as in `result.json`.
         result: says what the task is, and adds the rows that compare with the teacher.
     """
-    table = _table(*networks)
+    table, result = _table(*networks), result or {}
     for label, key, show in _rows(Description.of(result)):
         if any(figures.get(key) is not None for figures in networks.values()):
             table.add_row(label, *(_cell(figures.get(key), show) for figures in networks.values()))

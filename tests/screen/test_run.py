@@ -9,6 +9,7 @@ from kdlab.jobs.events import Failed, Finished, Progress, Started, Waiting
 from kdlab.jobs.job import Job
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.run import Screen, conclusions, figures_table, steps_table
+from kdlab.tasks.description import IMAGE_CLASSIFICATION
 from tests.small import tiny_plan
 
 
@@ -128,7 +129,9 @@ def step(network, params, ratio, epochs, accuracy):
 
 
 def test_the_steps_of_a_chain_are_rows():
-    rows = shown(steps_table([step("resnet20", 269_722, 3.16, 15, 91.5), step("x", 9, 5.0, 5, 80.0)]))
+    rows = shown(
+        steps_table([step("resnet20", 269_722, 3.16, 15, 91.5), step("x", 9, 5.0, 5, 80.0)], IMAGE_CLASSIFICATION)
+    )
     assert rows[0] == ["network", "parameters", "smaller", "by", "epochs", "test", "accuracy"]
     assert rows[1] == ["step-resnet20", "resnet20", "270", "k", "3.2×", "15", "91.50", "%"]
     assert len(rows) == 3

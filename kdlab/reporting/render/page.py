@@ -76,6 +76,8 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             evidence=evidence,
             columns=table,
             rows=list(zip(evidence.settings, zip(*(column.cells for column in table), strict=True), strict=True)),
+            references=_references(evidence),
+            ranking=f"validation {evidence.task.headline.label}",
             facts=_facts(evidence),
             sections=sections,
             savings=_savings(evidence),
@@ -136,6 +138,11 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Evidence], list[Picture]]]] = (
         dark_knowledge,
     ),
 )
+
+
+def _references(evidence: Evidence) -> list[tuple[str, str]]:
+    """Rows below the settings."""
+    return [(one.label, f"{evidence.task.headline.show(one.reached)} on test") for one in evidence.references]
 
 
 def _facts(evidence: Evidence) -> list[str]:

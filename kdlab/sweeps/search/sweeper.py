@@ -21,6 +21,7 @@ from kdlab.sweeps.question import ELSEWHERE
 if TYPE_CHECKING:
     from kdlab.sweeps.search.space import Space
     from kdlab.sweeps.search.study import Search
+    from kdlab.tasks.description import Description
 
 
 class OptunaSweeper(Sweeper):
@@ -97,9 +98,17 @@ class OptunaSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         with sole_searcher(folder):
-            search = Search.begin(folder, space, self._identity(), self.seed, self.random_trials)
+            drawn = {"seed": self.seed, "random_trials": self.random_trials}
+            search = Search.begin(folder, space, self._identity(), **drawn, task=self._task())
             self._run(search, fixed)
         print(conclusion(search, shared_settings(self.config, fixed, self.hydra_context.config_loader)))
+
+    def _task(self) -> "Description":
+        """That of the data, which are the same for all trials."""
+        from kdlab.jobs.training.parts import make_task
+
+        settings: Any = OmegaConf.to_container(self.config.data, resolve=True)
+        return make_task(settings).description
 
     def _identity(self) -> str:
         said: Any = OmegaConf.to_container(self.config, resolve=False)
@@ -143,8 +152,8 @@ class OptunaSweeper(Sweeper):
             cell = self.hydra_context.config_loader.load_sweep_config(self.config, lines)
             if OmegaConf.select(cell, "data.val_fraction") == 0:
                 raise BadInput(
-                    "hydra/sweeper=optuna chooses on val/accuracy, so data.val_fraction must be above 0, got "
-                    f"{cell.data.val_fraction}. Set data.val_fraction=0.1."
+                    f"hydra/sweeper=optuna chooses on {self._task().objective}, so data.val_fraction must be above 0, "
+                    f"got {cell.data.val_fraction}. Set data.val_fraction=0.1."
                 )
 
 
