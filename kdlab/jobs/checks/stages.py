@@ -10,11 +10,13 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
+from kdlab.data.user_module import check_ranks
 from kdlab.errors import BadInput, KdlabError
 from kdlab.jobs.checks.step import check_step
 from kdlab.jobs.checks.terms import rehearse
+from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import History
-from kdlab.jobs.training.parts import make_method
+from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, initial_peer, term_facts, with_fused
 from kdlab.jobs.training.stage import Stage
 from kdlab.jobs.training.trainer import make_trainer
@@ -54,6 +56,7 @@ def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = la
         _check_checkpoint(stage)
         _check_cache(stage)
         if not finished(stage):
+            _check_ranks(stage)
             _check_network(stage)
 
 
@@ -138,6 +141,14 @@ def _check_checkpoint(stage: Stage) -> None:
 def _check_cache(stage: Stage) -> None:
     check_cache(stage.cache)
     Encoding((int(stage.network["num_classes"]),), (), stage.cache["dtype"], stage.cache["top_k"])
+
+
+def _check_ranks(stage: Stage) -> None:
+    """Refuses data that several ranks cannot share, before one of them says so."""
+    if stage.epochs and (count := ranks(stage)) > 1:
+        data = make_data(stage.data)
+        data.setup("fit")
+        check_ranks(data, count)
 
 
 def _check_network(stage: Stage) -> None:
