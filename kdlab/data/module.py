@@ -36,6 +36,14 @@ class Addressed(L.LightningDataModule, ABC):
         return False
 
     @abstractmethod
+    def check_ranks(self, ranks: int) -> None:
+        """Refuse settings that leave one of so many ranks without samples in some step; after `setup()`.
+
+        Raises:
+            BadInput: naming the setting and one that works.
+        """
+
+    @abstractmethod
     def cache_key(self) -> Mapping[str, Any] | None:
         """All settings that inputs depend on, beside the content of the data; None where they are not known.
 

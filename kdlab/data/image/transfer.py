@@ -106,6 +106,10 @@ class Transfer(Addressed):
         """Where the transfer set does."""
         return self.images.gives_ahead
 
+    def check_ranks(self, ranks: int) -> None:
+        """Steps are those of the transfer set; see `StreamData.check_ranks`."""
+        self.images.check_ranks(ranks)
+
     def cache_key(self) -> Mapping[str, Any] | None:
         """What the pixels of the transfer set depend on; see `ImageData.cache_key`."""
         return self.images.cache_key()

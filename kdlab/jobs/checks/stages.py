@@ -13,9 +13,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from kdlab.data.batch import Inputs
+from kdlab.data.user_module import check_ranks
 from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.jobs.checks.step import check_step
 from kdlab.jobs.checks.terms import rehearse
+from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import (
@@ -69,6 +71,7 @@ def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = la
             _check_checkpoint(stage)
             _check_cache(stage)
             if not finished(stage):
+                _check_ranks(stage, built)
                 _check_network(stage, built)
 
 
@@ -182,6 +185,12 @@ class _Built:
             _check_forward(setting, settings, network, one_sample(self.data(stage)).inputs)
             self._networks[key] = network
         return self._networks[key]
+
+
+def _check_ranks(stage: Stage, built: _Built) -> None:
+    """Refuses data that several ranks cannot share, before one of them says so."""
+    if stage.epochs and (count := ranks(stage)) > 1:
+        check_ranks(built.data(stage), count)
 
 
 def _check_network(stage: Stage, built: _Built) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback
 
+from kdlab.data.user_module import share_out
 from kdlab.jobs.training.checkpointing import KeepLast, Report, unreported
 from kdlab.jobs.training.evaluation import evaluate_and_save
 from kdlab.jobs.training.hardware import cpu_threads
@@ -49,6 +50,7 @@ def train(
     """
     with cpu_threads(stage.hardware.get("threads")), closing(make_method(stage)) as method:
         data, network = make_data(stage.data), initial_network(stage)
+        share_out(data, stage.seed)
         keep = KeepLast(folder / "last.ckpt", History(), report)
         prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], places)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
