@@ -17,7 +17,7 @@ from kdlab.data.seeds import Stream, derive_seed
 from kdlab.data.stream import TrainingStream, evaluation_batches
 from kdlab.errors import BadInput
 
-NOTHING = (None, [], ())  # what a module without validation may give; a loader need not have a length
+NOTHING: tuple[Any, ...] = (None, [], ())  # what a module without validation may give; a loader may have no length
 
 Fetch = Callable[[Sequence[BatchIndices]], Iterator[Any]]
 

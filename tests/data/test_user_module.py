@@ -161,10 +161,51 @@ def test_a_module_without_validation_has_none_on_ranks():
     assert shared(0, 2, make_val=lambda: []).val_dataloader() == []
 
 
+class Recorder(L.LightningModule):
+    """Remembers what it was shown; saves after a step when told to, and stops there."""
+
+    def __init__(self, save_at=None, path=None):
+        super().__init__()
+        self.number = torch.nn.Parameter(torch.zeros(()))
+        self.save_at, self.path, self.seen = save_at, path, []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append((self.current_epoch, batch_idx, batch[0].tolist(), batch[1].tolist()))
+        torch.manual_seed(len(self.seen))  # what a step leaves behind changes no sample
+        return self.number**2
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        if self.global_step == self.save_at:
+            self.trainer.save_checkpoint(self.path)
+            raise KeyboardInterrupt
+
+
+def fitted(recorder, shuffle, resume=None):
+    trainer = L.Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
+                        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)  # fmt: skip
+    data = Users(loader(shuffle=shuffle), lambda: [])
+    share_out(data, 0)
+    trainer.fit(recorder, datamodule=data, ckpt_path=resume)
+    return recorder.seen
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("step", [1, 6, 8])
+def test_resuming_gives_exactly_the_remaining_batches(step, shuffle, tmp_path):
+    undisturbed, path = fitted(Recorder(), shuffle), tmp_path / "last.ckpt"
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fitted(Recorder(step, path), shuffle)
+    assert fitted(Recorder(), shuffle, path) == undisturbed[step:]
+
+
 HOW = (
     r"\. kdlab shares out a torch DataLoader over a map-style data set, in order or with shuffle=True. Give that, or "
-    r"set trainer.devices=1, or give each rank its share yourself, by self.trainer.global_rank of self.trainer.world_size "
-    r"\(and everything where self.trainer is None\), and say so by shards_itself = True in the class.$"
+    r"set trainer.devices=1, or give each rank its share yourself, by self.trainer.global_rank of "
+    r"self.trainer.world_size \(and everything where self.trainer is None\), and say so by "
+    r"shards_itself = True in the class.$"
 )
 
 
