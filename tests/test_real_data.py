@@ -16,7 +16,8 @@ from kdlab.models.saved import load_network
 from kdlab.runtime.executor import execute
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store
-from kdlab.tasks.metrics import classification_figures, predict
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.predictions import predict
 from tests.conftest import shared_data
 
 pytestmark = pytest.mark.real_data
@@ -42,10 +43,12 @@ def test_published_weights_reach_their_published_accuracy(cifar, name, file, acc
     stage = teacher_stage(cfg)
     data = make_data(stage.data)
     data.setup("test")
-    logits, targets = predict(initial_network(stage), data.test_dataloader(), torch.device("cpu"))
+    logits, targets = predict(
+        initial_network(stage), data.test_dataloader(), torch.device("cpu"), ImageClassification()
+    )
     assert stage.epochs == 0
     assert len(targets) == 10_000
-    assert round(classification_figures(logits, targets)["accuracy"], 2) == accuracy
+    assert round(ImageClassification().figures(logits, targets)["accuracy"], 2) == accuracy
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

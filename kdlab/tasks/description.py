@@ -52,7 +52,7 @@ class Metric:
         return value if self.higher_is_better else -value
 
     def gain(self, ours: float, theirs: float) -> float:
-        """By how much ours is better, below 0 if worse: in points or, where gains are relative, in percent of theirs."""
+        """By how much ours is better, below 0 if worse: in points or, where gains are relative, percent of theirs."""
         difference = self.merit(ours) - self.merit(theirs)
         return 100 * difference / abs(theirs) if self.is_relative else difference
 

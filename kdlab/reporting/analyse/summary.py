@@ -75,7 +75,7 @@ def _gain(runs: Sequence[Run], gains: Mapping[int, float]) -> Gain:
 
 
 def _paired_correctness(runs: Sequence[Run]) -> list[tuple[Flags, Flags]] | None:
-    """Of each run whether student and baseline are right on each test unit; None where it is not known, or no matter."""
+    """Of each run whether student and baseline are right on each test unit; None where that is not what counts."""
     pairs = []
     if not all(run.task.headline.is_share_of_correct for run in runs):
         return None
@@ -111,7 +111,7 @@ def _named(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _gap_recovered(runs: Sequence[Run]) -> dict[str, Interval]:
-    """(student − baseline) / (teacher − baseline) of means, where that gap is at least a point or per cent and no chance.
+    """(student − baseline) / (teacher − baseline) of means, where that gap is at least `LEAST_GAP` and no chance.
 
     The generation before a student is no goal to reach.
     """
