@@ -15,10 +15,10 @@ from kdlab.data.image.base import ImageData, Request
 from kdlab.data.image.transfer import Transfer
 from kdlab.jobs.events import Listener, Progress
 from kdlab.jobs.job import Figures, Job
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.hardware import accelerator, cpu_threads
 from kdlab.jobs.training.parts import make_data, make_method
-from kdlab.jobs.training.preparation import initial_network, teacher_network, teachers, term_facts
+from kdlab.jobs.training.preparation import build_context, frozen_teachers, initial_network, teacher_network
 from kdlab.jobs.training.stage import Stage
 from kdlab.store.fingerprint import fingerprint
 from kdlab.teachers.cache.teacher import CachedTeacher
@@ -109,7 +109,7 @@ class CacheFill(Job):
 
     def has_lost_its_rows(self, store: Path) -> bool:
         """Whether what was stored is no longer there; its teachers are finished."""
-        return not all(place.folder is None or place.folder.is_dir() for place in places(self.stage, store))
+        return not all(spec.folder is None or spec.folder.is_dir() for spec in cache_specs(self.stage, store))
 
 
 def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callable[[], None]) -> list[Filled]:
@@ -127,9 +127,9 @@ def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callab
 
 def _cached_teachers(stage: Stage, store: Path, folders: Sequence[Path]) -> list[CachedTeacher]:
     method, loads = make_method(stage), [partial(teacher_network, stage, folder) for folder in folders]
-    facts = term_facts(method, initial_network(stage), stage, loads)
-    answering = teachers(method, stage, loads, places(stage, store), facts)
-    return [teacher for teacher in answering if isinstance(teacher, CachedTeacher) and teacher.place.folder]
+    context = build_context(method, initial_network(stage), stage, loads)
+    teachers = frozen_teachers(method, stage, loads, cache_specs(stage, store), context)
+    return [teacher for teacher in teachers if isinstance(teacher, CachedTeacher) and teacher.spec.folder]
 
 
 def _fill_one(
@@ -137,16 +137,16 @@ def _fill_one(
 ) -> Filled:
     started, complete = time.monotonic(), True
     for epoch in range(stage.epochs):
-        complete = complete and all(teacher.learn(batch) for batch in _missing(teacher, data, epoch))
+        complete = complete and all(teacher.fill(batch) for batch in _missing(teacher, data, epoch))
         epoch_done()
     seconds = time.monotonic() - started
-    return Filled(name, data.train_size, teacher.samples, *teacher.stored, seconds, complete)
+    return Filled(name, data.train_size, teacher.forwards, *teacher.stored, seconds, complete)
 
 
 def _missing(teacher: CachedTeacher, data: ImageData | Transfer, epoch: int) -> Iterator[Batch]:
     """The samples of an epoch whose outputs in their views are not stored, in the teacher's batches."""
     visits = data.visits(epoch)
-    positions = torch.split(teacher.unknown(visits), teacher.place.batch)
+    positions = torch.split(teacher.missing(visits), teacher.spec.batch)
     requests = [Request(visits.samples[at], visits.view[at]) for at in positions if len(at)]
     for images, (samples, view) in zip(data.pictures(requests), requests, strict=True):
         yield Batch(images.to(teacher.device), samples, samples, view)

@@ -64,7 +64,14 @@ its version: a change of results without a new version fails there.
 """
 
 
-PART_OF = {"data.base": "views", "data.memory": "views", "methods.base": "training", "models.network": "networks"}
+PART_OF = {
+    "data.base": "views",
+    "data.memory": "views",
+    "methods.base": "training",
+    "models.network": "networks",
+    "teachers.moving_average": "methods.self_distillation",
+    "teachers.peer": "methods.mutual_learning",
+}
 """Modules that others build on, and the shared component that each is part of."""
 
 

@@ -16,7 +16,7 @@ from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
 from kdlab.jobs.training.trainer import make_trainer
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -26,7 +26,7 @@ def train(
     stage: "Stage",
     folder: Path,
     teachers: Sequence[Path] = (),
-    places: Sequence[Place] = (),
+    specs: Sequence[CacheSpec] = (),
     *,
     report: Report = unreported,
     callbacks: Sequence[Callback] = (),
@@ -39,7 +39,7 @@ def train(
         stage: what to train.
         folder: its place in the store.
         teachers: the folders of `stage.teachers`, in order.
-        places: of their cached outputs, in order; without any they are asked at every step.
+        specs: of their cached outputs, in order; without any they are computed at every step.
         report: is told of every step and every row of the metric history; see `KeepLast`.
         callbacks: that watch and change nothing.
 
@@ -49,7 +49,7 @@ def train(
     with cpu_threads(stage.hardware.get("threads")), closing(make_method(stage)) as method:
         data, network = make_data(stage.data), initial_network(stage)
         keep = KeepLast(folder / "last.ckpt", History(), report)
-        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], places)
+        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], specs)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             checkpoint = keep.path if keep.path.is_file() else None

@@ -21,7 +21,7 @@ from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.training.hardware import thread_count
 from kdlab.jobs.training.loop import train
 from kdlab.store.atomic import write_text_atomically
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -31,7 +31,7 @@ FIGURES = "figures.json"  # by which the first rank hands them over
 
 
 def train_with_ranks(
-    stage: "Stage", folder: Path, teachers: Sequence[Path], places: Sequence[Place], count: int
+    stage: "Stage", folder: Path, teachers: Sequence[Path], specs: Sequence[CacheSpec], count: int
 ) -> dict[str, Any]:
     """Trains a stage with `count` processes on this machine; any that fails ends the others.
 
@@ -45,7 +45,7 @@ def train_with_ranks(
     settled = replace(
         stage, hardware={**stage.hardware, "threads": thread_count(stage)}
     )  # not what a rank would choose
-    frozen = pickle.dumps((settled, folder, list(teachers), list(places)))
+    frozen = pickle.dumps((settled, folder, list(teachers), list(specs)))
     port = free_port()
     processes = [_start(rank, count, port, frozen, folder) for rank in range(count)]
     try:
@@ -111,9 +111,9 @@ def _end_with_parent() -> None:
 def main() -> None:
     """One rank; the stage comes through stdin."""
     source = sys.stdin.buffer
-    stage, folder, teachers, places = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
+    stage, folder, teachers, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    figures = train(stage, folder, teachers, places)
+    figures = train(stage, folder, teachers, specs)
     if figures is not None:
         write_text_atomically(folder / FIGURES, json.dumps(figures))
 

@@ -15,7 +15,7 @@ from kdlab.data.image.digits import read_digits
 from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.plan import Plan
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
 from kdlab.reporting.collect.predictions import examples, predictions
@@ -51,9 +51,9 @@ def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
     folder = store.folder(stage)
     if not store.finished(stage):
         folder.mkdir(exist_ok=True)
-        store.describe(stage)
+        store.describe(stage, stage.settings)
         teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-        train(stage, folder, teachers, places(stage, store.root), callbacks=callbacks)
+        train(stage, folder, teachers, cache_specs(stage, store.root), callbacks=callbacks)
     return folder
 
 
