@@ -63,9 +63,9 @@ def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(l
     method, batch = ready(store, plan_of(loss, "hardware.teacher_precision=bfloat16"))
     for autocast in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-            student, step = method.see(Batch.of(batch), 0)
-            teachers = method.answers(Batch.of(batch))
-            values = {term.name: term(student, teachers, step) for term in method.terms}
+            student, inputs = method.see(Batch.of(batch), 0)
+            teachers = method.teacher_outputs(Batch.of(batch))
+            values = {term.name: term(student, teachers, inputs) for term in method.terms}
         for name, value in values.items():
             gradients = torch.autograd.grad(
                 value, list(method.student.parameters()), retain_graph=True, allow_unused=True

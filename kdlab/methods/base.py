@@ -1,8 +1,8 @@
 """The base of every method: a student that minimises a named, weighted sum of terms."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import isclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -16,14 +16,11 @@ from kdlab.methods.progress import Progress
 from kdlab.methods.reseed import reseed
 from kdlab.methods.shares import Shares, Window, scaled
 from kdlab.methods.term_settings import TermSettings
-from kdlab.methods.terms import Answer, Facts, Step, Term
+from kdlab.methods.terms import BuildContext, LossInputs, Term, Weighted
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
 from kdlab.tasks.base import Task, task_of
-from kdlab.teachers.cache.teacher import CachedTeacher
-from kdlab.teachers.frozen import FrozenTeacher
-
-Teacher = FrozenTeacher | CachedTeacher
+from kdlab.teachers.protocol import Teacher
 
 GPU_CHECK_EVERY = 50  # steps between two looks at the loss on a device that a look would stall
 
@@ -41,8 +38,9 @@ class Distiller(LightningModule):
         BadInput: an unknown term, argument or weight, or no term with a weight above 0.
     """
 
-    needs_peer = False  # whether a second network is trained beside the student
+    taught_by: ClassVar[str] = "stages"  # or `peer`, a second network that is trained along, or `itself`
     student: Network
+    companions: nn.ModuleList  # those of its teachers that change with the student
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
@@ -65,8 +63,8 @@ class Distiller(LightningModule):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any active term reads a frozen teacher."""
-        return any(term.needs_teacher for term in self.settings)
+        """Whether any active term reads a teacher that another stage trains."""
+        return self.taught_by == "stages" and any(term.needs_teacher for term in self.settings)
 
     @property
     def roles(self) -> list[str]:
@@ -88,26 +86,30 @@ class Distiller(LightningModule):
         """Whether its terms depend on more of networks and data than the number of classes."""
         return bool(self.roles) or any(isclass(term.loss) for term in self.settings)
 
-    def build_terms(self, facts: Facts, seed: int = 0) -> None:
+    def build_terms(self, context: BuildContext, seed: int = 0) -> None:
         """Makes what the terms learn besides the student: adapters, memory banks and the like.
 
         Args:
-            facts: shapes of the features, and what else a loss may ask for.
+            context: shapes of the features, and what else a loss may ask for.
             seed: of their initial weights.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(Stream.TERMS, seed))
-            self.make_terms(facts)
+            self.make_terms(context)
 
-    def make_terms(self, facts: Facts) -> None:
+    def make_terms(self, context: BuildContext) -> None:
         """Makes the terms from torch's global generator."""
-        self.terms = self.made_terms(facts)
+        self.terms = self.made_terms(context)
 
-    def made_terms(self, facts: Facts) -> nn.ModuleList:
+    def directions(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
+        """All terms that were built, with the context that each list of them was built from."""
+        yield self.terms, context
+
+    def made_terms(self, context: BuildContext) -> nn.ModuleList:
         """All terms between one student and its teachers."""
         terms = [Term(settings) for settings in self.settings]
         for term in terms:
-            term.build(facts)
+            term.build(context)
         return nn.ModuleList(terms)
 
     def prepare(
@@ -125,19 +127,30 @@ class Distiller(LightningModule):
 
         Args:
             student: the network to train.
-            teachers: frozen; none for supervised training.
+            teachers: that are given to it; see `taught_by`. None for supervised training.
             optimizer: makes the optimizer from the parameters.
             scheduler: makes Lightning's scheduler description from the optimizer.
             taps: the student's module path by role.
             seed: of dropout, which is reseeded at every step.
             optimizer_setting: the config key of its optimizer, for messages.
         """
+        paths = {role: (taps or {})[role] for role in self.roles}
+        self.teachers = (*teachers, *self.own_teachers(student, paths))
+        self.companions = nn.ModuleList(teacher for teacher in self.teachers if isinstance(teacher, nn.Module))
         self.student = student
-        self.teachers = tuple(teachers)
         self.seed = seed
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self.optimizer_setting = optimizer_setting
-        self._taps = Taps(student.module, {role: (taps or {})[role] for role in self.roles})
+        self._taps = Taps(student.module, paths)
+
+    def own_teachers(self, student: Network, taps: Mapping[str, str]) -> Sequence[Teacher]:
+        """Teachers that the method makes of its student, where it is taught by `itself`.
+
+        Args:
+            student: before any tap is on it.
+            taps: module path by role, of `roles`.
+        """
+        return ()
 
     def setup(self, stage: str) -> None:
         """Asks the data module for the task."""
@@ -152,25 +165,31 @@ class Distiller(LightningModule):
             teacher.to(self.device)
             teacher.expect(self.trainer.datamodule)  # type: ignore[attr-defined]
 
+    def optimizer_step(self, *args: Any, **rest: Any) -> None:
+        """Lets its teachers follow each step of the student, before anything can be saved."""
+        super().optimizer_step(*args, **rest)
+        for teacher in self.teachers:
+            teacher.follow(self.student)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._window.batches = self.trainer.accumulate_grad_batches
         reseed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)
-        student, step = self.see(batch, batch_idx)
-        teachers = self.answers(batch)
-        shares = Shares.on(self.trainer, step.labels)
-        values = self.values(student, teachers, step, shares)
+        student, inputs = self.see(batch, batch_idx)
+        teachers = self.teacher_outputs(batch)
+        shares = Shares.on(self.trainer, inputs.labels)
+        values = self.values(student, teachers, inputs, shares)
         loss = self.weighed(values)
         self.progress.add(loss, values, len(batch.targets), shares.average)
         self._check_finite(batch_idx, student, teachers)
         return scaled(loss, self._window.weight(shares.average))
 
-    def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, Step]:
-        """What the student says of a batch, and what else losses may read in this step."""
+    def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, LossInputs]:
+        """The student's outputs for a batch, and what else losses may read in this step."""
         raw = observe(self.student, self._taps, batch.inputs)
-        return self.task.aligned(raw, batch.targets), Step(
+        return self.task.aligned(raw, batch.targets), LossInputs(
             self.task.labels(batch.targets),
             sent(batch.index, self.device) if batch.index is not None and self._reads("index") else None,
             derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx) if self._reads("seed") else 0,
@@ -181,40 +200,38 @@ class Distiller(LightningModule):
         """Whether any term takes that input: what none takes costs no step anything."""
         return any(name in term.inputs for term in self.settings)
 
-    def answers(self, batch: Batch) -> list[Answer]:
-        """What the teachers say of a batch, with their weights.
+    def teacher_outputs(self, batch: Batch) -> list[Weighted]:
+        """The outputs of each teacher for a batch, with its weight.
 
         Args:
-            batch: as the data module made it; of images that a method has changed, without `index`: the answers to
-                those that it names may be stored.
+            batch: as the data module made it; of images that a method has changed, without `index`: outputs for those
+                that it names may be stored.
         """
-        return [(self.task.aligned(teacher.answer(batch), batch.targets), teacher.weight) for teacher in self.teachers]
+        return [(self.task.aligned(teacher.outputs(batch), batch.targets), teacher.weight) for teacher in self.teachers]
 
-    def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
+    def values(
+        self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
+    ) -> dict[str, Tensor]:
         """The unweighted values of the terms that count in this epoch, by name."""
-        return self.term_values(self.terms, student, teachers, step, shares)
+        return self.term_values(self.terms, student, teachers, inputs, shares)
 
     def term_values(
-        self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares
+        self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
     ) -> dict[str, Tensor]:
         """The same of any terms; each is this rank's share of the value."""
         values = {
-            term.name: scaled(term(student, teachers, step), shares.of(term.settings))
+            term.name: scaled(term(student, teachers, inputs), shares.of(term.settings))
             for term in cast(Iterable[Term], terms)
-            if term.settings.weight_at(step.epoch)
+            if term.settings.weight_at(inputs.epoch)
         }
-        if len(step.labels):
+        if len(inputs.labels):
             return values
         return {name: value.nan_to_num() for name, value in values.items()}  # a mean over no unit at all is 0
 
     def close(self) -> None:
-        """Lets go of what its teachers hold."""
+        """Releases what its teachers hold."""
         for teacher in self.teachers:
             teacher.close()
-
-    def companions(self) -> dict[str, Network]:
-        """Networks that were trained beside the student, by name."""
-        return {}
 
     def weighed(self, values: Mapping[str, Tensor]) -> Tensor:
         """The loss: values of terms times their weights in this epoch."""
@@ -222,7 +239,7 @@ class Distiller(LightningModule):
         parts = [scaled(value, weights[name]) for name, value in values.items()]
         return sum(parts[1:], start=parts[0])
 
-    def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Answer]) -> None:
+    def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Weighted]) -> None:
         """On a GPU, where a look waits for all that is under way, one in many steps is enough."""
         if self.device.type != "cpu" and step % GPU_CHECK_EVERY:
             return
@@ -266,19 +283,19 @@ class Distiller(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._refuse_non_finite()
-        forwards = [[teacher.samples, teacher.recalled] for teacher in self.teachers]
+        forwards = [[teacher.forwards, teacher.hits] for teacher in self.teachers]
         checkpoint["progress"] = {**self.progress.state_dict(), "forwards": forwards}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.progress.load_state_dict(checkpoint["progress"])
         for teacher, counts in zip(self.teachers, checkpoint["progress"]["forwards"], strict=True):
-            teacher.samples, teacher.recalled = counts
+            teacher.forwards, teacher.hits = counts
 
 
-def _ranges(student: Outputs, teachers: Sequence[Answer]) -> str:
+def _ranges(student: Outputs, teachers: Sequence[Weighted]) -> str:
     ranges = [f"student logits {_range(student.logits)}"]
-    asked = [outputs.logits for outputs, _ in teachers if outputs.logits.numel()]
-    return "; " + ", ".join(ranges + [f"teacher logits {_range(logits)}" for logits in asked])
+    read = [outputs.logits for outputs, _ in teachers if outputs.logits.numel()]
+    return "; " + ", ".join(ranges + [f"teacher logits {_range(logits)}" for logits in read])
 
 
 def _range(logits: Tensor) -> str:

@@ -15,7 +15,7 @@ from kdlab.models.network import Network
 from kdlab.models.taps import Outputs
 from kdlab.tasks.metrics import agreement, classification_figures, flops, kl_to_teacher, parameter_count
 from kdlab.teachers.cache.encoding import Encoding
-from kdlab.teachers.cache.fixed_batch import FillKernel, fill_size
+from kdlab.teachers.cache.fixed_batch import FixedBatch, fill_size
 from kdlab.teachers.frozen import FrozenTeacher
 from kdlab.teachers.precision import keep_in_bfloat16
 from tests.recorded.book import Case, Values, case_of, summary
@@ -109,7 +109,7 @@ def encodings() -> Values:
 
 @torch.no_grad()
 def filled() -> Values:
-    outputs = FillKernel(lambda inputs: Outputs(network()(inputs)), 16)(images(20))
+    outputs = FixedBatch(lambda inputs: Outputs(network()(inputs)), 16)(images(20))
     return {"logits": summary(outputs.logits), "samples": len(outputs.logits)}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import safetensors.torch
 
 from kdlab.config.search_path import CONF
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.history import Row
 from kdlab.jobs.training.identity import stage_parts
 from kdlab.jobs.training.preparation import initial_network
@@ -63,7 +63,7 @@ def trained(*overrides: str) -> Values:
             stage,
             folder,
             [store.folder(teacher) for teacher, _ in stage.teachers],
-            places(stage, store.root),
+            cache_specs(stage, store.root),
             listen=rows.append,
         )
         weights = safetensors.torch.load_file(folder / "student.safetensors")

@@ -16,23 +16,23 @@ from kdlab.data.batch import Inputs
 from kdlab.data.user_module import check_ranks
 from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.jobs.checks.step import check_step
-from kdlab.jobs.checks.terms import rehearse
+from kdlab.jobs.checks.terms import try_terms
 from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import (
+    build_context,
     initial_network,
     initial_peer,
     make_scheduler,
     one_sample,
     recipe,
-    term_facts,
     with_fused,
 )
 from kdlab.jobs.training.stage import Stage
 from kdlab.jobs.training.trainer import make_trainer
 from kdlab.methods.base import Distiller
-from kdlab.methods.terms import Facts
+from kdlab.methods.terms import BuildContext
 from kdlab.models.network import Network
 from kdlab.models.taps import Taps, probe
 from kdlab.settings.numbers import is_whole
@@ -200,10 +200,7 @@ def _check_network(stage: Stage, built: _Built) -> None:
     if stage.peer:
         built.peer(stage)
     if stage.epochs:
-        facts = _facts(stage, method, network, built)
-        rehearse(method, facts)
-        if stage.peer:
-            rehearse(method, facts.turned)
+        try_terms(method, _context(stage, method, network, built))
 
 
 def _check_forward(setting: str, settings: Mapping[str, Any], network: Network, example: Inputs) -> None:
@@ -226,20 +223,16 @@ def _described(example: Inputs) -> str:
     return ", ".join(f"{name} of {'x'.join(map(str, tensor.shape[1:]))}" for name, tensor in example.items())
 
 
-def _facts(stage: Stage, method: Distiller, network: Network, built: _Built) -> Facts:
+def _context(stage: Stage, method: Distiller, network: Network, built: _Built) -> BuildContext:
     """What the terms are tried on, once every tap is found; where they read logits alone, one teacher is as another."""
     if not method.looks_inside:
-        return Facts({}, [{}], int(stage.network["num_classes"]))
-    others: list[Load] = [partial(built.network, teacher) for teacher, _ in stage.teachers]
-    if stage.peer:
-        others = [partial(built.peer, stage)]
+        return BuildContext({}, [{}], int(stage.network["num_classes"]))
+    others: list[Load] = [partial(built.network, teacher) for teacher in stage.needs]
+    others += [partial(built.peer, stage)] if stage.peer else []
     _check_roles(stage.setting, stage.network, network, method.roles)
-    owners = [(teacher.setting, teacher.network) for teacher, _ in stage.teachers]
-    if stage.peer:
-        owners = [("model.teacher", stage.peer)]
-    for (setting, settings), other in zip(owners, others, strict=True):
-        _check_roles(setting, settings, other(), method.roles if stage.peer else method.teacher_roles)
-    return term_facts(method, network, stage, others, built.data(stage))
+    for (setting, settings), other in zip(stage.teacher_networks, others, strict=True):
+        _check_roles(setting, settings, other(), method.teacher_roles)
+    return build_context(method, network, stage, others, built.data(stage))
 
 
 def _check_terms(stage: Stage, method: Distiller) -> None:

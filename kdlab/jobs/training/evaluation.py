@@ -1,8 +1,8 @@
 """What a trained network is worth, and what its stage leaves behind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -20,6 +20,7 @@ from kdlab.tasks.base import Task, task_of
 from kdlab.tasks.dark_knowledge import telling_samples
 from kdlab.tasks.description import Description
 from kdlab.tasks.predictions import predict
+from kdlab.teachers.companion import Companion
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -39,8 +40,10 @@ def evaluate_and_save(
     evaluation = {split: keep.reporting(batches) for split, batches in _evaluation(data)}
     predictions = {split: predict(network, batches, method.device, task) for split, batches in evaluation.items()}
     companions = {
-        name: _figures({"test": predict(companion, keep.reporting(data.test_dataloader()), method.device, task)}, task)
-        for name, companion in method.companions().items()
+        companion.name: _figures(
+            {"test": predict(companion.network, keep.reporting(data.test_dataloader()), method.device, task)}, task
+        )
+        for companion in cast(Iterable[Companion], method.companions)
     }
     save_network(folder, network.cpu())
     save_predictions(folder, *predictions["test"])
@@ -92,8 +95,8 @@ def _training(keep: KeepLast, method: Distiller, task: Task) -> dict[str, Any]:
         "epochs": len(rows),
         "seconds": round(keep.seconds, 2) if rows else 0.0,
         "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
-        "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
-        "teacher_recalls": sum(teacher.recalled for teacher in method.teachers),
+        "teacher_forwards": sum(teacher.forwards for teacher in method.teachers),
+        "teacher_recalls": sum(teacher.hits for teacher in method.teachers),
         "best_minus_last": _best_minus_last(rows, task.description),
     }
 

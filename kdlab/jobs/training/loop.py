@@ -17,7 +17,7 @@ from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
 from kdlab.jobs.training.trainer import make_trainer
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -27,7 +27,7 @@ def train(
     stage: "Stage",
     folder: Path,
     teachers: Sequence[Path] = (),
-    places: Sequence[Place] = (),
+    specs: Sequence[CacheSpec] = (),
     *,
     report: Report = unreported,
     callbacks: Sequence[Callback] = (),
@@ -40,7 +40,7 @@ def train(
         stage: what to train.
         folder: its place in the store.
         teachers: the folders of `stage.teachers`, in order.
-        places: of their cached outputs, in order; without any they are asked at every step.
+        specs: of their cached outputs, in order; without any they are computed at every step.
         report: is told of every step, every row of the metric history (see `KeepLast`) and every batch of the
             evaluation. What it raises ends the work; the same call goes on from there.
         callbacks: that watch and change nothing.
@@ -52,7 +52,7 @@ def train(
         data, network = make_data(stage.data), initial_network(stage)
         share_out(data, stage.seed)
         keep = KeepLast(folder / "last.ckpt", History(), report)
-        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], places)
+        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], specs)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             checkpoint = keep.path if keep.path.is_file() else None

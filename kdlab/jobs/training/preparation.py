@@ -15,17 +15,18 @@ from kdlab.data.batch import Batch
 from kdlab.data.module import StreamData
 from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput
-from kdlab.methods.base import Distiller, Teacher
-from kdlab.methods.mutual_learning import MutualLearning
-from kdlab.methods.terms import Facts, Shapes
+from kdlab.methods.base import Distiller
+from kdlab.methods.terms import BuildContext, Shapes
 from kdlab.models.network import Network
 from kdlab.models.saved import load_network, make_network
 from kdlab.models.taps import probe
 from kdlab.settings.targets import build
 from kdlab.tasks.base import Task, task_of
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 from kdlab.teachers.cache.teacher import CachedTeacher
 from kdlab.teachers.frozen import FrozenTeacher, Load
+from kdlab.teachers.peer import Peer
+from kdlab.teachers.protocol import Teacher
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -58,26 +59,27 @@ def prepare(
     network: Network,
     stage: "Stage",
     loads: Sequence[Load] = (),
-    places: Sequence[Place] = (),
+    specs: Sequence[CacheSpec] = (),
 ) -> None:
-    """Gives a method its student, its frozen teachers, its peer and its recipe.
+    """Gives a method its student, its teachers and its recipe.
 
     Args:
         method: of `make_method`.
         network: the student.
         stage: all that is said of it.
-        loads: what makes the networks of `stage.teachers`, in order; called only where one is asked.
-        places: of their answers, in order; used where no term reads maps. Without any they are asked at every step.
+        loads: what makes the networks of `stage.teachers`, in order; called only where one is needed.
+        specs: of their cached outputs, in order; used where no term reads maps. Without any they are computed at
+            every step.
     """
     loads = [cache(load) for load in loads]
     peers: list[Load] = [cache(partial(initial_peer, stage))] if stage.peer else []
-    facts = term_facts(method, network, stage, [*loads, *peers])
-    method.build_terms(facts, stage.seed)
-    if stage.peer and isinstance(method, MutualLearning):
-        method.join(peers[0](), stage.peer.get("taps"))
+    context = build_context(method, network, stage, [*loads, *peers])
+    method.build_terms(context, stage.seed)
+    frozen = frozen_teachers(method, stage, loads, specs, context)
+    beside = [Peer(load(), _taps(stage.peer or {}, method.teacher_roles)) for load in peers]
     method.prepare(
         network,
-        teachers(method, stage, loads, places, facts),
+        [*frozen, *beside],
         optimizer=build(with_fused(stage), "optimizer"),
         scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
         taps=stage.network.get("taps"),
@@ -98,44 +100,44 @@ def with_fused(stage: "Stage") -> dict[str, Any]:
     return {**({"fused": True} if stage.hardware.get("fused") else {}), **stage.optimizer}
 
 
-def teachers(
-    method: Distiller, stage: "Stage", loads: Sequence[Load], places: Sequence[Place], facts: Facts
+def frozen_teachers(
+    method: Distiller, stage: "Stage", loads: Sequence[Load], specs: Sequence[CacheSpec], context: BuildContext
 ) -> Sequence[Teacher]:
-    """The frozen teachers of a stage; where no term reads maps and there are places, those that store their answers.
+    """The teachers that other stages trained; with specs, and where no term reads maps, their outputs are cached.
 
     Args:
-        method: that asks them.
+        method: that learns from them.
         stage: names their taps.
         loads: what makes their networks, in order.
-        places: of their answers, in order, or none.
-        facts: of `term_facts`.
+        specs: of their cached outputs, in order, or none.
+        context: of `build_context`.
     """
-    asked: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "roles": method.teacher_roles,
         "logits": method.reads_teacher_logits,
         "precision": stage.hardware.get("teacher_precision", "auto"),
     }
     frozen = [
-        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), **asked)
+        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), **wanted)
         for (teacher, weight), load in zip(stage.teachers, loads, strict=True)
     ]
-    if not places or _reads_maps(facts):
+    if not specs or _reads_maps(context):
         return frozen
-    return [CachedTeacher(teacher, place) for teacher, place in zip(frozen, places, strict=True)]
+    return [CachedTeacher(teacher, spec) for teacher, spec in zip(frozen, specs, strict=True)]
 
 
-def _reads_maps(facts: Facts) -> bool:
+def _reads_maps(context: BuildContext) -> bool:
     """Whether more than logits and vectors is wanted of a teacher: too much to be stored of each image."""
-    return any(len(shape) > 1 for shapes in facts.teachers for shape in shapes.values())
+    return any(len(shape) > 1 for shapes in context.teachers for shape in shapes.values())
 
 
-def term_facts(
+def build_context(
     method: Distiller,
     network: Network,
     stage: "Stage",
     others: Sequence[Load],
     data: LightningDataModule | None = None,
-) -> Facts:
+) -> BuildContext:
     """What the method's terms are built from: networks whose taps they read are probed with a sample of the data.
 
     Args:
@@ -147,18 +149,17 @@ def term_facts(
     """
     classes = int(stage.network["num_classes"])
     if not method.looks_inside:
-        return Facts({}, [{} for _ in others], classes)
+        return BuildContext({}, [{} for _ in others], classes)
     if data is None:
         data = build(stage.data, "data")
         data.setup("fit")
     batch = one_sample(data)
-    answering = [stage.peer] if stage.peer else [teacher.network for teacher, _ in stage.teachers]
-    roles = method.roles if stage.peer else method.teacher_roles
-    task = task_of(data)
-    return Facts(
+    networks, task = [settings for _, settings in stage.teacher_networks], task_of(data)
+    return BuildContext(
         student=_shapes(lambda: network, stage.network, method.roles, batch, task),
         teachers=[
-            _shapes(other, settings, roles, batch, task) for other, settings in zip(others, answering, strict=True)
+            _shapes(other, settings, method.teacher_roles, batch, task)
+            for other, settings in zip(others, networks, strict=True)
         ],
         num_classes=classes,
         sample_labels=getattr(data, "sample_labels", None),
@@ -181,9 +182,14 @@ def one_sample(data: LightningDataModule) -> Batch:
 def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], batch: Batch, task: Task) -> Shapes:
     if not roles:
         return {}
-    taps = settings.get("taps") or {}
-    shapes = probe(load(), {role: taps[role] for role in roles}, batch.inputs)
+    shapes = probe(load(), _taps(settings, roles), batch.inputs)
     return {role: task.feature_shape(shape, batch.targets[:1]) for role, shape in shapes.items()}
+
+
+def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, str]:
+    """Module paths of a network's, by role."""
+    taps = settings.get("taps") or {}
+    return {role: taps[role] for role in roles}
 
 
 def make_scheduler(make: Callable[..., Any], optimizer: Optimizer, steps: int) -> Any:

@@ -31,7 +31,7 @@ from kdlab.errors import Interrupted, KdlabError, TrainingFailed
 from kdlab.jobs.training.hardware import thread_count
 from kdlab.jobs.training.loop import train
 from kdlab.store.atomic import write_text_atomically
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -44,7 +44,7 @@ def train_with_ranks(
     stage: "Stage",
     folder: Path,
     teachers: Sequence[Path],
-    places: Sequence[Place],
+    specs: Sequence[CacheSpec],
     count: int,
     *,
     address: str = "127.0.0.1",
@@ -55,7 +55,7 @@ def train_with_ranks(
         stage: what to train.
         folder: its place in the store; `rank0.log`, `rank1.log`, … there hold what the processes print.
         teachers: the folders of `stage.teachers`, in order.
-        places: of their cached outputs, in order.
+        specs: of their cached outputs, in order.
         count: how many processes.
         address: of this machine, where the ranks find each other.
 
@@ -68,7 +68,7 @@ def train_with_ranks(
     """
     hardware = {**stage.hardware, "threads": thread_count(stage)}  # not what a rank would choose
     settled = replace(stage, hardware=hardware)
-    frozen = pickle.dumps((settled, folder, list(teachers), list(places)))
+    frozen = pickle.dumps((settled, folder, list(teachers), list(specs)))
     meeting = _meeting(address)
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -157,10 +157,10 @@ def leave_group() -> None:
 def main() -> None:
     """One rank; the stage comes through stdin, and the last line of what it prints says why it failed."""
     source = sys.stdin.buffer
-    stage, folder, teachers, places = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
+    stage, folder, teachers, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        figures = train(stage, folder, teachers, places)
+        figures = train(stage, folder, teachers, specs)
         if figures is not None:
             write_text_atomically(folder / FIGURES, json.dumps(figures))
     except BaseException as error:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from kdlab.jobs.events import Listener, Progress, Waiting
 from kdlab.jobs.job import Artifact, Figures, Job
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.gpus import placed
 from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import Row, read_history
@@ -64,6 +64,12 @@ class Stage(Job):
         return [teacher for teacher, _ in self.teachers]
 
     @property
+    def teacher_networks(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """The config node and the settings of each network that teaches it: those of its teachers, or the peer."""
+        peers = [("model.teacher", self.peer)] if self.peer else []
+        return [*((teacher.setting, teacher.network) for teacher in self.needs), *peers]
+
+    @property
     def label(self) -> str:
         """Such as `student-resnet8-s0`."""
         return f"{self.name}-{self.network['name']}-s{self.seed}"
@@ -84,7 +90,7 @@ class Stage(Job):
         store, count = folder.parent, ranks(self)
         busy = f"waits for a GPU: each has {self.hardware.get('jobs_per_gpu')} at work"
         with placed(self, store, lambda: emit(Waiting(self, busy))) as here:
-            specs = places(self, store)
+            specs = cache_specs(self, store)
             if count == 1 or not self.epochs:
                 figures = train(here, folder, inputs, specs, report=lambda *told: emit(self._progress(*told)))
                 return figures or {}
@@ -119,4 +125,4 @@ def _hits(figures: Figures) -> str:
     """What the cache spared."""
     hits = figures["teacher_recalls"]
     share = hits / max(hits + figures["teacher_forwards"], 1)
-    return f", {100 * share:.0f} % of the teacher's answers read from the cache" if hits else ""
+    return f", {100 * share:.0f} % of the teacher's outputs read from the cache" if hits else ""

@@ -15,7 +15,7 @@ from kdlab.data.image.digits import read_digits
 from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.plan import Plan
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.checkpointing import unreported
 from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
@@ -54,7 +54,9 @@ def stage_in(root: Path, plan: Plan, name: str, callbacks=(), report=unreported)
         folder.mkdir(exist_ok=True)
         store.describe(stage, stage.settings)
         teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-        store.finish(stage, train(stage, folder, teachers, places(stage, root), report=report, callbacks=callbacks))
+        store.finish(
+            stage, train(stage, folder, teachers, cache_specs(stage, root), report=report, callbacks=callbacks)
+        )
     return folder
 
 
