@@ -110,10 +110,12 @@ def test_without_a_terminal_there_is_no_bar():
 
 @pytest.mark.parametrize("end", [Finished(NAP, Path(), {}, reused=False), Failed(NAP, ValueError())])
 def test_a_terminal_has_a_bar_with_the_newest_figures_until_the_job_ends(end):
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     said = told(*UNDER_WAY, end, terminal=True)
     assert "nap" in said and "epoch 1/3  loss 0.500" in said
-    assert threading.active_count() == threads  # the one that draws is gone
+    for drawing in set(threading.enumerate()) - before:
+        drawing.join(timeout=10)
+        assert not drawing.is_alive()
 
 
 def test_a_job_that_waits_or_ends_is_a_line():

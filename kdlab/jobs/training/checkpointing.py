@@ -104,10 +104,10 @@ class KeepLast(Checkpoint):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "rows": self.history.rows}
+        return {"seconds": self.seconds, "rows": self.history.rows, "done": self._done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._seconds_before = state_dict["seconds"]
+        self._seconds_before, self._done = state_dict["seconds"], state_dict["done"]
         self.history.rows = list(state_dict["rows"])
         for row in self.history.rows:
             self._tell(int(row["step"]), None, row)

@@ -18,17 +18,19 @@ from kdlab.store.store import Store
 from tests.small import tiny_plan
 
 FORK = multiprocessing.get_context("fork")
+ALONE = FORK.Barrier(1)
 
 
-def work(folder, names, jobs, seconds, log):
+def work(folder, names, jobs, seconds, log, ready):
+    ready.wait()
     with claimed_slot(folder, names, jobs, on_wait=lambda: None) as gpu:
         log.put((time.monotonic(), names[gpu], 1))
         time.sleep(seconds)
         log.put((time.monotonic(), names[gpu], -1))
 
 
-def started(folder, names, jobs, seconds, log):
-    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log))
+def started(folder, names, jobs, seconds, log, ready=ALONE):
+    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log, ready))
     process.start()
     return process
 
@@ -36,7 +38,8 @@ def started(folder, names, jobs, seconds, log):
 @pytest.mark.parametrize(("names", "jobs"), [(["A"], 1), (["A"], 3), (["A", "B"], 2)])
 def test_processes_that_compete_share_every_gpu_and_never_more_than_allowed(names, jobs, tmp_path):
     log, count = FORK.SimpleQueue(), 8
-    processes = [started(tmp_path, names, jobs, 0.1, log) for _ in range(count)]
+    ready = FORK.Barrier(count)  # on a busy machine the first would be done before the last begins
+    processes = [started(tmp_path, names, jobs, 0.1, log, ready) for _ in range(count)]
     events = sorted(log.get() for _ in range(2 * count))
     for process in processes:
         process.join()
