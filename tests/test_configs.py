@@ -169,7 +169,7 @@ def test_a_whole_side_of_the_users_own_goes_before_a_network_of_that_name(own_fo
     assert (student.name, student.image_size) == ("vgg8", 48)
 
 
-def test_a_recipe_that_suits_one_teacher_goes_with_it_and_not_with_a_student():
+def test_a_recipe_that_suits_one_teacher_goes_with_it():
     recipes = {name: compose_config([f"model/teacher={name}"]).model.teacher.train for name in NETWORKS}
     usual = (30, 0.1)
     assert {
