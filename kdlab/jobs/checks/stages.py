@@ -68,6 +68,7 @@ def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = la
             _check_targets(stage)
             _check_trainer(stage)
             _check_recipe(stage)
+            built.try_trainer(stage)
             _check_checkpoint(stage)
             _check_cache(stage)
             if not finished(stage):
@@ -118,19 +119,12 @@ def _check_shares(stage: Stage) -> None:
 
 
 def _check_recipe(stage: Stage) -> None:
-    """Makes the optimizer, the scheduler and the Trainer once, for the values that they refuse."""
+    """Makes the optimizer, the scheduler and the callbacks once, for the values that they refuse."""
     parameters = [nn.Parameter(torch.zeros(1))]
     optimizer = _made(f"{recipe(stage)}optimizer", with_fused(stage), lambda make: make(parameters))
     _made(f"{recipe(stage)}scheduler", stage.scheduler, lambda make: make_scheduler(make, optimizer, 100))
     for name, settings in stage.callbacks.items():
         build(settings, f"callbacks.{name}")
-    try:
-        make_trainer(stage, Path(), [], History())
-    except KdlabError:
-        raise
-    except Exception as error:  # Lightning raises what it likes
-        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
-        raise refused("hardware or trainer", "lightning.Trainer", {**given, **stage.trainer}, error) from error
 
 
 def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
@@ -154,11 +148,27 @@ def _check_cache(stage: Stage) -> None:
 
 
 class _Built:
-    """The networks and data of a plan, each distinct one built once, and each network run once."""
+    """The networks, data and Trainers of a plan, each distinct one built once, and each network run once."""
 
     def __init__(self) -> None:
+        self._trainers: set[str] = set()
         self._networks: dict[str, Network] = {}
         self._data: dict[str, LightningDataModule] = {}
+
+    def try_trainer(self, stage: Stage) -> None:
+        """Makes the stage's Trainer, for the values that it refuses."""
+        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
+        settings = {**given, **stage.trainer}
+        key = fingerprint({**settings, "callbacks": stage.callbacks})
+        if key in self._trainers:
+            return
+        self._trainers.add(key)
+        try:
+            make_trainer(stage, Path(), [], History())
+        except KdlabError:
+            raise
+        except Exception as error:  # Lightning raises what it likes
+            raise refused("hardware or trainer", "lightning.Trainer", settings, error) from error
 
     def network(self, stage: Stage) -> Network:
         """The stage's network, with weights as it starts from, after it has taken a sample of the stage's data."""

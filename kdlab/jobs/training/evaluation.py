@@ -11,7 +11,6 @@ from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.data.module import Illustrated
 from kdlab.jobs.training.checkpointing import KeepLast
 from kdlab.jobs.training.history import Row, write_history
-from kdlab.jobs.training.parts import make_data
 from kdlab.methods.base import Distiller
 from kdlab.models.cost import flops, parameter_count
 from kdlab.models.network import Network
@@ -23,18 +22,24 @@ from kdlab.tasks.predictions import predict
 from kdlab.teachers.companion import Companion
 
 if TYPE_CHECKING:
-    from kdlab.jobs.training.stage import Stage
+    pass
 
 
 def evaluate_and_save(
-    stage: "Stage", folder: Path, network: Network, keep: KeepLast, method: Distiller
+    folder: Path, network: Network, data: LightningDataModule, keep: KeepLast, method: Distiller
 ) -> dict[str, Any]:
     """Evaluates the trained network once, as it is saved, and writes what the stage leaves behind.
+
+    Args:
+        folder: of the stage.
+        network: the student.
+        data: without a trainer.
+        keep: the stage's checkpoints and history.
+        method: that trained it.
 
     Returns:
         Its figures.
     """
-    data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
     task = task_of(data)
     evaluation = {split: keep.reporting(batches) for split, batches in _evaluation(data)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback
 
+from kdlab.data.module import Addressed
 from kdlab.data.user_module import share_out
 from kdlab.jobs.training.checkpointing import KeepLast, Report, unreported
 from kdlab.jobs.training.evaluation import evaluate_and_save
@@ -52,7 +53,8 @@ def train(
         data, network = make_data(stage.data), initial_network(stage)
         share_out(data, stage.seed)
         keep = KeepLast(folder / "last.ckpt", History(), report)
-        prepare(method, network, stage, [partial(teacher_network, stage, path) for path in teachers], specs)
+        loads = [partial(teacher_network, stage, path) for path in teachers]
+        prepare(method, network, stage, loads, specs, data=data if isinstance(data, Addressed) else None)
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             checkpoint = keep.path if keep.path.is_file() else None
@@ -61,7 +63,8 @@ def train(
         if not trainer.is_global_zero:
             return None
         with torch.compiler.set_stance("force_eager"):
-            return evaluate_and_save(stage, folder, network, keep, method)
+            data.trainer = None  # one process evaluates everything
+            return evaluate_and_save(folder, network, data, keep, method)
 
 
 @contextmanager

@@ -60,6 +60,8 @@ def prepare(
     stage: "Stage",
     loads: Sequence[Load] = (),
     specs: Sequence[CacheSpec] = (),
+    *,
+    data: LightningDataModule | None = None,
 ) -> None:
     """Gives a method its student, its teachers and its recipe.
 
@@ -70,10 +72,11 @@ def prepare(
         loads: what makes the networks of `stage.teachers`, in order; called only where one is needed.
         specs: of their cached outputs, in order; used where no term reads maps. Without any they are computed at
             every step.
+        data: see `build_context`.
     """
     loads = [cache(load) for load in loads]
     peers: list[Load] = [cache(partial(initial_peer, stage))] if stage.peer else []
-    context = build_context(method, network, stage, [*loads, *peers])
+    context = build_context(method, network, stage, [*loads, *peers], data)
     method.build_terms(context, stage.seed)
     frozen = frozen_teachers(method, stage, loads, specs, context)
     beside = [Peer(load(), _taps(stage.peer or {}, method.teacher_roles)) for load in peers]
@@ -145,14 +148,13 @@ def build_context(
         network: the student.
         stage: names the taps of all networks.
         others: what loads the teachers, in order, or the peer.
-        data: the stage's, set up, where they are at hand; otherwise they are set up here.
+        data: the stage's, where they are at hand and may be set up more than once.
     """
     classes = int(stage.network["num_classes"])
     if not method.looks_inside:
         return BuildContext({}, [{} for _ in others], classes)
-    if data is None:
-        data = build(stage.data, "data")
-        data.setup("fit")
+    data = data or build(stage.data, "data")
+    data.setup("fit")
     batch = one_sample(data)
     networks, task = [settings for _, settings in stage.teacher_networks], task_of(data)
     return BuildContext(
