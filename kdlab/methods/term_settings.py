@@ -24,6 +24,7 @@ SOURCES = ("teacher", "self")
 ADAPTERS = ("none", "student", "teacher")
 
 Roles = tuple[str, ...]
+Terms = Mapping[str, Mapping[str, Any] | None]  # by name, as `loss.terms` says them; None leaves one out
 
 
 @dataclass(frozen=True)
@@ -187,3 +188,18 @@ def _check_arguments(name: str, loss: Callable[..., Any], arguments: Mapping[str
 
 def _listed(entries: Sequence[Roles]) -> str:
     return "[" + ", ".join(roles[0] if len(roles) == 1 else f"[{', '.join(roles)}]" for roles in entries) + "]"
+
+
+def merge_terms(own: Terms, said: Terms | None) -> Terms:
+    """The terms that a method makes from its arguments, with what is said of them and of further ones.
+
+    Args:
+        own: of the method.
+        said: wins, setting by setting; None where nothing is said.
+    """
+    said = said or {}
+    rest = {name: settings for name, settings in own.items() if name not in said}
+    merged = {
+        name: settings if settings is None else {**(own.get(name) or {}), **settings} for name, settings in said.items()
+    }
+    return {**rest, **merged}

@@ -140,8 +140,9 @@ def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
 def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     """The settings of the loss, without terms that have no weight."""
     active = {term.name for term in method.settings}
-    replaced = active - set(loss["terms"])  # a method may put terms of its own in the place of some
-    kept = {name: term for name, term in loss["terms"].items() if name in active or replaced}
+    terms = loss.get("terms") or {}
+    replaced = active - set(terms)  # a method may put terms of its own in the place of some
+    kept = {name: term for name, term in terms.items() if name in active or replaced}
     return {**loss, "terms": kept}
 
 
