@@ -155,7 +155,7 @@ def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
         things += _targets([_active(stage.loss, method), stage.optimizer, stage.scheduler, stage.callbacks])
         things += [term.loss for term in method.settings]
         shared += ["training"]
-        shared += ["adapters"] if any(term.adapter != "none" for term in method.settings) else []
+        shared += ["adapters"] if any(term.adapter for term in method.settings) else []
         shared += ["cache", "teachers"] if stage.teachers else []
     return code_parts(things, shared)
 

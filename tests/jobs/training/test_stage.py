@@ -53,7 +53,8 @@ def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
         folder.mkdir(exist_ok=True)
         store.describe(stage, stage.settings)
         teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-        train(stage, folder, teachers, cache_specs(stage, store.root), callbacks=callbacks)
+        figures = train(stage, folder, teachers, cache_specs(stage, root), callbacks=callbacks)
+        store.finish(stage, figures)
     return folder
 
 
