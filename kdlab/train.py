@@ -18,7 +18,7 @@ def train(cfg: DictConfig) -> None:
     from kdlab.runtime.signals import StopOnSignal
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
-    from kdlab.sweeps.records import note_cell, note_run, sweep_group, sweep_question
+    from kdlab.sweeps.cell import note_cell, note_run, sweep_group, sweep_question
     from kdlab.sweeps.search.pruning import pruning_of
     from kdlab.tracking.cell import log_result, reported_cell, wandb_settings
     from kdlab.tracking.jobs import JobRuns

@@ -1,9 +1,10 @@
 """Results of kdlab's components stay what they were at their version: finished stages are reused on that promise.
 
-Where a change of results is meant, raise the version in `kdlab.store.versions.VERSIONS` and run `python -m tests.recorded`.
+Where a change of results is meant, raise the version in `kdlab.store.versions` and run `python -m tests.recorded`.
 """
 
 import inspect
+import logging
 import sys
 
 import pytest
@@ -25,10 +26,12 @@ BOOK = read_book()
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_quiet_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    logging.disable(logging.INFO)  # Lightning's, between the lines that count
     yield
+    logging.disable(logging.NOTSET)
     torch.set_num_threads(before)
 
 

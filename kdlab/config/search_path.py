@@ -61,7 +61,10 @@ class MadeFromFiles(ConfigSource):
 
 
 class Networks(MadeFromFiles):
-    """Offers `network/NAME.yaml` as the option NAME of `model/teacher` and `model/student`."""
+    """Offers `network/NAME.yaml` as the option NAME of `model/teacher` and `model/student`.
+
+    A file `model/teacher/NAME.yaml`, where there is one, is found first: it has a recipe of its own as well.
+    """
 
     @staticmethod
     def scheme() -> str:

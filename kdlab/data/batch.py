@@ -16,24 +16,48 @@ Inputs = Tensor | Mapping[str, Tensor]
 """What networks take: images, or tensors by keyword."""
 
 
-class Batch(NamedTuple):
-    """Some samples, and the two integers that determine their pixels.
+class BatchIndices(NamedTuple):
+    """The address of a batch: which samples, in which views. The two integers determine an input exactly.
 
-    A Trainer moves inputs and targets to its device. Index and view stay on the host, where stored answers are looked
-    up without waiting for the device; what computes with them there sends them, see `sent`.
+    Args:
+        samples: `(batch,)`, int64; positions in the data set's own training, validation or test list.
+        view: `(batch,)`, int64; the augmentation (of text: the padded length) that each sample has in this batch.
+    """
+
+    samples: Tensor
+    view: Tensor
+
+    def select(self, at: Tensor) -> "BatchIndices":
+        """Those at some positions: `(selected,)`, int64."""
+        return BatchIndices(self.samples[at], self.view[at])
+
+
+class Batch(NamedTuple):
+    """Some samples with their targets and, where the data module addresses them, their indices.
+
+    A Trainer moves inputs and targets to its device. Indices stay on the host, where stored outputs are looked up
+    without waiting for the device; what computes with them there sends them, see `sent`.
 
     Args:
         inputs: `(batch, channels, height, width)`, uint8, raw: each network normalises for itself. A data
             module of the user's may yield floats, or a dict of tensors that networks take by keyword.
         targets: `(batch,)`, int64; `UNLABELLED` where there is no label.
-        index: `(batch,)`, int64; position in the data set's own training, validation or test list.
-        view: `(batch,)`, int64; the augmentation each sample has in this batch.
+        indices: which samples these are, and in which views; None where `(index, view)` does not determine inputs.
     """
 
     inputs: Inputs
     targets: Tensor
-    index: Tensor | None = None  # type: ignore[assignment]  # hides tuple.index
-    view: Tensor | None = None
+    indices: BatchIndices | None = None
+
+    @property
+    def index(self) -> Tensor | None:  # type: ignore[override]  # hides tuple.index
+        """The samples' positions in their list: `(batch,)`, int64."""
+        return None if self.indices is None else self.indices.samples
+
+    @property
+    def view(self) -> Tensor | None:
+        """The view that each sample has here: `(batch,)`, int64."""
+        return None if self.indices is None else self.indices.view
 
     @classmethod
     def of(cls, raw: Any) -> "Batch":
@@ -52,7 +76,7 @@ class Batch(NamedTuple):
         )
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch with inputs and targets on that device; index and view stay where they are."""
+        """The batch with inputs and targets on that device; indices stay where they are."""
         inputs = each(self.inputs, lambda tensor: sent(tensor, device))
         return self._replace(inputs=inputs, targets=sent(self.targets, device))
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import lightning as L
 
-from kdlab.data.batch import Batch
-
 
 class EpochLoader:
     """Yields the batches of the current epoch that have not been trained on yet.
@@ -24,7 +22,7 @@ class EpochLoader:
         self,
         *,
         batches: int,
-        draw: Callable[[int, int], Iterator[Batch]],
+        draw: Callable[[int, int], Iterator[Any]],
         position: Callable[[], tuple[int, int]],
     ) -> None:
         self.batches = batches
@@ -34,7 +32,7 @@ class EpochLoader:
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         # A generator: Lightning calls iter() before it has restored or advanced its counters, next() after.
         yield from self.draw(*self.position())
 
@@ -51,3 +49,8 @@ def trainer_position(trainer: L.Trainer | None) -> tuple[int, int]:
     if trainer is None:
         return 0, 0
     return trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
+def rank_of_ranks(trainer: L.Trainer | None) -> tuple[int, int]:
+    """Which of how many processes this is: `(0, 1)` without a trainer, which evaluates or trains everything."""
+    return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)

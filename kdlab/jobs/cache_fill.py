@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from kdlab.data.batch import Batch
-from kdlab.data.image.base import ImageData, Request
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.batch import BatchIndices, Inputs, each
+from kdlab.data.module import Addressed
 from kdlab.jobs.events import Listener, Progress
 from kdlab.jobs.job import Figures, Job
 from kdlab.jobs.training.cache_specs import cache_specs
@@ -46,11 +45,13 @@ class Filled:
     seconds: float
     complete: bool
 
-    def __str__(self) -> str:
+    def told(self, reused: bool) -> str:
+        """In a line; of what was stored before, without what it took."""
         each = self.stored / self.samples
         room = f"{self.stored} outputs ({each:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
+        spent = "" if reused else f", {self.computed} of them computed in {self.seconds:.1f} s"
         rest = "" if self.complete else "; not all that the student will need found room"
-        return f"{self.teacher} {room}, {self.computed} of them computed in {self.seconds:.1f} s{rest}"
+        return f"{self.teacher} {room}{spent}{rest}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class CacheFill(Job):
 
     def outcome(self, figures: Figures, reused: bool) -> str:
         """What is stored of each teacher."""
-        told = "\n  ".join(str(Filled(**one)) for one in figures["teachers"])
+        told = "\n  ".join(Filled(**one).told(reused) for one in figures["teachers"])
         verb = "reused" if reused else "filled"
         return f"{verb:<9} {told or 'nothing to store: its teachers compute their outputs at every step'}"
 
@@ -118,7 +119,7 @@ def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callab
         data.setup("fit")
         filled = []
         for source, teacher in zip(stage.needs, _cached_teachers(stage, store, folders), strict=False):
-            assert isinstance(data, ImageData | Transfer)
+            assert isinstance(data, Addressed)
             teacher.to(torch.device(accelerator(stage)))
             with closing(teacher):
                 filled.append(_fill_one(stage, source.name, teacher, data, epoch_done))
@@ -133,20 +134,23 @@ def _cached_teachers(stage: Stage, store: Path, folders: Sequence[Path]) -> list
 
 
 def _fill_one(
-    stage: Stage, name: str, teacher: CachedTeacher, data: ImageData | Transfer, epoch_done: Callable[[], None]
+    stage: Stage, name: str, teacher: CachedTeacher, data: Addressed, epoch_done: Callable[[], None]
 ) -> Filled:
     started, complete = time.monotonic(), True
     for epoch in range(stage.epochs):
-        complete = complete and all(teacher.fill(batch) for batch in _missing(teacher, data, epoch))
+        complete = complete and all(teacher.fill(*some) for some in _missing(teacher, data, epoch))
         epoch_done()
     seconds = time.monotonic() - started
     return Filled(name, data.train_size, teacher.forwards, *teacher.stored, seconds, complete)
 
 
-def _missing(teacher: CachedTeacher, data: ImageData | Transfer, epoch: int) -> Iterator[Batch]:
+def _missing(teacher: CachedTeacher, data: Addressed, epoch: int) -> Iterator[tuple[Inputs, BatchIndices]]:
     """The samples of an epoch whose outputs in their views are not stored, in the teacher's batches."""
     visits = data.visits(epoch)
-    positions = torch.split(teacher.missing(visits), teacher.spec.batch)
-    requests = [Request(visits.samples[at], visits.view[at]) for at in positions if len(at)]
-    for images, (samples, view) in zip(data.pictures(requests), requests, strict=True):
-        yield Batch(images.to(teacher.device), samples, samples, view)
+    missing = teacher.missing(visits)
+    # Of data that give nothing ahead, the samples of one view are of one shape, and those of others may not be.
+    views = visits.view[missing]
+    alike = [missing] if data.gives_ahead else [missing[views == view] for view in sorted(set(views.tolist()))]
+    batches = [visits.select(at) for some in alike for at in torch.split(some, teacher.spec.batch) if len(at)]
+    for inputs, indices in zip(data.training_inputs(batches), batches, strict=True):
+        yield each(inputs, lambda tensor: tensor.to(teacher.device)), indices

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from kdlab.data.image.base import ImageData
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.module import Addressed
 from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
@@ -39,7 +38,7 @@ def _few_steps(plan: Plan) -> list[str]:
 def _batches(stage: Stage) -> int:
     """How many an epoch has; 0 where the data are not kdlab's own."""
     data = make_data(stage.data)
-    if not isinstance(data, ImageData | Transfer):
+    if not isinstance(data, Addressed):
         return 0
     data.setup("fit")
     return len(data.train_dataloader())

@@ -9,16 +9,17 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kdlab.data.batch import UNLABELLED, Batch, sent
+from kdlab.data.batch import Batch, sent
 from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
 from kdlab.methods.reseed import reseed
-from kdlab.methods.shares import Shares, scaled
+from kdlab.methods.shares import Shares, Window, scaled
 from kdlab.methods.term_settings import Terms, TermSettings
 from kdlab.methods.terms import BuildContext, LossInputs, Term, Weighted
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
+from kdlab.tasks.base import Task, task_of
 from kdlab.teachers.protocol import Teacher
 
 GPU_CHECK_EVERY = 50  # steps between two looks at the loss on a device that a look would stall
@@ -55,6 +56,8 @@ class Distiller(LightningModule):
         self.teachers: Sequence[Teacher] = ()
         self.seed = 0
         self.optimizer_setting = "optimizer"
+        self.task: Task = task_of(None)
+        self._window = Window()
         self.progress = Progress([term.name for term in self.settings])
 
     @property
@@ -153,6 +156,10 @@ class Distiller(LightningModule):
         """
         return ()
 
+    def setup(self, stage: str) -> None:
+        """Asks the data module for the task."""
+        self.task = task_of(self.trainer.datamodule)  # type: ignore[attr-defined]
+
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
         return [optimizer], [self._make_scheduler(optimizer)] if self._make_scheduler else []
@@ -169,23 +176,25 @@ class Distiller(LightningModule):
             teacher.follow(self.student)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._window.batches = self.trainer.accumulate_grad_batches
         reseed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)
         student, inputs = self.see(batch, batch_idx)
         teachers = self.teacher_outputs(batch)
-        values = self.values(student, teachers, inputs, Shares.on(self.trainer, batch.targets))
+        shares = Shares.on(self.trainer, inputs.labels)
+        values = self.values(student, teachers, inputs, shares)
         loss = self.weighed(values)
-        self.progress.add(loss, values, len(batch.targets))
+        self.progress.add(loss, values, len(batch.targets), shares.average)
         self._check_finite(batch_idx, student, teachers)
-        return loss
+        return scaled(loss, self._window.weight(shares.average))
 
     def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, LossInputs]:
         """The student's outputs for a batch, and what else losses may read in this step."""
         raw = observe(self.student, self._taps, batch.inputs)
-        return only_targets(raw, batch), LossInputs(
-            labels_of(raw, batch),
+        return self.task.aligned(raw, batch.targets), LossInputs(
+            self.task.labels(batch.targets),
             sent(batch.index, self.device) if batch.index is not None and self._reads("index") else None,
             derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx) if self._reads("seed") else 0,
             self.current_epoch,
@@ -202,7 +211,7 @@ class Distiller(LightningModule):
             batch: as the data module made it; of images that a method has changed, without `index`: outputs for those
                 that it names may be stored.
         """
-        return [(only_targets(teacher.outputs(batch), batch), teacher.weight) for teacher in self.teachers]
+        return [(self.task.aligned(teacher.outputs(batch), batch.targets), teacher.weight) for teacher in self.teachers]
 
     def values(
         self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
@@ -214,11 +223,14 @@ class Distiller(LightningModule):
         self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
     ) -> dict[str, Tensor]:
         """The same of any terms; each is this rank's share of the value."""
-        return {
+        values = {
             term.name: scaled(term(student, teachers, inputs), shares.of(term.settings))
             for term in cast(Iterable[Term], terms)
             if term.settings.weight_at(inputs.epoch)
         }
+        if len(inputs.labels):
+            return values
+        return {name: value.nan_to_num() for name, value in values.items()}  # a mean over no unit at all is 0
 
     def close(self) -> None:
         """Releases what its teachers hold."""
@@ -246,6 +258,14 @@ class Distiller(LightningModule):
                 "The last good checkpoint is kept."
             )
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Makes accumulated gradients those of the mean over all units that they came from."""
+        factor = self._window.close()
+        if isinstance(factor, Tensor) or factor != 1:
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
     def on_train_epoch_end(self) -> None:
         self._refuse_non_finite()
         active = [term.name for term in self.settings if term.weight_at(self.current_epoch)]
@@ -253,20 +273,17 @@ class Distiller(LightningModule):
         self.log_dict({f"train/{name}": mean for name, mean in means.items()}, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
-        self._validated = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self._validated = self.task.metrics().to(self.device)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         batch = Batch.of(batch)
         with torch.compiler.set_stance("force_eager"):  # compiled is what trains; a second graph is not worth it here
             raw = Outputs(self.student(batch.inputs))
-        logits, labels = only_targets(raw, batch).logits.float(), labels_of(raw, batch)
-        correct = (logits.argmax(-1) == labels).sum()
-        nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
-        self._validated += torch.stack([correct.double(), nll.double(), correct.new_tensor(len(labels)).double()])
+        self._validated.update(self.task.aligned(raw, batch.targets).logits.float(), self.task.labels(batch.targets))
 
     def on_validation_epoch_end(self) -> None:
-        correct, nll, count = self.trainer.strategy.reduce(self._validated, reduce_op="sum")
-        self.log_dict({"val/accuracy": 100 * correct / count, "val/nll": nll / count}, rank_zero_only=False)
+        measured = self._validated.compute()
+        self.log_dict({f"val/{name}": value for name, value in measured.items()}, rank_zero_only=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._refuse_non_finite()
@@ -277,18 +294,6 @@ class Distiller(LightningModule):
         self.progress.load_state_dict(checkpoint["progress"])
         for teacher, counts in zip(self.teachers, checkpoint["progress"]["forwards"], strict=True):
             teacher.forwards, teacher.hits = counts
-
-
-def labels_of(raw: Outputs, batch: Batch) -> Tensor:
-    """Sequences: the targets of tokens that have one. Images: every sample's."""
-    return batch.targets[batch.targets != UNLABELLED] if raw.logits.ndim == 3 else batch.targets
-
-
-def only_targets(raw: Outputs, batch: Batch) -> Outputs:
-    """Sequences: only the tokens that have a target, as (tokens, vocabulary). Images: everything."""
-    if raw.logits.ndim == 3:
-        return Outputs(raw.logits[batch.targets != UNLABELLED], raw.features)
-    return raw
 
 
 def _ranges(student: Outputs, teachers: Sequence[Weighted]) -> str:

@@ -1,5 +1,8 @@
 """Methods on softened class probabilities: they have a temperature."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
 from kdlab.methods.term_settings import Terms, merge_terms
@@ -17,7 +20,7 @@ class SoftTargets(Distiller):
         BadInput: the temperature is out of its range.
     """
 
-    own_terms = ("ce", "response_kd")
+    own_terms: ClassVar[Sequence[str]] = ("ce", "response_kd")
 
     def __init__(self, temperature: float, terms: Terms | None = None) -> None:
         check_temperature(temperature)

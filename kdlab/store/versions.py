@@ -67,6 +67,7 @@ its version: a change of results without a new version fails there.
 PART_OF = {
     "data.base": "views",
     "data.memory": "views",
+    "data.module": "views",
     "methods.base": "training",
     "models.network": "networks",
     "teachers.moving_average": "methods.self_distillation",

@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.models.build import build_network
 from kdlab.models.taps import Taps, probe
 

@@ -12,7 +12,8 @@ from kdlab.jobs.checks.stages import check_stages
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network, initial_peer
 from kdlab.methods import MutualLearning
-from kdlab.tasks.metrics import classification_figures, predict
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.predictions import predict
 from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import gradients, ready
 from tests.small import tiny_plan
@@ -123,7 +124,8 @@ def test_the_peer_is_trained_and_reported_beside_the_student_and_not_exported(pl
     assert not torch.equal(peer.module.conv1.weight, before)
     data = make_data(plan.student.data)
     data.setup("test")
-    figures = classification_figures(*predict(peer, data.test_dataloader(), torch.device("cpu")))
+    task = ImageClassification()
+    figures = task.figures(*predict(peer, data.test_dataloader(), torch.device("cpu"), task))
     result = json.loads((folder / "result.json").read_text())
     expected = {f"test/{name}": value for name, value in figures.items()}
     assert result["companions"] == {"peer": pytest.approx(expected, rel=1e-6)}

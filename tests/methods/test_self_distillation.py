@@ -11,7 +11,8 @@ from kdlab.errors import BadInput
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.methods import SelfDistillation
-from kdlab.tasks.metrics import classification_figures, predict
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.predictions import predict
 from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import ready
 from tests.small import tiny_plan
@@ -83,7 +84,8 @@ def test_what_the_average_is_worth_is_in_the_stages_result(plan, trained):
     network.module.load_state_dict(in_checkpoint(folder))
     data = make_data(plan.student.data)
     data.setup("test")
-    figures = classification_figures(*predict(network, data.test_dataloader(), torch.device("cpu")))
+    task = ImageClassification()
+    figures = task.figures(*predict(network, data.test_dataloader(), torch.device("cpu"), task))
     found = json.loads((folder / "result.json").read_text())["companions"]
     assert found == {"average": pytest.approx({f"test/{name}": value for name, value in figures.items()}, rel=1e-6)}
 

@@ -11,7 +11,7 @@ from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.methods.adapters import AdapterSettings
-from kdlab.tasks.metrics import flops
+from kdlab.models.cost import flops
 from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
 from tests.methods.first_step import ready, seen
 from tests.small import tiny_plan

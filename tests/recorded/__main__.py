@@ -1,6 +1,7 @@
 """`python -m tests.recorded`: records results of new components, and of those whose version was raised."""
 
 import json
+import logging
 
 import torch
 
@@ -10,6 +11,7 @@ from tests.recorded.cases import CASES
 
 def main() -> None:
     torch.set_num_threads(1)
+    logging.disable(logging.INFO)
     before = read_book()
     after = record(CASES, before)
     lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in sorted(after.items())]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdlab.store.versions import VERSIONS
+from kdlab.store.versions import VERSIONS, components
 
 BOOK = Path(__file__).with_name("values.json")
 TOLERANCE = 1e-4  # relative; between processors and releases of torch float32 differs by about 1e-6
@@ -34,6 +34,13 @@ class Case:
 def case_of(component: str, compute: Callable[[], Values], *others: str) -> Case:
     """A case that tests one component, perhaps with the help of others."""
     return Case(lambda: {name: VERSIONS[name] for name in (component, *others)}, compute)
+
+
+def owner(thing: Any) -> str:
+    """The component that a loss or a network is."""
+    found = components(thing)
+    assert len(found) == 1, f"{thing} has no version: name its module in kdlab.store.versions.VERSIONS"
+    return found.pop()
 
 
 def summary(*tensors: Tensor) -> list[float]:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import kdlab.losses as kd
-from kdlab.store.versions import components
-from tests.recorded.book import Case, Values, case_of, summary
+from tests.recorded.book import Case, Values, case_of, owner, summary
 
 SAMPLES = 6
 
@@ -120,9 +119,8 @@ def cases() -> dict[str, Case]:
     for make, features, settings in CALLS:
         kind = "tokens " if features is TOKENS else ""
         said = ", ".join(f"{name}={value}" for name, value in settings.items())
-        (owner,) = components(make)
-        name = f"{owner}: {kind}{make.__name__}({said})"
-        found[name] = case_of(owner, partial(evaluated, make, features, **settings))
+        name = f"{owner(make)}: {kind}{make.__name__}({said})"
+        found[name] = case_of(owner(make), partial(evaluated, make, features, **settings))
     return found
 
 

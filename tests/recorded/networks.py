@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from kdlab.models import cifar
-from kdlab.store.versions import components
-from tests.recorded.book import Case, Values, case_of, summary
+from tests.recorded.book import Case, Values, case_of, owner, summary
 
 SMALL: dict[str, dict[str, Any]] = {
     "mobilenetv2_half": {"width": 0.25},
@@ -49,7 +48,7 @@ def size(name: str) -> Values:
 def cases() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for name in cifar.__all__:
-        (family,) = components(getattr(cifar, name))
+        family = owner(getattr(cifar, name))
         found[f"{family}: size of {name}"] = case_of(family, partial(size, name))
         if name in SMALL:
             found[f"{family}: {name}"] = case_of(family, partial(computed, name))

@@ -1,7 +1,7 @@
 """Image files in one folder per class, decoded as they are needed."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdlab.data.image.base import Contents, ImageData, Request
+from kdlab.data.batch import BatchIndices
+from kdlab.data.image.base import Contents, ImageData
 from kdlab.data.image.resized_crop import ResizedCrop
 from kdlab.data.split import portion, stratified_order
 from kdlab.errors import BadInput
@@ -81,9 +82,9 @@ class ImageFolder(ImageData):
         """Resized, and cropped at the centre."""
         return self.views.identity
 
-    def inputs(self, source: str, requests: list[Request]) -> Iterator[Tensor]:
+    def inputs(self, source: str, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
         """Decoded and augmented images, `num_workers` batches or more ahead of the one wanted."""
-        wanted = [list(zip(at.tolist(), view.tolist(), strict=True)) for at, view in requests]
+        wanted = [list(zip(at.tolist(), view.tolist(), strict=True)) for at, view in batches]
         loader = DataLoader(
             Pictures(self._files[source], self.views),
             batch_sampler=wanted,

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.batch import Batch, sent
-from kdlab.data.image.base import Contents, ImageData, Request
+from kdlab.data.batch import Batch, BatchIndices, sent
+from kdlab.data.image.base import Contents, ImageData
 from kdlab.data.image.views import CropFlip
 from kdlab.settings.numbers import is_whole
 
@@ -86,12 +86,12 @@ class InMemory(ImageData):
         """The view that leaves an image as it is."""
         return self.views.identity
 
-    def inputs(self, source: str, requests: list[Request]) -> Iterator[Tensor]:
+    def inputs(self, source: str, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
         """The raw images, on the GPU where they are resident there: views are applied after the transfer."""
-        images, batches = self._resident(source), [samples for samples, _ in requests]
+        images, wanted = self._resident(source), [samples for samples, _ in batches]
         # A whole epoch's positions go there at once. An epoch may have nothing left, which `cat` refuses.
-        positions = sent(torch.cat([torch.empty(0, dtype=torch.int64), *batches]), images.device)
-        return (images[part] for part in torch.split(positions, [len(samples) for samples in batches]))
+        positions = sent(torch.cat([torch.empty(0, dtype=torch.int64), *wanted]), images.device)
+        return (images[part] for part in torch.split(positions, [len(samples) for samples in wanted]))
 
     def _resident(self, source: str) -> Tensor:
         """The images of a list where the trainer computes, and kept there, up to `RESIDENT_BYTES`."""
@@ -101,9 +101,14 @@ class InMemory(ImageData):
             images = self._images[source] = images.to(device)
         return images
 
-    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
-        """For each request its training images in their views."""
-        for images, (_, view) in zip(self.inputs("train", requests), requests, strict=True):
+    @property
+    def gives_ahead(self) -> bool:
+        """Images in memory are all of one shape."""
+        return True
+
+    def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
+        """For each batch its training images in their views."""
+        for images, (_, view) in zip(self.inputs("train", batches), batches, strict=True):
             yield self.views.apply(images, sent(view, images.device))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.image.base import ImageData, Request
+from kdlab.data.batch import BatchIndices
+from kdlab.data.image.base import ImageData
 from kdlab.data.image.memory import InMemory
 from kdlab.data.image.transfer import Transfer
-from kdlab.data.image.views import sample_order
+from kdlab.data.stream import sample_order
 
 LIMIT = 0.8
 """Warned about from here on. Train against test images give 0.51, CIFAR-100 against CIFAR-10 0.58; upwards of the limit
@@ -81,9 +82,9 @@ def some_images(data: ImageData, part: str) -> Tensor:
         data: set up.
         part: `train` or `test`.
     """
-    length = len(data.sample_labels) if part == "train" else data.test_size
+    length = data.list_size if part == "train" else data.test_size
     positions = sample_order(0, 0, length)[: MOST if isinstance(data, InMemory) else DECODED]
-    (images,) = data.inputs(part, [Request(positions, torch.full_like(positions, data.identity_view))])
+    (images,) = data.inputs(part, [BatchIndices(positions, torch.full_like(positions, data.identity_view))])
     return images
 
 

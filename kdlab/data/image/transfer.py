@@ -6,7 +6,7 @@ Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (ar
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from kdlab.data.batch import UNLABELLED, Batch
-from kdlab.data.image.base import ImageData, Request
+from kdlab.data.batch import UNLABELLED, Batch, BatchIndices, Inputs
+from kdlab.data.image.base import ImageData
 from kdlab.data.loader import EpochLoader
+from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
 from kdlab.settings.targets import build
 
@@ -27,7 +28,7 @@ STEPS = (
 UNREAD = ("seed", "labelled_fraction", "eval_batch_size", "mean", "std")  # what counts for nothing in a transfer set
 
 
-class Transfer(L.LightningDataModule):
+class Transfer(Addressed):
     """Trains on the images of one set without their labels; validates and tests on another.
 
     Order, views, ranks and resuming are those of the transfer set by itself: `index` and `view` are positions in its
@@ -81,6 +82,11 @@ class Transfer(L.LightningDataModule):
         self.val_size, self.test_size = self.of.val_size, self.of.test_size
 
     @property
+    def task(self) -> str:
+        """That of the labelled data."""
+        return self.of.task
+
+    @property
     def sample_labels(self) -> Tensor:
         """`UNLABELLED` for each image of the transfer set's training list: `(samples,)`, int64."""
         return torch.full_like(self.images.sample_labels, UNLABELLED)
@@ -90,21 +96,35 @@ class Transfer(L.LightningDataModule):
         """Of one step, over all ranks together."""
         return self.images.batch_size
 
-    def pixels(self) -> dict[str, Any]:
-        """What the pixels of the transfer set depend on; see `ImageData.pixels`."""
-        return self.images.pixels()
+    @property
+    def list_size(self) -> int:
+        """Images of the transfer set's training list."""
+        return self.images.list_size
 
-    def visits(self, epoch: int) -> Request:
-        """The samples of the transfer set that an epoch meets; see `ImageData.visits`."""
+    @property
+    def gives_ahead(self) -> bool:
+        """Where the transfer set does."""
+        return self.images.gives_ahead
+
+    def check_ranks(self, ranks: int) -> None:
+        """Steps are those of the transfer set; see `StreamData.check_ranks`."""
+        self.images.check_ranks(ranks)
+
+    def cache_key(self) -> Mapping[str, Any] | None:
+        """What the pixels of the transfer set depend on; see `ImageData.cache_key`."""
+        return self.images.cache_key()
+
+    def visits(self, epoch: int) -> BatchIndices:
+        """The samples of the transfer set that an epoch meets; see `StreamData.visits`."""
         return self.images.visits(epoch)
 
-    def requests(self, epoch: int) -> list[Request]:
-        """The batches of an epoch, of each what this rank takes; see `ImageData.requests`."""
-        return self.images.requests(epoch)
+    def batches(self, epoch: int) -> list[BatchIndices]:
+        """The batches of an epoch, of each what this rank takes; see `StreamData.batches`."""
+        return self.images.batches(epoch)
 
-    def pictures(self, requests: list[Request]) -> Iterator[Tensor]:
-        """Images of the transfer set in their views; see `ImageData.pictures`."""
-        return self.images.pictures(requests)
+    def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Inputs]:
+        """Images of the transfer set in their views; see `StreamData.training_inputs`."""
+        return self.images.training_inputs(batches)
 
     def train_dataloader(self) -> EpochLoader:
         """The transfer set's batches, without labels, from where the trainer stands."""

@@ -1,6 +1,6 @@
 """The label-preserving views of small images: every crop of the padded image, mirrored or not.
 
-A view is one integer: `(index, view)` names an augmented image exactly, and a teacher's answer can be stored.
+A view is one integer: `(index, view)` names an augmented image exactly, and a teacher's output can be stored.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.seeds import Stream, generator
+from kdlab.data.stream import draw_views
 
 
 @dataclass(frozen=True)
@@ -74,27 +74,3 @@ class CropFlip:
     @property
     def _mirrors(self) -> int:
         return 2 if self.flip else 1
-
-
-def draw_views(count: int, view_seed: int, epoch: int, samples: int) -> Tensor:
-    """The view of every sample in one epoch, by the sample's index, whatever batch it falls in.
-
-    Args:
-        count: number of views.
-        view_seed: at least 0; epochs and seeds are independent of each other.
-        epoch: counted from 0.
-        samples: length of the data set's own training list.
-
-    Returns:
-        `(samples,)`, int64, uniform in `[0, count)`.
-    """
-    return torch.from_numpy(generator(Stream.VIEW, view_seed, epoch).integers(count, size=samples))
-
-
-def sample_order(seed: int, epoch: int, samples: int) -> Tensor:
-    """The order in which one epoch meets its samples.
-
-    Returns:
-        `(samples,)`, int64: a permutation of `[0, samples)`.
-    """
-    return torch.from_numpy(generator(Stream.ORDER, seed, epoch).permutation(samples))

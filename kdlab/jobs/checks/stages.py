@@ -13,9 +13,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from kdlab.data.batch import Inputs
+from kdlab.data.user_module import check_ranks
 from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.jobs.checks.step import check_step
 from kdlab.jobs.checks.terms import try_terms
+from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import (
@@ -66,9 +68,11 @@ def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = la
             _check_targets(stage)
             _check_trainer(stage)
             _check_recipe(stage)
+            built.try_trainer(stage)
             _check_checkpoint(stage)
             _check_cache(stage)
             if not finished(stage):
+                _check_ranks(stage, built)
                 _check_network(stage, built)
 
 
@@ -115,19 +119,12 @@ def _check_shares(stage: Stage) -> None:
 
 
 def _check_recipe(stage: Stage) -> None:
-    """Makes the optimizer, the scheduler and the Trainer once, for the values that they refuse."""
+    """Makes the optimizer, the scheduler and the callbacks once, for the values that they refuse."""
     parameters = [nn.Parameter(torch.zeros(1))]
     optimizer = _made(f"{recipe(stage)}optimizer", with_fused(stage), lambda make: make(parameters))
     _made(f"{recipe(stage)}scheduler", stage.scheduler, lambda make: make_scheduler(make, optimizer, 100))
     for name, settings in stage.callbacks.items():
         build(settings, f"callbacks.{name}")
-    try:
-        make_trainer(stage, Path(), [], History())
-    except KdlabError:
-        raise
-    except Exception as error:  # Lightning raises what it likes
-        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
-        raise refused("hardware or trainer", "lightning.Trainer", {**given, **stage.trainer}, error) from error
 
 
 def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
@@ -151,11 +148,27 @@ def _check_cache(stage: Stage) -> None:
 
 
 class _Built:
-    """The networks and data of a plan, each distinct one built once, and each network run once."""
+    """The networks, data and Trainers of a plan, each distinct one built once, and each network run once."""
 
     def __init__(self) -> None:
+        self._trainers: set[str] = set()
         self._networks: dict[str, Network] = {}
         self._data: dict[str, LightningDataModule] = {}
+
+    def try_trainer(self, stage: Stage) -> None:
+        """Makes the stage's Trainer, for the values that it refuses."""
+        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
+        settings = {**given, **stage.trainer}
+        key = fingerprint({**settings, "callbacks": stage.callbacks})
+        if key in self._trainers:
+            return
+        self._trainers.add(key)
+        try:
+            make_trainer(stage, Path(), [], History())
+        except KdlabError:
+            raise
+        except Exception as error:  # Lightning raises what it likes
+            raise refused("hardware or trainer", "lightning.Trainer", settings, error) from error
 
     def network(self, stage: Stage) -> Network:
         """The stage's network, with weights as it starts from, after it has taken a sample of the stage's data."""
@@ -179,9 +192,15 @@ class _Built:
         key = fingerprint({"network": settings, "channels_last": stage.hardware.get("channels_last")})
         if key not in self._networks:
             network = make(stage)
-            _check_forward(setting, settings, network, one_sample(self.data(stage)))
+            _check_forward(setting, settings, network, one_sample(self.data(stage)).inputs)
             self._networks[key] = network
         return self._networks[key]
+
+
+def _check_ranks(stage: Stage, built: _Built) -> None:
+    """Refuses data that several ranks cannot share, before one of them says so."""
+    if stage.epochs and (count := ranks(stage)) > 1:
+        check_ranks(built.data(stage), count)
 
 
 def _check_network(stage: Stage, built: _Built) -> None:

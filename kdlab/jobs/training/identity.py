@@ -7,8 +7,7 @@ from inspect import isclass, isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kdlab.data.image.base import ImageData
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
 from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
 from kdlab.jobs.training.parts import make_data, make_method
@@ -32,7 +31,7 @@ class DataFacts(NamedTuple):
 
     digest: str
     num_classes: int
-    pixels: Mapping[str, Any] | None = None  # see `ImageData.pixels`; None where the data do not say
+    pixels: Mapping[str, Any] | None = None  # see `Addressed.cache_key`; None where the data do not say
     samples: int = 0  # of the training list
     batch_size: int = 0
 
@@ -93,16 +92,9 @@ def _data_facts(settings: str) -> DataFacts:
         )
     digest = getattr(data, "digest", None)
     facts = DataFacts(digest() if digest else "", classes)
-    if not isinstance(data, ImageData | Transfer) or not _says_what_its_pixels_are(data):
+    if not isinstance(data, Addressed) or (key := data.cache_key()) is None:
         return facts
-    return facts._replace(pixels=data.pixels(), samples=len(data.sample_labels), batch_size=data.batch_size)
-
-
-def _says_what_its_pixels_are(data: ImageData | Transfer) -> bool:
-    """Not where a class of the user's takes over kdlab's word for it: what it changes, `pixels` may not know of."""
-    inner = type(data.images if isinstance(data, Transfer) else data)
-    owner = next(kind for kind in inner.__mro__ if "pixels" in vars(kind))
-    return inner.__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
+    return facts._replace(pixels=key, samples=data.list_size, batch_size=data.batch_size)
 
 
 def _hardware(stage: "Stage") -> dict[str, Any]:

@@ -11,9 +11,8 @@ from lightning.pytorch import LightningDataModule
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
-from kdlab.data.batch import Batch, Inputs
-from kdlab.data.image.base import ImageData, Request
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.batch import Batch
+from kdlab.data.module import StreamData
 from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
@@ -22,6 +21,7 @@ from kdlab.models.network import Network
 from kdlab.models.saved import load_network, make_network
 from kdlab.models.taps import probe
 from kdlab.settings.targets import build
+from kdlab.tasks.base import Task, task_of
 from kdlab.teachers.cache.spec import CacheSpec
 from kdlab.teachers.cache.teacher import CachedTeacher
 from kdlab.teachers.frozen import FrozenTeacher, Load
@@ -60,6 +60,8 @@ def prepare(
     stage: "Stage",
     loads: Sequence[Load] = (),
     specs: Sequence[CacheSpec] = (),
+    *,
+    data: LightningDataModule | None = None,
 ) -> None:
     """Gives a method its student, its teachers and its recipe.
 
@@ -70,10 +72,11 @@ def prepare(
         loads: what makes the networks of `stage.teachers`, in order; called only where one is needed.
         specs: of their cached outputs, in order; used where no term reads maps. Without any they are computed at
             every step.
+        data: see `build_context`.
     """
     loads = [cache(load) for load in loads]
     peers: list[Load] = [cache(partial(initial_peer, stage))] if stage.peer else []
-    context = build_context(method, network, stage, [*loads, *peers])
+    context = build_context(method, network, stage, [*loads, *peers], data)
     method.build_terms(context, stage.seed)
     frozen = frozen_teachers(method, stage, loads, specs, context)
     beside = [Peer(load(), _taps(stage.peer or {}, method.teacher_roles)) for load in peers]
@@ -145,20 +148,19 @@ def build_context(
         network: the student.
         stage: names the taps of all networks.
         others: what loads the teachers, in order, or the peer.
-        data: the stage's, set up, where they are at hand; otherwise they are set up here.
+        data: the stage's, where they are at hand and may be set up more than once.
     """
     classes = int(stage.network["num_classes"])
     if not method.looks_inside:
         return BuildContext({}, [{} for _ in others], classes)
-    if data is None:
-        data = build(stage.data, "data")
-        data.setup("fit")
-    example = one_sample(data)
-    networks = [settings for _, settings in stage.teacher_networks]
+    data = data or build(stage.data, "data")
+    data.setup("fit")
+    batch = one_sample(data)
+    networks, task = [settings for _, settings in stage.teacher_networks], task_of(data)
     return BuildContext(
-        student=_shapes(lambda: network, stage.network, method.roles, example),
+        student=_shapes(lambda: network, stage.network, method.roles, batch, task),
         teachers=[
-            _shapes(other, settings, method.teacher_roles, example)
+            _shapes(other, settings, method.teacher_roles, batch, task)
             for other, settings in zip(others, networks, strict=True)
         ],
         num_classes=classes,
@@ -166,24 +168,24 @@ def build_context(
     )
 
 
-def one_sample(data: LightningDataModule) -> Inputs:
-    """The inputs of one sample that is trained on, as a batch of one.
+def one_sample(data: LightningDataModule) -> Batch:
+    """One sample that is trained on, as a batch of one.
 
     Args:
-        data: set up; of kdlab's own sets a single image is read, of others a batch.
+        data: set up; of kdlab's own sets a single sample is read, of others a batch.
     """
     loader = data.train_dataloader()
-    if not isinstance(data, ImageData | Transfer):
-        return Batch.of(next(iter(loader))).sample(0)
-    samples, view = data.requests(0)[0]
-    return next(iter(data.pictures([Request(samples[:1], view[:1])])))
+    if isinstance(data, StreamData):
+        return next(data.fetch("train", [data.batches(0)[0].select(torch.tensor([0]))]))
+    batch = Batch.of(next(iter(loader)))
+    return Batch(batch.sample(0), batch.targets[:1])
 
 
-def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], example: Any) -> Shapes:
+def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], batch: Batch, task: Task) -> Shapes:
     if not roles:
         return {}
-    shapes = probe(load(), _taps(settings, roles), example)
-    return {role: shape[1:] for role, shape in shapes.items()}
+    shapes = probe(load(), _taps(settings, roles), batch.inputs)
+    return {role: task.feature_shape(shape, batch.targets[:1]) for role, shape in shapes.items()}
 
 
 def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, str]:

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kdlab.data.batch import Batch
-from kdlab.data.image.base import Request
+from kdlab.data.batch import BatchIndices
 from kdlab.errors import BadInput
 from kdlab.models.taps import Outputs
 from kdlab.store.atomic import write_text_atomically
@@ -53,16 +52,14 @@ class StoredOutputs:
         write_text_atomically(_about(spec), json.dumps(said, indent=2, default=str) + "\n")
         return cls(spec, encoding)
 
-    def addresses(self, batch: Batch) -> NDArray[np.int64]:
-        """Of the samples of a batch in their views: `(batch,)`."""
-        assert batch.index is not None and batch.view is not None
-        address: NDArray[np.int64] = (batch.view * self.spec.samples + batch.index).cpu().numpy()
+    def addresses(self, indices: BatchIndices) -> NDArray[np.int64]:
+        """Of samples in their views: `(batch,)`."""
+        address: NDArray[np.int64] = (indices.view * self.spec.samples + indices.samples).cpu().numpy()
         return address
 
-    def missing(self, visits: Request) -> NDArray[np.intp]:
+    def missing(self, visits: BatchIndices) -> NDArray[np.intp]:
         """Positions of the samples whose outputs in their views are not stored: `(missing,)`."""
-        addresses = self.addresses(Batch(visits.samples, visits.samples, *visits))
-        return np.flatnonzero(self.rows.missing(addresses))
+        return np.flatnonzero(self.rows.missing(self.addresses(visits)))
 
     def encode(self, outputs: Outputs) -> NDArray[np.uint8]:
         """As rows: `(batch, row_bytes)`.

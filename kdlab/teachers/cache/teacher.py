@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdlab.data.batch import Batch, Inputs, each
-from kdlab.data.image.base import Request
+from kdlab.data.batch import Batch, BatchIndices, Inputs, each, sample_count, sent
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs
 from kdlab.teachers.cache.fixed_batch import FixedBatch
@@ -59,14 +58,16 @@ class CachedTeacher:
 
     def outputs(self, batch: Batch) -> Outputs:
         """Logits and vectors of features: float32, on the device of the student."""
-        stored = self._opened(batch)
-        if stored is None:
+        stored = None if batch.indices is None else self._opened(batch.inputs)
+        if stored is None or batch.indices is None:
             return self._unstored(batch.inputs)
-        rows, found = stored.rows.read(stored.addresses(batch))
+        rows, found = stored.rows.read(stored.addresses(batch.indices))
         missing = np.flatnonzero(~found)
         self.hits += len(rows)
         if len(missing):
-            rows[missing] = self._computed(stored, _chosen(batch, missing))[: len(missing)]
+            at = torch.from_numpy(missing)
+            inputs = each(batch.inputs, lambda tensor: tensor[at])
+            rows[missing] = self._computed(stored, inputs, batch.indices.select(at))[: len(missing)]
         return self._on_device(stored.encoding.decode(rows))
 
     def close(self) -> None:
@@ -79,27 +80,25 @@ class CachedTeacher:
         """Rows on disk, and the bytes that they take."""
         return (self._outputs.rows.stored, self._outputs.rows.bytes) if self._outputs else (0, 0)
 
-    def missing(self, visits: Request) -> Tensor:
+    def missing(self, visits: BatchIndices) -> Tensor:
         """Positions of those samples whose outputs are not stored yet: `(missing,)`, int64."""
         if self._outputs is None:
             return torch.arange(len(visits.samples))
         return torch.from_numpy(self._outputs.missing(visits))
 
-    def fill(self, batch: Batch) -> bool:
-        """Stores the outputs for a batch of which none is stored; False where nothing more can be."""
-        stored = self._opened(batch)
+    def fill(self, inputs: Inputs, indices: BatchIndices) -> bool:
+        """Stores the outputs for samples of which none is stored; False where nothing more can be."""
+        stored = self._opened(inputs)
         if stored is not None:
-            self._computed(stored, batch)
+            self._computed(stored, inputs, indices)
         return stored is not None and stored.rows.reason is None
 
-    def _opened(self, batch: Batch) -> StoredOutputs | None:
+    def _opened(self, inputs: Inputs) -> StoredOutputs | None:
         """The stored outputs; None where nothing can be stored."""
-        if not self._stores or batch.index is None or batch.view is None:
-            return None
-        if self._outputs is None:
-            self._outputs = self._begun(batch.inputs)
+        if self._stores and self._outputs is None:
+            self._outputs = self._begun(inputs)
             self._stores = self._outputs is not None
-        return self._outputs
+        return self._outputs if self._stores else None
 
     def _begun(self, inputs: Inputs) -> StoredOutputs | None:
         if self._forward.depends_on_position(inputs):
@@ -110,22 +109,26 @@ class CachedTeacher:
             return None
         return StoredOutputs.begun(self.spec, self._forward(inputs))
 
-    def _computed(self, stored: StoredOutputs, batch: Batch) -> NDArray[np.uint8]:
-        """The rows of a batch and of what joined it, computed and stored."""
-        batch = self._filled(stored, batch)
-        rows = stored.encode(self._forward(batch.inputs))
+    def _computed(self, stored: StoredOutputs, inputs: Inputs, indices: BatchIndices) -> NDArray[np.uint8]:
+        """The rows of some samples and of what joined them, computed and stored."""
+        inputs, indices = self._filled(stored, inputs, indices)
+        rows = stored.encode(self._forward(inputs))
         self.forwards += len(rows)
         self.hits -= len(rows)
         before = stored.rows.reason
-        if not stored.rows.write(stored.addresses(batch), rows) and stored.rows.reason != before:
+        if not stored.rows.write(stored.addresses(indices), rows) and stored.rows.reason != before:
             log.warning("%s What finds no room is computed at every step.", stored.rows.reason)
         return rows
 
-    def _filled(self, stored: StoredOutputs, batch: Batch) -> Batch:
+    def _filled(self, stored: StoredOutputs, inputs: Inputs, indices: BatchIndices) -> tuple[Inputs, BatchIndices]:
         """With upcoming samples, as far as the fixed batch has room."""
-        room = -len(batch.targets) % self._forward.size
+        room = -sample_count(inputs) % self._forward.size
         more = self._upcoming.take(room, stored) if room and self._upcoming and not stored.rows.reason else None
-        return batch if more is None else _joined(batch, more.to(self.device))
+        if more is None:
+            return inputs, indices
+        upcoming = each(more[0], lambda tensor: sent(tensor, self.device))
+        both = zip(indices, more[1], strict=True)
+        return _joined(inputs, upcoming), BatchIndices(*(torch.cat(pair) for pair in both))
 
     def _unstored(self, inputs: Inputs) -> Outputs:
         """What would be read back."""
@@ -139,14 +142,9 @@ class CachedTeacher:
         return Outputs(outputs.logits.to(self.device), features)
 
 
-def _chosen(batch: Batch, samples: NDArray[np.intp]) -> Batch:
-    at = torch.from_numpy(samples)
-    assert batch.index is not None and batch.view is not None
-    inputs = each(batch.inputs, lambda tensor: tensor[at])
-    return Batch(inputs, batch.targets[at], batch.index[at], batch.view[at])
-
-
-def _joined(one: Batch, other: Batch) -> Batch:
-    """Of images: they alone can be foreseen."""
-    pairs: Any = zip(one, other, strict=True)
-    return Batch(*(torch.cat([mine, theirs]) for mine, theirs in pairs))
+def _joined(inputs: Inputs, others: Inputs) -> Inputs:
+    if isinstance(inputs, Tensor):
+        assert isinstance(others, Tensor)
+        return torch.cat([inputs, others])
+    assert not isinstance(others, Tensor)
+    return {name: torch.cat([tensor, others[name]]) for name, tensor in inputs.items()}

@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kdlab.data.batch import Batch
-from kdlab.data.image.base import Request
-from kdlab.data.image.memory import InMemory
-from kdlab.data.image.transfer import Transfer
+from kdlab.data.batch import BatchIndices, Inputs
 from kdlab.data.loader import trainer_position
+from kdlab.data.module import Addressed
 from kdlab.teachers.cache.outputs import StoredOutputs
 
 
@@ -21,21 +19,20 @@ class Upcoming:
     of one size would compute mostly padding.
 
     Args:
-        data: that is trained on; any of its images can be had at once.
+        data: that is trained on; any of its samples can be had at once.
     """
 
-    def __init__(self, data: InMemory | Transfer) -> None:
+    def __init__(self, data: Addressed) -> None:
         self.data = data
         self._epoch = -1
         self._missing: NDArray[np.intp] = np.empty(0, np.intp)
 
     @classmethod
     def of(cls, data: Any) -> "Upcoming | None":
-        """None where images are not in memory."""
-        held = isinstance(data.images if isinstance(data, Transfer) else data, InMemory)
-        return cls(data) if held else None
+        """None where the data give nothing ahead."""
+        return cls(data) if isinstance(data, Addressed) and data.gives_ahead else None
 
-    def take(self, room: int, outputs: StoredOutputs) -> Batch | None:
+    def take(self, room: int, outputs: StoredOutputs) -> tuple[Inputs, BatchIndices] | None:
         """The next samples without outputs, after those that the trainer has fetched.
 
         Args:
@@ -47,16 +44,14 @@ class Upcoming:
             self._begin(epoch, outputs)
         start = int(np.searchsorted(self._missing, self._ends[fetched]))
         chosen, self._missing = self._missing[start : start + room], self._missing[start + room :]
-        return self._batch(chosen) if len(chosen) else None
+        if not len(chosen):
+            return None
+        indices = self._visits.select(torch.from_numpy(chosen))
+        (inputs,) = self.data.training_inputs([indices])
+        return inputs, indices
 
     def _begin(self, epoch: int, outputs: StoredOutputs) -> None:
-        requests = self.data.requests(epoch)
-        self._epoch, self._ends = epoch, np.cumsum([0, *(len(request.samples) for request in requests)])
-        self._visits = Request(*(torch.cat(part) for part in zip(*requests, strict=True)))
+        batches = self.data.batches(epoch)
+        self._epoch, self._ends = epoch, np.cumsum([0, *(len(batch.samples) for batch in batches)])
+        self._visits = BatchIndices(*(torch.cat(part) for part in zip(*batches, strict=True)))
         self._missing = outputs.missing(self._visits)
-
-    def _batch(self, positions: NDArray[np.intp]) -> Batch:
-        at = torch.from_numpy(positions)
-        index, view = self._visits.samples[at], self._visits.view[at]
-        (images,) = self.data.pictures([Request(index, view)])
-        return Batch(images, index, index, view)

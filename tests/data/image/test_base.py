@@ -3,9 +3,9 @@ import torch
 
 from kdlab.data.batch import UNLABELLED
 from kdlab.data.image.base import ImageData
-from kdlab.data.image.views import draw_views
+from kdlab.data.stream import draw_views
 from kdlab.errors import BadInput
-from tests.data.tiny import Tiny, read_tiny, ready, trainer_on
+from tests.data.tiny import Tiny, assert_equal, read_tiny, ready, trainer_on
 
 
 def on_rank(data, rank, ranks):
@@ -68,8 +68,7 @@ def test_an_epoch_can_begin_at_any_batch():
 def test_batch_at_is_the_batch_that_the_loader_yields():
     data = ready()
     batch, same = data.batch_at(2, 3), epoch_of(data, 2)[3]
-    for mine, theirs in zip(batch, same, strict=True):
-        assert torch.equal(mine, theirs)
+    assert_equal(batch, same)
     with pytest.raises(IndexError):
         data.batch_at(0, 6)
 

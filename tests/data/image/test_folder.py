@@ -8,6 +8,7 @@ from torchvision import datasets, transforms
 
 from kdlab.data.image.folder import ImageFolder
 from kdlab.errors import BadInput
+from tests.data.tiny import assert_equal
 
 
 def write_images(folder, counts, seed=0):
@@ -43,9 +44,9 @@ def epoch_of(data, epoch=0, first=0):
     return list(data.train_dataloader().draw(epoch, first))
 
 
-def same(mine, theirs):
-    pairs = list(zip(mine, theirs, strict=True))
-    return all(torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
+def assert_all_equal(mine, theirs):
+    for one, other in zip(mine, theirs, strict=True):
+        assert_equal(one, other)
 
 
 def test_one_folder_is_cut_into_three_stratified_parts(photos):
@@ -95,7 +96,7 @@ def test_evaluation_equals_torchvision(split_photos):
 
 
 def test_workers_change_nothing(photos):
-    assert same(epoch_of(ready(photos), 1), epoch_of(ready(photos, num_workers=2), 1))
+    assert_all_equal(epoch_of(ready(photos), 1), epoch_of(ready(photos, num_workers=2), 1))
 
 
 def test_an_epoch_can_begin_at_any_batch(photos):
@@ -103,7 +104,7 @@ def test_an_epoch_can_begin_at_any_batch(photos):
     whole = epoch_of(data, 1)
     assert len(whole) == len(data.train_dataloader()) == 4
     for first in range(5):
-        assert same(epoch_of(data, 1, first), whole[first:])
+        assert_all_equal(epoch_of(data, 1, first), whole[first:])
 
 
 def test_the_view_is_the_epoch_and_another_epoch_shows_another_crop(photos):

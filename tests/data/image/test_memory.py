@@ -82,7 +82,8 @@ def test_a_batch_on_the_way_to_a_gpu_keeps_index_and_view_on_the_host_and_is_sti
     data.views = SimpleNamespace(apply=lambda images, view: seen.append(view) or apply(images, view))
     moved = move_data_to_device(batch, torch.device("meta"))  # a second device that every machine has
     shown = data.on_after_batch_transfer(moved, 0)
-    assert [tensor.device.type for tensor in shown] == ["meta", "meta", "cpu", "cpu"]
+    tensors = [shown.inputs, shown.targets, shown.index, shown.view]
+    assert [tensor.device.type for tensor in tensors] == ["meta", "meta", "cpu", "cpu"]
     assert seen[0].is_meta and shown.inputs.shape == batch.inputs.shape and torch.equal(shown.view, batch.view)
 
 
@@ -93,7 +94,7 @@ def test_images_stay_on_the_gpu_that_trains():
     for epoch in range(2):
         batches = list(data.train_dataloader().draw(epoch, 0))
         assert all(batch.inputs.is_meta for batch in batches)
-        assert not any(tensor.is_meta for batch in batches for tensor in batch[1:])
+        assert not any(tensor.is_meta for batch in batches for tensor in (batch.targets, *batch.indices))
         assert [batch.inputs.shape for batch in batches] == shapes
         moves.append(data._images["train"])
     assert moves[0].is_meta and moves[0] is moves[1]  # they were sent once

@@ -12,7 +12,7 @@ from kdlab.data.image.memory import Arrays, Reader
 from kdlab.data.image.transfer import transfer_settings
 from kdlab.errors import BadInput
 from tests.data.test_loader import Recorder
-from tests.data.tiny import Tiny, trainer_on
+from tests.data.tiny import Tiny, assert_equal, trainer_on
 
 OF = {"_target_": "tests.data.tiny.Tiny", "batch_size": 8}
 IMAGES = {"_target_": "tests.data.image.test_transfer.Others", "batch_size": 8}
@@ -51,12 +51,10 @@ def epoch_of(data, epoch=0):
     return list(data.train_dataloader().draw(epoch, 0))
 
 
-def equal(batches, others):
-    return len(batches) == len(others) > 0 and all(
-        torch.equal(one, other)
-        for batch, wanted in zip(batches, others, strict=True)
-        for one, other in zip(batch, wanted, strict=True)
-    )
+def assert_all_equal(batches, others):
+    assert len(batches) == len(others) > 0
+    for batch, wanted in zip(batches, others, strict=True):
+        assert_equal(batch, wanted)
 
 
 def fitted(recorder, resume=None):
@@ -69,14 +67,14 @@ def fitted(recorder, resume=None):
 def test_training_meets_the_images_of_the_transfer_set_by_its_own_counters_without_their_labels():
     batches, wanted = epoch_of(ready(), 2), epoch_of(alone(Others), 2)
     assert len(batches) == 4
-    assert equal(batches, [batch._replace(targets=torch.full_like(batch.targets, UNLABELLED)) for batch in wanted])
+    assert_all_equal(batches, [batch._replace(targets=torch.full_like(batch.targets, UNLABELLED)) for batch in wanted])
     assert torch.equal(batches[0].inputs, read_others("train").images[batches[0].index])
 
 
 def test_validation_and_test_are_those_of_the_labelled_data():
     data, of = ready(), alone(Tiny)
-    assert equal(list(data.val_dataloader()), list(of.val_dataloader()))
-    assert equal(list(data.test_dataloader()), list(of.test_dataloader()))
+    assert_all_equal(list(data.val_dataloader()), list(of.val_dataloader()))
+    assert_all_equal(list(data.test_dataloader()), list(of.test_dataloader()))
     assert ready(of={"val_fraction": 0}).val_dataloader() == []
 
 

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import chisquare
 from torchvision.transforms import functional
 
-from kdlab.data.image.views import CropFlip, draw_views, sample_order
+from kdlab.data.image.views import CropFlip
 
 
 def through_torchvision(image: torch.Tensor, top: int, left: int, mirrored: bool, padding: int) -> torch.Tensor:
@@ -49,25 +48,3 @@ def test_the_images_given_are_not_written_to():
     before = images.clone()
     CropFlip(2, True).apply(images, torch.arange(4)).zero_()
     assert torch.equal(images, before)
-
-
-def test_views_are_uniform():
-    drawn = draw_views(162, view_seed=0, epoch=0, samples=162_000)
-    counts = np.bincount(drawn.numpy(), minlength=162)
-    assert len(counts) == 162 and chisquare(counts).pvalue > 0.001
-
-
-def test_views_of_epochs_and_seeds_are_independent():
-    drawn = [draw_views(162, seed, epoch, 10_000) for seed, epoch in [(0, 0), (0, 1), (1, 0), (1, 1)]]
-    agreement = [(a == b).float().mean() for i, a in enumerate(drawn) for b in drawn[:i]]
-    assert max(agreement) < 0.01  # 1/162 is expected
-    assert torch.equal(drawn[3], draw_views(162, 1, 1, 10_000))
-
-
-def test_the_order_is_a_permutation_that_changes_with_epoch_and_seed():
-    orders = [sample_order(seed, epoch, 1000) for seed, epoch in [(0, 0), (0, 1), (1, 0)]]
-    for order in orders:
-        assert torch.equal(order.sort().values, torch.arange(1000))
-    agreement = [(a == b).float().mean() for i, a in enumerate(orders) for b in orders[:i]]
-    assert max(agreement) < 0.02  # 1/1000 is expected
-    assert torch.equal(orders[1], sample_order(0, 1, 1000))

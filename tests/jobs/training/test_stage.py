@@ -16,6 +16,7 @@ from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.cache_specs import cache_specs
+from kdlab.jobs.training.checkpointing import unreported
 from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
 from kdlab.reporting.collect.predictions import examples, predictions
@@ -42,7 +43,7 @@ class CrashAt(Callback):
             raise Crash
 
 
-def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
+def stage_in(root: Path, plan: Plan, name: str, callbacks=(), report=unreported) -> Path:
     """Trains a stage and its teachers in a store."""
     store = Store(root)
     stage = next(stage for stage in plan.stages if stage.name == name)
@@ -53,8 +54,9 @@ def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
         folder.mkdir(exist_ok=True)
         store.describe(stage, stage.settings)
         teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-        figures = train(stage, folder, teachers, cache_specs(stage, root), callbacks=callbacks)
-        store.finish(stage, figures)
+        store.finish(
+            stage, train(stage, folder, teachers, cache_specs(stage, root), report=report, callbacks=callbacks)
+        )
     return folder
 
 
@@ -113,9 +115,11 @@ def test_a_crash_between_the_early_stop_and_the_result_trains_no_further_epoch(t
     assert json.loads((undisturbed / "result.json").read_text())["epochs"] == 2
     with pytest.raises(Crash):
         stage_in(tmp_path / "crashed", plan, "student", [CrashAfterTheLastEpoch()])
-    counter = CrashAt(100)
-    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [counter]), undisturbed)
+    counter, reported = CrashAt(100), []
+    resumed = stage_in(tmp_path / "crashed", plan, "student", [counter], lambda done, total, row: reported.append(row))
+    assert_same_stage(resumed, undisturbed)
     assert counter.left == 100
+    assert [row["step"] for row in reported if row] == [3, 6]  # as a W&B run of the second attempt wants them
 
 
 class StopAtStep(Callback):
@@ -143,19 +147,15 @@ def test_a_crash_between_a_stop_within_an_epoch_and_its_end_changes_no_bit(tmp_p
 
 
 def test_an_interrupt_is_saved_and_continued(undisturbed, tmp_path):
-    import signal
-
-    class Interrupt(Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-            if trainer.global_step == 4:
-                signal.raise_signal(signal.SIGINT)
+    def interrupt(done, total, row):
+        assert total in (6, None)
+        if done == 5:
+            raise Interrupted("enough")
 
     plan = tiny_plan(*DROPOUT)
     stage_in(tmp_path, plan, "teacher")
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted, match="the same command continues it"):
-        stage_in(tmp_path, plan, "student", [Interrupt()])
-    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(Interrupted, match="enough"):
+        stage_in(tmp_path, plan, "student", report=interrupt)
     counter = CrashAt(100)
     assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), undisturbed)
     assert counter.left == 99
@@ -270,8 +270,8 @@ def test_two_ranks_are_one_process_on_a_network_without_batch_statistics(tmp_pat
     store = Store(tmp_path / "two")
     two = store.folder(plan.student)
     two.mkdir()
-    store.describe(plan.student)
-    train_with_ranks(plan.student, two, [], [], 2)
+    store.describe(plan.student, plan.student.settings)
+    store.finish(plan.student, train_with_ranks(plan.student, two, [], [], 2))
     torch.testing.assert_close(weights(one), weights(two), rtol=1e-4, atol=1e-5)
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert results[0]["test/accuracy"] == pytest.approx(results[1]["test/accuracy"], abs=0.21)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.models.saved import WEIGHTS
 from kdlab.store.versions import VERSIONS
@@ -15,8 +15,8 @@ def folder_of(store, *overrides):
     ((teacher, _),) = student.teachers
     (store / stage_fingerprint(teacher)).mkdir(parents=True, exist_ok=True)
     (store / stage_fingerprint(teacher) / WEIGHTS).write_bytes(b"weights")
-    (place,) = places(student, store)
-    return place.folder
+    (spec,) = cache_specs(student, store)
+    return spec.folder
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A sweep's own folder: what was asked, and how each of its cells goes, whichever process runs it."""
+"""The files of a sweep's own folder: what was asked, and how each of its cells goes, whichever process runs it."""
 
 import json
 import os
@@ -9,10 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
-
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from kdlab.errors import BadInput
 from kdlab.store.atomic import write_text_atomically
@@ -33,6 +29,9 @@ class Sweep:
         cells: how many there will be; None when only the sweeper knows.
         sweeper: its class.
         launcher: its class.
+        is_parallel: whether its cells run in other processes than the one that was started.
+        is_search: whether cells of earlier starts stand, and are not run again: each is drawn from what those before
+            it found.
     """
 
     folder: Path
@@ -43,16 +42,8 @@ class Sweep:
     cells: int | None
     sweeper: str
     launcher: str
-
-    @property
-    def is_parallel(self) -> bool:
-        """Whether its cells run in other processes than the one that was started."""
-        return not self.launcher.endswith("BasicLauncher")
-
-    @property
-    def is_search(self) -> bool:
-        """Whether cells of earlier starts stand, and are not run again: each is drawn from what those before found."""
-        return self.sweeper.endswith("OptunaSweeper")
+    is_parallel: bool = False
+    is_search: bool = False
 
     @property
     def command(self) -> str:
@@ -141,7 +132,7 @@ def read_sweep(folder: Path) -> tuple[Sweep, Start]:
         raise BadInput(f"{folder} is not a sweep's folder: {ABOUT} is not in it. Try outputs/temperature-1a2b3c4d.")
     said = json.loads(path.read_text())
     start = Start(**{field.name: said[field.name] for field in fields(Start)})
-    asked = {field.name: said[field.name] for field in fields(Sweep) if field.name != "folder"}
+    asked = {field.name: said[field.name] for field in fields(Sweep) if field.name in said}
     return Sweep(folder, **asked), start
 
 
@@ -151,65 +142,9 @@ def read_cells(folder: Path) -> dict[int, Cell]:
     return {cell.cell: cell for cell in sorted(cells, key=lambda cell: cell.cell)}
 
 
-def sweep_folder() -> Path | None:
-    """The folder of the sweep that this process runs a cell of; None outside sweeps."""
-    settings = HydraConfig.get()
-    return Path(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
-
-
-def sweep_group() -> str | None:
-    """The name of that folder, under which W&B groups its cells."""
-    folder = sweep_folder()
-    return folder.name if folder else None
-
-
-def sweep_question() -> str | None:
-    """What the sweep asks; None outside sweeps, and of one that was only typed."""
-    folder = sweep_folder()
-    return read_sweep(folder)[0].question if folder and (folder / ABOUT).is_file() else None
-
-
-def begin_cell() -> None:
-    """Records that this process begins the cell that Hydra gave it; does nothing outside sweeps."""
-    if folder := sweep_folder():
-        job = HydraConfig.get()
-        (folder / "cells").mkdir(parents=True, exist_ok=True)
-        number, overrides = int(job.job.num), tuple(job.overrides.task)
-        _record(folder, Cell(number, overrides, "running", os.getpid(), socket.gethostname(), time.time()))
-
-
-def ended_before() -> int | None:
-    """The exit code of this process's cell where an earlier launch of the same start brought it to its end."""
-    job = HydraConfig.get()
-    if not (folder := sweep_folder()) or not _path(folder, int(job.job.num)).is_file():
-        return None
-    _, start = read_sweep(folder)
-    cell = read_cell(folder, int(job.job.num))
-    if not cell.ended or not start.began(cell):
-        return None
-    return (cell.exit_code or 0) if cell.overrides == tuple(job.overrides.task) else None
-
-
-def note_cell(**facts: Any) -> None:
-    """Adds facts to the record of this process's cell; does nothing outside sweeps."""
-    if folder := sweep_folder():
-        _record(folder, replace(read_cell(folder, int(HydraConfig.get().job.num)), **facts))
-
-
-def note_run(directory: Path) -> None:
-    """Adds the cell's run directory to its record."""
-    if folder := sweep_folder():
-        note_cell(run=os.path.relpath(directory, folder))
-
-
-def end_cell(status: str, exit_code: int, error: str | None = None) -> None:
-    """Records how the cell ended."""
-    note_cell(status=status, exit_code=exit_code, error=error, ended=time.time())
-
-
 def read_cell(folder: Path, number: int) -> Cell:
     """The record of one cell."""
-    return _read(_path(folder, number))
+    return _read(cell_path(folder, number))
 
 
 def _read(path: Path) -> Cell:
@@ -217,11 +152,13 @@ def _read(path: Path) -> Cell:
     return Cell(**{**record, "overrides": tuple(record["overrides"])})
 
 
-def _record(folder: Path, cell: Cell) -> None:
-    write_text_atomically(_path(folder, cell.cell), json.dumps(asdict(cell), indent=2) + "\n")
+def write_cell(folder: Path, cell: Cell) -> None:
+    """Writes the record of one cell."""
+    write_text_atomically(cell_path(folder, cell.cell), json.dumps(asdict(cell), indent=2) + "\n")
 
 
-def _path(folder: Path, number: int) -> Path:
+def cell_path(folder: Path, number: int) -> Path:
+    """Where the record of a cell is or will be."""
     return folder / "cells" / f"{number}.json"
 
 

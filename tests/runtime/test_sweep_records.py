@@ -4,7 +4,7 @@ import os
 import pytest
 
 from kdlab.errors import BadInput
-from kdlab.sweeps.records import Start, read_cell, read_cells, read_sweep
+from kdlab.runtime.sweep_records import Start, read_cell, read_cells, read_sweep
 from tests.sweeps.folders import HERE, cell, dead_process, sweep, write_cells
 
 

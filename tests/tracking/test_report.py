@@ -16,13 +16,13 @@ from kdlab.store.fingerprint import config_fingerprint
 from tests.reporting.lab import Lab
 from tests.tracking.wandb_server import wandb_server
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 QUESTION = "Does a small student want a softer teacher?"
 PUBLISH = """
 import sys
 from pathlib import Path
 from kdlab.reporting.assemble import collect
-from kdlab.reporting.render.wandb_report import publish_evidence
+from kdlab.tracking.report import publish_evidence
 folders = [Path(sys.argv[1])]
 for project in ("p", "elsewhere"):
     try:
@@ -35,7 +35,7 @@ for project in ("p", "elsewhere"):
 @pytest.fixture(scope="module")
 def library():
     """The module under test; wandb takes seconds to import."""
-    from kdlab.reporting.render import wandb_report
+    from kdlab.tracking import report as wandb_report
 
     return wandb_report
 

@@ -17,15 +17,14 @@ from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.reporting.analyse.labels import names
 from kdlab.reporting.analyse.ranking import chosen_role
-from kdlab.reporting.analyse.words import percent
+from kdlab.reporting.analyse.words import brief
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.render.tables import saved, setting_rows, table
+from kdlab.runtime.sweep_records import ABOUT
 from kdlab.store.fingerprint import config_fingerprint
-from kdlab.sweeps.records import ABOUT
 from kdlab.tracking.wandb import has_credentials
 
 LONGEST_TITLE = 128  # characters
-TEST = wr.SummaryMetric("student/test/accuracy")
 COSTS = {"params": "Parameters", "flops": "Operations a sample", "seconds": "Seconds of training"}
 PLANE = {"loss.temperature": 0, "loss.alpha": 1}  # first across, second down
 FULL_WIDTH = wr.Layout(w=24, h=12)
@@ -147,9 +146,11 @@ def _blocks(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
         yield wr.H1("Settings")
         yield wr.MarkdownBlock(table(setting_rows(evidence)))
     yield from _plane(evidence, runs)
-    yield wr.H1("Accuracy against cost")
-    yield wr.P("The line is the highest accuracy so far, from cheap to dear: runs on it are the Pareto front.")
-    yield wr.PanelGrid(runsets=[runs.finished("Finished")], panels=_pareto())
+    metric = evidence.task.headline
+    best = "highest" if metric.higher_is_better else "lowest"
+    yield wr.H1(f"{metric.label.capitalize()} against cost")
+    yield wr.P(f"The line is the {best} {metric.label} so far, from cheap to dear: runs on it are the Pareto front.")
+    yield wr.PanelGrid(runsets=[runs.finished("Finished")], panels=_pareto(evidence))
     if len(evidence.seeds) > 1:
         yield from _seeds(evidence, runs)
     yield wr.H1("Without a result")
@@ -170,7 +171,8 @@ def _overview(evidence: Evidence, runs: _Runs) -> wr.PanelGrid:
     ]
     if len(evidence.seeds) > 1:
         columns.append((wr.Config("seed"), "seed"))
-    columns += [(_validation(evidence), "validation accuracy"), (TEST, "test accuracy")]
+    label = evidence.task.headline.label
+    columns += [(_validation(evidence), f"validation {label}"), (_outcome(evidence), f"test {label}")]
     axes = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in columns]
     plot = wr.ParallelCoordinatesPlot(columns=axes, title="What varies, and what came of it", layout=FULL_WIDTH)
     return wr.PanelGrid(runsets=[runs.finished("Finished")], panels=[plot])
@@ -187,7 +189,7 @@ def _plane(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
     if evidence.varied.keys() == {across, down}:
         yield wr.MarkdownBlock(table(_grid(evidence, across, down)))
     plot = wr.ScatterPlot(
-        title="Validation accuracy, by colour",
+        title=f"Validation {evidence.task.headline.label}, by colour",
         x=_config(evidence, across),
         y=_config(evidence, down),
         z=_validation(evidence),
@@ -198,27 +200,29 @@ def _plane(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
 
 
 def _grid(evidence: Evidence, across: str, down: str) -> list[dict[str, str]]:
-    """Test accuracy, a row for each value of one setting and a column for each of the other."""
+    """The headline metric on test, a row for each value of one setting and a column for each of the other."""
     shown = names([across, down])
-    found = {(one.values[across], one.values[down]): one.figures.get(TEST.name) for one in evidence.settings}
+    found = {(one.values[across], one.values[down]): one.reached() for one in evidence.settings}
     corner = f"{shown[down]} \\ {shown[across]}"
     return [
         {
             corner: f"{row:g}",
-            **{f"{column:g}": _percent(found.get((column, row))) for column in evidence.varied[across]},
+            **{f"{column:g}": _cell(found.get((column, row)), evidence) for column in evidence.varied[across]},
         }
         for row in evidence.varied[down]
     ]
 
 
-def _pareto() -> list[PanelTypes]:
+def _pareto(evidence: Evidence) -> list[PanelTypes]:
+    metric = evidence.task.headline
     return [
         wr.ScatterPlot(
-            title=f"Test accuracy against {name.lower()}",
+            title=f"Test {metric.label} against {name.lower()}",
             x=wr.SummaryMetric(f"student/{cost}"),
-            y=TEST,
+            y=_outcome(evidence),
             log_x=True,
-            running_ymax=True,
+            running_ymax=metric.higher_is_better,
+            running_ymin=not metric.higher_is_better,
             layout=wr.Layout(x=8 * place, w=8, h=10),
         )
         for place, (cost, name) in enumerate(COSTS.items())
@@ -239,7 +243,9 @@ def _seeds(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
             aggregate=True,
             layout=wr.Layout(x=12 * place, w=12, h=10),
         )
-        for place, (title, metric) in enumerate({"Test accuracy": TEST, "Gain": wr.SummaryMetric("gain")}.items())
+        for place, (title, metric) in enumerate(
+            {f"Test {evidence.task.headline.label}": _outcome(evidence), "Gain": wr.SummaryMetric("gain")}.items()
+        )
     ]
     yield wr.PanelGrid(runsets=[runs.finished("Settings", by)], panels=bars)
 
@@ -255,7 +261,12 @@ def _failures(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
 
 def _validation(evidence: Evidence) -> wr.SummaryMetric:
     """What the settings are chosen by."""
-    return wr.SummaryMetric(f"{chosen_role(evidence.varied)}/val/accuracy")
+    return wr.SummaryMetric(f"{chosen_role(evidence.varied)}/{evidence.task.objective}")
+
+
+def _outcome(evidence: Evidence) -> wr.SummaryMetric:
+    """What came of the students."""
+    return wr.SummaryMetric(f"student/{evidence.task.outcome}")
 
 
 def _config(evidence: Evidence, key: str) -> wr.Config:
@@ -276,5 +287,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _percent(figure: Interval | None) -> str:
-    return percent(figure) if figure else "–"
+def _cell(figure: Interval | None, evidence: Evidence) -> str:
+    return brief(figure, evidence.task.headline) if figure else "–"
