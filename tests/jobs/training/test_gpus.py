@@ -21,7 +21,7 @@ FORK = multiprocessing.get_context("fork")
 ALONE = FORK.Barrier(1)
 
 
-def work(folder, names, jobs, seconds, log, ready):
+def work(folder, names, jobs, seconds, log, *, ready):
     ready.wait()
     with claimed_slot(folder, names, jobs, on_wait=lambda: None) as gpu:
         log.put((time.monotonic(), names[gpu], 1))
@@ -29,8 +29,8 @@ def work(folder, names, jobs, seconds, log, ready):
         log.put((time.monotonic(), names[gpu], -1))
 
 
-def started(folder, names, jobs, seconds, log, ready=ALONE):
-    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log, ready))
+def started(folder, names, jobs, seconds, log, *, ready=ALONE):
+    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log), kwargs={"ready": ready})
     process.start()
     return process
 
@@ -39,7 +39,7 @@ def started(folder, names, jobs, seconds, log, ready=ALONE):
 def test_processes_that_compete_share_every_gpu_and_never_more_than_allowed(names, jobs, tmp_path):
     log, count = FORK.SimpleQueue(), 8
     ready = FORK.Barrier(count)  # on a busy machine the first would be done before the last begins
-    processes = [started(tmp_path, names, jobs, 0.1, log, ready) for _ in range(count)]
+    processes = [started(tmp_path, names, jobs, 0.1, log, ready=ready) for _ in range(count)]
     events = sorted(log.get() for _ in range(2 * count))
     for process in processes:
         process.join()
