@@ -90,7 +90,7 @@ class Stage(Job):
         loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
         accuracy = f"  val {row['val/accuracy']:.1f} %" if "val/accuracy" in row else ""
         text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{accuracy}" if row else ""
-        start = f"epoch 0/{self.epochs}" if self.epochs else "evaluates it"
+        start = f"epoch 0/{self.epochs}" if self.epochs else "evaluation"
         return Progress(self, done, total, row, text or ("" if done else start))
 
     def outcome(self, figures: Figures, reused: bool) -> str:
