@@ -12,15 +12,16 @@ demo: $(READY)  ## set everything up and run the main job: a teacher, a student 
 	$(BIN)/python -m kdlab.train
 
 test: $(READY)  ## the test suite, a process per core with a thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not real_data" --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not real_data" --numprocesses auto --dist loadfile --durations=20
 
 test-real: $(READY)  ## the long checks, on real CIFAR-10 and published weights where they are at hand
 	$(BIN)/python -m pytest -m real_data
 
-check: $(READY)  ## ruff and mypy
+check: $(READY)  ## ruff, mypy and the layers that imports respect
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

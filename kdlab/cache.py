@@ -31,14 +31,14 @@ def cache(arguments: Sequence[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     import kdlab
-    from kdlab.config.compose import checked_overrides
+    from kdlab.config.compose import compose_config
     from kdlab.runtime.logs import quiet_screen
     from kdlab.runtime.run import check
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
 
     asked = get_args_parser().parse_intermixed_args(arguments)
-    cfg = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir).config
+    cfg = compose_config(asked.overrides, asked.config_dir, multirun=asked.multirun)
     quiet_screen()
     plan, store, screen = kdlab.plan(cfg, config_dir=asked.config_dir), Store(cfg.paths.store), Screen()
     check(plan, store)

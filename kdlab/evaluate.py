@@ -3,12 +3,15 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from kdlab.errors import BadInput
 from kdlab.sweeps.cli import explained
+
+if TYPE_CHECKING:
+    from kdlab.tasks.description import Description
 
 USAGE = """usage: python -m kdlab.evaluate RUN [data=… data.key=value …]
 
@@ -29,12 +32,19 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         BadInput: no finished network, unknown settings, or data with another number of classes.
     """
+    figures, _ = _evaluation(run, overrides)
+    return figures
+
+
+def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "Description"]:
     import torch
 
     from kdlab.jobs.training.identity import data_facts
     from kdlab.jobs.training.parts import make_data
+    from kdlab.models.cost import parameter_count
     from kdlab.models.saved import load_network, stage_folder
-    from kdlab.tasks.metrics import classification_figures, parameter_count, predict
+    from kdlab.tasks.base import task_of
+    from kdlab.tasks.predictions import predict
 
     folder = stage_folder(run)
     network = load_network(folder)
@@ -44,9 +54,11 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     data = make_data(settings)
     data.setup("test")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    logits, targets = predict(network, data.test_dataloader(), device)
-    figures = {f"test/{name}": value for name, value in classification_figures(logits, targets).items()}
-    return {**figures, "params": parameter_count(network.module), "samples": len(targets)}
+    task = task_of(data)
+    logits, labels = predict(network, data.test_dataloader(), device, task)
+    figures = {f"test/{name}": value for name, value in task.figures(logits, labels).items()}
+    counted = {"params": parameter_count(network.module), f"{task.description.unit}s": len(labels)}
+    return {**figures, **counted}, task.description
 
 
 def main() -> int:
@@ -61,10 +73,10 @@ def main() -> int:
 def _evaluated(run: str, *overrides: str) -> int:
     from kdlab.screen.run import Screen, figures_table
 
-    figures = evaluate(run, overrides)
+    figures, task = _evaluation(run, overrides)
     screen = Screen()
-    screen.console.print(figures_table({Path(run).name: figures}))
-    screen.say(f"\non {figures['samples']} test samples")
+    screen.console.print(figures_table({Path(run).name: figures}, {"task": task.as_dict()}))
+    screen.say(f"\non {figures[f'{task.unit}s']} test {task.unit}s")
     return 0
 
 

@@ -3,16 +3,11 @@
 import re
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
 from pathlib import Path
 
 from kdlab.errors import BadInput
-from kdlab.reporting.assemble import collect
-from kdlab.reporting.evidence import Evidence
-from kdlab.reporting.render.page import write_page
 from kdlab.reporting.render.summary_screen import show
-from kdlab.reporting.render.tables import write_cells, write_markdown
-from kdlab.store.atomic import check_writable
+from kdlab.reporting.report import report
 from kdlab.sweeps.cli import explained
 
 EXAMPLES = """
@@ -20,27 +15,6 @@ python -m kdlab.report outputs/temperature-1a2b3c4d            one sweep; the re
 python -m kdlab.report outputs                                 every run and sweep there
 python -m kdlab.report outputs/response-* --out outputs/mine   some runs, a folder for the report
 python -m kdlab.report outputs/temperature-1a2b3c4d --wandb team/kdlab"""
-
-
-def report(folders: Sequence[str | Path], out: str | Path | None = None) -> tuple[Evidence, Path]:
-    """Reads runs and sweeps and writes `index.html`, its plots, `cells.csv` and `report.md`.
-
-    Args:
-        folders: of runs or sweeps, or folders that hold any of them.
-        out: where the report goes; None is `report/` in the first of the folders.
-
-    Returns:
-        What was found, and the page.
-
-    Raises:
-        BadInput: a folder is not there, there is nothing in it, or the report's folder cannot be written.
-    """
-    evidence = collect(folders)
-    place = Path(out) if out else Path(folders[0]) / "report"
-    check_writable(place, "--out")
-    write_cells(evidence, place)
-    write_markdown(evidence, place)
-    return evidence, write_page(evidence, place)
 
 
 def main() -> int:
@@ -54,7 +28,7 @@ def _reported(asked: Namespace) -> int:
     evidence, page = report(asked.folders, asked.out)
     show(evidence, page)
     if asked.wandb:
-        from kdlab.reporting.render.wandb_report import publish_evidence
+        from kdlab.tracking.report import publish_evidence
 
         print(f"W&B report: {publish_evidence(evidence, list(map(Path, asked.folders)), asked.wandb)}")
     return 0

@@ -18,7 +18,7 @@ def train(cfg: DictConfig) -> None:
     from kdlab.runtime.signals import StopOnSignal
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
-    from kdlab.sweeps.records import note_cell, note_run, sweep_group, sweep_question
+    from kdlab.sweeps.cell import note_cell, note_run, sweep_group, sweep_question
     from kdlab.sweeps.search.pruning import pruning_of
     from kdlab.tracking.cell import log_result, reported_cell, wandb_settings
     from kdlab.tracking.jobs import JobRuns
@@ -33,7 +33,7 @@ def train(cfg: DictConfig) -> None:
         check(plan, store)
         with RunDirectory.of(cfg, plan, task_overrides()) as directory, StopOnSignal() as stop:
             note_run(directory.path)
-            screen.opening(directory.path, plan)
+            screen.opening(directory.path, plan, task_overrides())
             listeners = [screen, JobRuns(wandb) if wandb else None, pruning_of(plan.student), stop]
             result = carry_out(plan, store, [listener for listener in listeners if listener])
             note_cell(trained=sum(not stage["reused"] for stage in result["stages"]))

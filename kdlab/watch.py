@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdlab.errors import BadInput
+from kdlab.runtime.sweep_records import Start, read_sweep
 from kdlab.sweeps.cli import explained
-from kdlab.sweeps.records import Start, read_sweep
 from kdlab.sweeps.screen import SweepView
 
 USAGE = "usage: python -m kdlab.watch outputs/temperature-1a2b3c4d"

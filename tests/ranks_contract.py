@@ -14,9 +14,12 @@ import torch
 import kdlab
 from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.checkpointing import KeepLast
+from kdlab.jobs.training.hardware import cpu_threads
 from kdlab.jobs.training.history import History
+from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare
-from kdlab.jobs.training.stage import make_data, make_method, make_trainer, threads
+from kdlab.jobs.training.ranks import leave_group
+from kdlab.jobs.training.trainer import make_trainer
 from kdlab.runtime.logs import quiet_screen
 from tests.small import QUICK
 
@@ -45,9 +48,9 @@ def train(loss: str, root: Path) -> None:
     method, network = make_method(plan.student), initial_network(plan.student)
     prepare(method, network, plan.student, [partial(initial_network, teacher) for teacher, _ in plan.student.teachers])
     hardware = {**plan.student.hardware, "devices": WORLD, "strategy": "ddp" if WORLD > 1 else "auto"}
-    keep = KeepLast(root / f"{loss}-{WORLD}.ckpt", History(lambda row: None))
+    keep = KeepLast(root / f"{loss}-{WORLD}.ckpt", History())
     trainer = make_trainer(replace(plan.student, hardware=hardware), root, [keep], keep.history)
-    with threads(1):
+    with cpu_threads(1):
         trainer.fit(method, datamodule=make_data(plan.student.data))
     if trainer.is_global_zero:
         torch.save(network.module.state_dict(), root / f"{loss}-{WORLD}.pt")
@@ -59,3 +62,4 @@ if __name__ == "__main__":
     quiet_screen()
     for name in sys.argv[2:]:
         train(name, Path(sys.argv[1]))
+    leave_group()

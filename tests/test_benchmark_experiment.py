@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf, open_dict
 
 from kdlab.config.compose import compose_config
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.models.build import build_network
 from kdlab.models.taps import Taps
 

@@ -15,10 +15,12 @@ def fill(capsys, tmp_path, *overrides):
 
 def test_it_trains_the_teacher_alone_and_asks_it_everything(capsys, tmp_path):
     said = fill(capsys, tmp_path)
-    assert "teacher    trained" in said and "student" not in said
+    assert "✓ teacher    trained" in said and "✓ student_cache filled " in said
+    assert "✓ student " not in said and "0 of them computed" not in said
     plan, store = tiny_plan(f"paths.outputs={tmp_path}"), Store(tmp_path / "store")
     assert [store.finished(stage) for stage in plan.stages] == [True, False, False]
-    assert "0 of them computed" in fill(capsys, tmp_path)
+    again = fill(capsys, tmp_path)
+    assert "✓ student_cache reused " in again and "computed" not in again
 
 
 def test_a_sweep_is_filled_by_its_first_cell(capsys, tmp_path):
@@ -29,12 +31,13 @@ def test_a_sweep_is_filled_by_its_first_cell(capsys, tmp_path):
 
 def test_a_teacher_that_has_yet_to_be_taught_is_left_for_later(capsys, tmp_path):
     said = fill(capsys, tmp_path, "plan=born_again", "plan.generations=3")
-    assert "generation3 is taught by generation2, not trained yet" in said
+    assert "generation3 has generation2 for a teacher, not trained yet" in said
 
 
 def test_where_nothing_can_be_stored_it_says_so(capsys, tmp_path):
-    assert "asks its teachers at every step" in fill(capsys, tmp_path, "loss=attention")
-    assert "asks its teachers at every step" in fill(capsys, tmp_path, "cache.enabled=false")
+    for override in ("loss=attention", "cache.enabled=false"):
+        said = fill(capsys, tmp_path, override)
+        assert "nothing to store: its teachers compute their outputs at every step" in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What every loss option promises by being there: it learns, leaves its teacher alone, resumes exactly, and scales."""
 
 import os
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -10,11 +11,10 @@ import pytest
 import torch
 
 import kdlab.jobs.training.checkpointing
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.data.batch import Batch
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
-from kdlab.jobs.training.ranks import free_port
 from kdlab.store.store import Store
 from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
 from tests.ranks_contract import pair_plan
@@ -63,9 +63,9 @@ def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(l
     method, batch = ready(store, plan_of(loss, "hardware.teacher_precision=bfloat16"))
     for autocast in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-            student, step = method.see(Batch.of(batch), 0)
-            teachers = method.answers(Batch.of(batch))
-            values = {term.name: term(student, teachers, step) for term in method.terms}
+            student, inputs = method.see(Batch.of(batch), 0)
+            teachers = method.teacher_outputs(Batch.of(batch))
+            values = {term.name: term(student, teachers, inputs) for term in method.terms}
         for name, value in values.items():
             gradients = torch.autograd.grad(
                 value, list(method.student.parameters()), retain_graph=True, allow_unused=True
@@ -93,7 +93,8 @@ def ranked(tmp_path_factory, request):
     """The options that are tested, trained by one process and by two together, on a pair without batch statistics."""
     root = tmp_path_factory.mktemp("ranks")
     losses = sorted({item.callspec.params["loss"] for item in request.session.items if "ranked" in item.fixturenames})
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     for rank_variables in ([None], [0, 1]):
         processes = [_start(root, losses, port, rank, len(rank_variables)) for rank in rank_variables]
         assert [process.wait() for process in processes] == [0] * len(processes)

@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from hydra.core.hydra_config import HydraConfig
 
+from kdlab.runtime.sweep_records import read_cells
 from kdlab.sweeps.cli import run
-from kdlab.sweeps.records import read_cells
 from kdlab.train import train
 from tests.small import TINY
 

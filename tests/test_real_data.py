@@ -13,10 +13,11 @@ from kdlab.jobs.stages import teacher_stage
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.models.saved import load_network
-from kdlab.runtime.executor import Watch, execute
+from kdlab.runtime.executor import execute
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store
-from kdlab.tasks.metrics import classification_figures, predict
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.predictions import predict
 from tests.conftest import shared_data
 
 pytestmark = pytest.mark.real_data
@@ -42,10 +43,12 @@ def test_published_weights_reach_their_published_accuracy(cifar, name, file, acc
     stage = teacher_stage(cfg)
     data = make_data(stage.data)
     data.setup("test")
-    logits, targets = predict(initial_network(stage), data.test_dataloader(), torch.device("cpu"))
+    logits, targets = predict(
+        initial_network(stage), data.test_dataloader(), torch.device("cpu"), ImageClassification()
+    )
     assert stage.epochs == 0
     assert len(targets) == 10_000
-    assert round(classification_figures(logits, targets)["accuracy"], 2) == accuracy
+    assert round(ImageClassification().figures(logits, targets)["accuracy"], 2) == accuracy
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -64,7 +67,7 @@ def test_a_published_teacher_is_read_from_the_cache_to_the_bits_of_asking_it(cif
     for name, more in (("asked", "cache.enabled=false"), ("filled", "loss.alpha=0.7"), ("read", "loss.alpha=0.7")):
         plan, store = kdlab.plan([*overrides, more]), Store(tmp_path / more.partition(".")[0])
         shutil.rmtree(store.folder(plan.student), ignore_errors=True)
-        execute(plan, store, Watch(Screen()))
+        execute(plan.stages, store, Screen())
         weights = load_network(store.folder(plan.student)).module.state_dict()
         found[name] = (weights, store.result(plan.student)["teacher_forwards"])
     (asked, every), (filled, distinct), (read, none) = found.values()

@@ -103,6 +103,6 @@ def test_a_report_that_cannot_be_written_costs_the_sweep_nothing(tmp_path, monke
     def broken(*_):
         raise ZeroDivisionError("half a page")
 
-    monkeypatch.setattr("kdlab.report.report", broken)
+    monkeypatch.setattr("kdlab.reporting.report.report", broken)
     assert run(train, ["-m", *TINY, f"paths.outputs={tmp_path}", "seed=0,1"]) == 0
     assert "The report was not written" in caplog.text

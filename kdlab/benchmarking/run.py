@@ -7,7 +7,7 @@ from lightning.pytorch import Callback
 
 import kdlab
 from kdlab.benchmarking.turns import Turns
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.loop import train
 from kdlab.runtime.logs import quiet_screen
 from kdlab.store.store import Store
@@ -44,4 +44,4 @@ def learn(overrides: Sequence[str], cache: Path, callbacks: Sequence[Callback] =
     store, folder = Store(paths["store"]), Path(paths["outputs"])
     folder.mkdir(parents=True, exist_ok=True)
     teachers = [store.folder(teacher) for teacher, _ in student.teachers]
-    train(student, folder, teachers, places(student, store.root, cache), callbacks=callbacks)
+    train(student, folder, teachers, cache_specs(student, store.root, cache), callbacks=callbacks)

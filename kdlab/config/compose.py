@@ -11,9 +11,13 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,6 +35,8 @@ from kdlab.config.overrides import (
 from kdlab.config.package_overrides import chooser, is_named
 from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput
+
+OF_THE_PROCESS = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)  # what Hydra keeps one of and sets anew
 
 
 @dataclass(frozen=True)
@@ -88,17 +94,29 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
         return _checked_sweep(typed, base, loader)
 
 
-def compose_config(overrides: Sequence[str], folder: str | None = None) -> DictConfig:
-    """The composed config of one run, as the train command would see it; `folder` is that of `--config-dir`."""
-    config = checked_overrides(overrides, folder=folder).config
-    with open_dict(config):
+def compose_config(overrides: Sequence[str], folder: str | None = None, *, multirun: bool = False) -> DictConfig:
+    """The composed config of one run, as the train command would see it, which no longer refers to Hydra.
+
+    Args:
+        overrides: as typed.
+        folder: a further config folder (`--config-dir`).
+        multirun: whether `-m` was given: the config is that of the first cell.
+
+    Raises:
+        BadInput: no such group, option or key; the closest one is named.
+    """
+    config = checked_overrides(overrides, multirun=multirun, folder=folder).config
+    with _hydra_set_aside(), open_dict(config):
+        HydraConfig.instance().set_config(config)
+        for key in _referring_to_hydra(OmegaConf.to_container(config, resolve=False)):
+            OmegaConf.update(config, key, OmegaConf.select(config, key))
         del config["hydra"]
     return config
 
 
 @contextmanager
 def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
-    """Hydra with kdlab's search path, for the body alone.
+    """Hydra with kdlab's search path, for the body alone; one that was initialised before is there again after it.
 
     Args:
         folder: a further config folder, searched first.
@@ -112,12 +130,31 @@ def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
         if not Path(folder).is_dir():
             raise BadInput(f"--config-dir must be a folder of further configs, got {folder}, which is not there.")
         search_path.prepend("command-line", f"file://{Path(folder).absolute()}")
-    GlobalHydra.instance().clear()
-    try:
+    with _hydra_set_aside():
         version.setbase("1.3")
         yield Hydra.create_main_hydra2("train", search_path)
+
+
+@contextmanager
+def _hydra_set_aside() -> Iterator[None]:
+    before: dict[type, Singleton] = {
+        kind: Singleton._instances.pop(kind) for kind in OF_THE_PROCESS if kind in Singleton._instances
+    }
+    try:
+        yield
     finally:
-        GlobalHydra.instance().clear()
+        for kind in OF_THE_PROCESS:
+            Singleton._instances.pop(kind, None)
+        Singleton._instances.update(before)
+
+
+def _referring_to_hydra(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and key != "hydra":
+            yield from _referring_to_hydra(value, f"{key}.")
+        elif isinstance(value, str) and "${hydra:" in value:
+            yield key
 
 
 def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:

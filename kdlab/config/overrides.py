@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -32,6 +33,7 @@ OPEN = (  # nodes below which any key may be added
     "hydra.job.env_set",
     "hydra.launcher.*",
 )
+GRID = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"  # the sweeper that runs every combination
 SEVERAL = ("callbacks", "logger")  # groups of which a run may have more than one option
 ABSENT = object()
 
@@ -89,7 +91,7 @@ def check_values(override: Override, sweeper: str | None) -> None:
     key, line = override.get_key_element(), override.input_line
     if sweeper is None and override.is_sweep_override():
         raise BadInput(f"{line}: one run takes one value. Add -m for a run with each, or {key}=[…] for a list.")
-    if override.is_interval_sweep() and sweeper and sweeper.endswith("BasicSweeper"):
+    if override.is_interval_sweep() and sweeper == GRID:
         raise BadInput(
             f"{line}: an interval needs a sweeper that draws from it. List values, or choose hydra/sweeper=optuna."
         )

@@ -14,10 +14,10 @@ from kdlab.data.batch import BatchIndices, Inputs, each
 from kdlab.data.module import Addressed
 from kdlab.jobs.events import Listener, Progress
 from kdlab.jobs.job import Figures, Job
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.hardware import accelerator, cpu_threads
 from kdlab.jobs.training.parts import make_data, make_method
-from kdlab.jobs.training.preparation import initial_network, teacher_network, teachers, term_facts
+from kdlab.jobs.training.preparation import build_context, frozen_teachers, initial_network, teacher_network
 from kdlab.jobs.training.stage import Stage
 from kdlab.store.fingerprint import fingerprint
 from kdlab.teachers.cache.teacher import CachedTeacher
@@ -45,11 +45,13 @@ class Filled:
     seconds: float
     complete: bool
 
-    def __str__(self) -> str:
+    def told(self, reused: bool) -> str:
+        """In a line; of what was stored before, without what it took."""
         each = self.stored / self.samples
         room = f"{self.stored} outputs ({each:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
+        spent = "" if reused else f", {self.computed} of them computed in {self.seconds:.1f} s"
         rest = "" if self.complete else "; not all that the student will need found room"
-        return f"{self.teacher} {room}, {self.computed} of them computed in {self.seconds:.1f} s{rest}"
+        return f"{self.teacher} {room}{spent}{rest}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +104,13 @@ class CacheFill(Job):
 
     def outcome(self, figures: Figures, reused: bool) -> str:
         """What is stored of each teacher."""
-        told = "\n  ".join(str(Filled(**one)) for one in figures["teachers"])
+        told = "\n  ".join(Filled(**one).told(reused) for one in figures["teachers"])
         verb = "reused" if reused else "filled"
         return f"{verb:<9} {told or 'nothing to store: its teachers compute their outputs at every step'}"
 
     def has_lost_its_rows(self, store: Path) -> bool:
         """Whether what was stored is no longer there; its teachers are finished."""
-        return not all(place.folder is None or place.folder.is_dir() for place in places(self.stage, store))
+        return not all(spec.folder is None or spec.folder.is_dir() for spec in cache_specs(self.stage, store))
 
 
 def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callable[[], None]) -> list[Filled]:
@@ -126,9 +128,9 @@ def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callab
 
 def _cached_teachers(stage: Stage, store: Path, folders: Sequence[Path]) -> list[CachedTeacher]:
     method, loads = make_method(stage), [partial(teacher_network, stage, folder) for folder in folders]
-    facts = term_facts(method, initial_network(stage), stage, loads)
-    answering = teachers(method, stage, loads, places(stage, store), facts)
-    return [teacher for teacher in answering if isinstance(teacher, CachedTeacher) and teacher.place.folder]
+    context = build_context(method, initial_network(stage), stage, loads)
+    teachers = frozen_teachers(method, stage, loads, cache_specs(stage, store), context)
+    return [teacher for teacher in teachers if isinstance(teacher, CachedTeacher) and teacher.spec.folder]
 
 
 def _fill_one(
@@ -136,19 +138,19 @@ def _fill_one(
 ) -> Filled:
     started, complete = time.monotonic(), True
     for epoch in range(stage.epochs):
-        complete = complete and all(teacher.learn(*some) for some in _missing(teacher, data, epoch))
+        complete = complete and all(teacher.fill(*some) for some in _missing(teacher, data, epoch))
         epoch_done()
     seconds = time.monotonic() - started
-    return Filled(name, data.train_size, teacher.samples, *teacher.stored, seconds, complete)
+    return Filled(name, data.train_size, teacher.forwards, *teacher.stored, seconds, complete)
 
 
 def _missing(teacher: CachedTeacher, data: Addressed, epoch: int) -> Iterator[tuple[Inputs, BatchIndices]]:
     """The samples of an epoch whose outputs in their views are not stored, in the teacher's batches."""
     visits = data.visits(epoch)
-    unknown = teacher.unknown(visits)
+    missing = teacher.missing(visits)
     # Of data that give nothing ahead, the samples of one view are of one shape, and those of others may not be.
-    views = visits.view[unknown]
-    alike = [unknown] if data.gives_ahead else [unknown[views == view] for view in sorted(set(views.tolist()))]
-    batches = [visits.select(at) for some in alike for at in torch.split(some, teacher.place.batch) if len(at)]
+    views = visits.view[missing]
+    alike = [missing] if data.gives_ahead else [missing[views == view] for view in sorted(set(views.tolist()))]
+    batches = [visits.select(at) for some in alike for at in torch.split(some, teacher.spec.batch) if len(at)]
     for inputs, indices in zip(data.training_inputs(batches), batches, strict=True):
         yield each(inputs, lambda tensor: tensor.to(teacher.device)), indices

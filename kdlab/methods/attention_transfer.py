@@ -6,7 +6,7 @@ from math import prod
 from kdlab.errors import BadInput
 from kdlab.losses.attention import attention_transfer
 from kdlab.methods.base import Distiller
-from kdlab.methods.terms import Facts, Shapes
+from kdlab.methods.terms import BuildContext, Shapes
 
 
 class AttentionTransfer(Distiller):
@@ -16,13 +16,13 @@ class AttentionTransfer(Distiller):
         BadInput: when it is built, a tap whose map has one position: normalised, its attention is the constant 1.
     """
 
-    def build_terms(self, facts: Facts, seed: int = 0) -> None:
+    def build_terms(self, context: BuildContext, seed: int = 0) -> None:
         """Makes the terms, once every map is known to have places to choose from."""
         attention = [term for term in self.settings if term.loss is attention_transfer]
-        _check_maps("student", facts.student, [role for term in attention for role in term.roles])
-        for shapes in facts.teachers:
+        _check_maps("student", context.student, [role for term in attention for role in term.roles])
+        for shapes in context.teachers:
             _check_maps("teacher", shapes, [role for term in attention for role in term.teacher_roles])
-        super().build_terms(facts, seed)
+        super().build_terms(context, seed)
 
 
 def _check_maps(side: str, shapes: Shapes, roles: Iterable[str]) -> None:

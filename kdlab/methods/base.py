@@ -1,28 +1,26 @@
 """The base of every method: a student that minimises a named, weighted sum of terms."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import isclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kdlab.data.batch import UNLABELLED, Batch, sent
+from kdlab.data.batch import Batch, sent
 from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
 from kdlab.methods.reseed import reseed
-from kdlab.methods.shares import Shares, scaled
+from kdlab.methods.shares import Shares, Window, scaled
 from kdlab.methods.term_settings import TermSettings
-from kdlab.methods.terms import Answer, Facts, Step, Term
+from kdlab.methods.terms import BuildContext, LossInputs, Term, Weighted
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
-from kdlab.teachers.cache.teacher import CachedTeacher
-from kdlab.teachers.frozen import FrozenTeacher
-
-Teacher = FrozenTeacher | CachedTeacher
+from kdlab.tasks.base import Task, task_of
+from kdlab.teachers.protocol import Teacher
 
 GPU_CHECK_EVERY = 50  # steps between two looks at the loss on a device that a look would stall
 
@@ -40,8 +38,9 @@ class Distiller(LightningModule):
         BadInput: an unknown term, argument or weight, or no term with a weight above 0.
     """
 
-    needs_peer = False  # whether a second network is trained beside the student
+    taught_by: ClassVar[str] = "stages"  # or `peer`, a second network that is trained along, or `itself`
     student: Network
+    companions: nn.ModuleList  # those of its teachers that change with the student
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__()
@@ -52,6 +51,9 @@ class Distiller(LightningModule):
         self.terms = nn.ModuleList()
         self.teachers: Sequence[Teacher] = ()
         self.seed = 0
+        self.optimizer_setting = "optimizer"
+        self.task: Task = task_of(None)
+        self._window = Window()
         self.progress = Progress([term.name for term in self.settings])
 
     @property
@@ -61,8 +63,8 @@ class Distiller(LightningModule):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any active term reads a frozen teacher."""
-        return any(term.needs_teacher for term in self.settings)
+        """Whether any active term reads a teacher that another stage trains."""
+        return self.taught_by == "stages" and any(term.needs_teacher for term in self.settings)
 
     @property
     def roles(self) -> list[str]:
@@ -84,26 +86,30 @@ class Distiller(LightningModule):
         """Whether its terms depend on more of networks and data than the number of classes."""
         return bool(self.roles) or any(isclass(term.loss) for term in self.settings)
 
-    def build_terms(self, facts: Facts, seed: int = 0) -> None:
+    def build_terms(self, context: BuildContext, seed: int = 0) -> None:
         """Makes what the terms learn besides the student: adapters, memory banks and the like.
 
         Args:
-            facts: shapes of the features, and what else a loss may ask for.
+            context: shapes of the features, and what else a loss may ask for.
             seed: of their initial weights.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(Stream.TERMS, seed))
-            self.make_terms(facts)
+            self.make_terms(context)
 
-    def make_terms(self, facts: Facts) -> None:
+    def make_terms(self, context: BuildContext) -> None:
         """Makes the terms from torch's global generator."""
-        self.terms = self.made_terms(facts)
+        self.terms = self.made_terms(context)
 
-    def made_terms(self, facts: Facts) -> nn.ModuleList:
+    def directions(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
+        """All terms that were built, with the context that each list of them was built from."""
+        yield self.terms, context
+
+    def made_terms(self, context: BuildContext) -> nn.ModuleList:
         """All terms between one student and its teachers."""
         terms = [Term(settings) for settings in self.settings]
         for term in terms:
-            term.build(facts)
+            term.build(context)
         return nn.ModuleList(terms)
 
     def prepare(
@@ -115,22 +121,40 @@ class Distiller(LightningModule):
         scheduler: Callable[[Optimizer], dict[str, Any]] | None = None,
         taps: Mapping[str, str] | None = None,
         seed: int = 0,
+        optimizer_setting: str = "optimizer",
     ) -> None:
         """Gives the method what it trains, after `build_terms`.
 
         Args:
             student: the network to train.
-            teachers: frozen; none for supervised training.
+            teachers: that are given to it; see `taught_by`. None for supervised training.
             optimizer: makes the optimizer from the parameters.
             scheduler: makes Lightning's scheduler description from the optimizer.
             taps: the student's module path by role.
             seed: of dropout, which is reseeded at every step.
+            optimizer_setting: the config key of its optimizer, for messages.
         """
+        paths = {role: (taps or {})[role] for role in self.roles}
+        self.teachers = (*teachers, *self.own_teachers(student, paths))
+        self.companions = nn.ModuleList(teacher for teacher in self.teachers if isinstance(teacher, nn.Module))
         self.student = student
-        self.teachers = tuple(teachers)
         self.seed = seed
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
-        self._taps = Taps(student.module, {role: (taps or {})[role] for role in self.roles})
+        self.optimizer_setting = optimizer_setting
+        self._taps = Taps(student.module, paths)
+
+    def own_teachers(self, student: Network, taps: Mapping[str, str]) -> Sequence[Teacher]:
+        """Teachers that the method makes of its student, where it is taught by `itself`.
+
+        Args:
+            student: before any tap is on it.
+            taps: module path by role, of `roles`.
+        """
+        return ()
+
+    def setup(self, stage: str) -> None:
+        """Asks the data module for the task."""
+        self.task = task_of(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
@@ -141,24 +165,32 @@ class Distiller(LightningModule):
             teacher.to(self.device)
             teacher.expect(self.trainer.datamodule)  # type: ignore[attr-defined]
 
+    def optimizer_step(self, *args: Any, **rest: Any) -> None:
+        """Lets its teachers follow each step of the student, before anything can be saved."""
+        super().optimizer_step(*args, **rest)
+        for teacher in self.teachers:
+            teacher.follow(self.student)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._window.batches = self.trainer.accumulate_grad_batches
         reseed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)
-        student, step = self.see(batch, batch_idx)
-        teachers = self.answers(batch)
-        values = self.values(student, teachers, step, Shares.on(self.trainer, batch.targets))
+        student, inputs = self.see(batch, batch_idx)
+        teachers = self.teacher_outputs(batch)
+        shares = Shares.on(self.trainer, inputs.labels)
+        values = self.values(student, teachers, inputs, shares)
         loss = self.weighed(values)
-        self.progress.add(loss, values, len(batch.targets))
+        self.progress.add(loss, values, len(batch.targets), shares.average)
         self._check_finite(batch_idx, student, teachers)
-        return loss
+        return scaled(loss, self._window.weight(shares.average))
 
-    def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, Step]:
-        """What the student says of a batch, and what else losses may read in this step."""
+    def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, LossInputs]:
+        """The student's outputs for a batch, and what else losses may read in this step."""
         raw = observe(self.student, self._taps, batch.inputs)
-        return only_targets(raw, batch), Step(
-            labels_of(raw, batch),
+        return self.task.aligned(raw, batch.targets), LossInputs(
+            self.task.labels(batch.targets),
             sent(batch.index, self.device) if batch.index is not None and self._reads("index") else None,
             derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx) if self._reads("seed") else 0,
             self.current_epoch,
@@ -168,37 +200,38 @@ class Distiller(LightningModule):
         """Whether any term takes that input: what none takes costs no step anything."""
         return any(name in term.inputs for term in self.settings)
 
-    def answers(self, batch: Batch) -> list[Answer]:
-        """What the teachers say of a batch, with their weights.
+    def teacher_outputs(self, batch: Batch) -> list[Weighted]:
+        """The outputs of each teacher for a batch, with its weight.
 
         Args:
-            batch: as the data module made it; of images that a method has changed, without `index`: the answers to
-                those that it names may be stored.
+            batch: as the data module made it; of images that a method has changed, without `index`: outputs for those
+                that it names may be stored.
         """
-        return [(only_targets(teacher.answer(batch), batch), teacher.weight) for teacher in self.teachers]
+        return [(self.task.aligned(teacher.outputs(batch), batch.targets), teacher.weight) for teacher in self.teachers]
 
-    def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
+    def values(
+        self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
+    ) -> dict[str, Tensor]:
         """The unweighted values of the terms that count in this epoch, by name."""
-        return self.term_values(self.terms, student, teachers, step, shares)
+        return self.term_values(self.terms, student, teachers, inputs, shares)
 
     def term_values(
-        self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares
+        self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
     ) -> dict[str, Tensor]:
         """The same of any terms; each is this rank's share of the value."""
-        return {
-            term.name: scaled(term(student, teachers, step), shares.of(term.settings))
+        values = {
+            term.name: scaled(term(student, teachers, inputs), shares.of(term.settings))
             for term in cast(Iterable[Term], terms)
-            if term.settings.weight_at(step.epoch)
+            if term.settings.weight_at(inputs.epoch)
         }
+        if len(inputs.labels):
+            return values
+        return {name: value.nan_to_num() for name, value in values.items()}  # a mean over no unit at all is 0
 
     def close(self) -> None:
-        """Lets go of what its teachers hold."""
+        """Releases what its teachers hold."""
         for teacher in self.teachers:
             teacher.close()
-
-    def companions(self) -> dict[str, Network]:
-        """Networks that were trained beside the student, by name."""
-        return {}
 
     def weighed(self, values: Mapping[str, Tensor]) -> Tensor:
         """The loss: values of terms times their weights in this epoch."""
@@ -206,7 +239,7 @@ class Distiller(LightningModule):
         parts = [scaled(value, weights[name]) for name, value in values.items()]
         return sum(parts[1:], start=parts[0])
 
-    def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Answer]) -> None:
+    def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Weighted]) -> None:
         """On a GPU, where a look waits for all that is under way, one in many steps is enough."""
         if self.device.type != "cpu" and step % GPU_CHECK_EVERY:
             return
@@ -217,9 +250,17 @@ class Distiller(LightningModule):
             raise TrainingFailed(
                 f"The loss is not finite: term {', '.join(guilty)}, epoch {self.current_epoch + 1}, "
                 f"step {self.global_step}{seen()}. "
-                "A lower optimizer.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
+                f"A lower {self.optimizer_setting}.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
                 "The last good checkpoint is kept."
             )
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Makes accumulated gradients those of the mean over all units that they came from."""
+        factor = self._window.close()
+        if isinstance(factor, Tensor) or factor != 1:
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
 
     def on_train_epoch_end(self) -> None:
         self._refuse_non_finite()
@@ -228,48 +269,33 @@ class Distiller(LightningModule):
         self.log_dict({f"train/{name}": mean for name, mean in means.items()}, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
-        self._validated = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self._validated = self.task.metrics().to(self.device)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         batch = Batch.of(batch)
         with torch.compiler.set_stance("force_eager"):  # compiled is what trains; a second graph is not worth it here
             raw = Outputs(self.student(batch.inputs))
-        logits, labels = only_targets(raw, batch).logits.float(), labels_of(raw, batch)
-        correct = (logits.argmax(-1) == labels).sum()
-        nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
-        self._validated += torch.stack([correct.double(), nll.double(), correct.new_tensor(len(labels)).double()])
+        self._validated.update(self.task.aligned(raw, batch.targets).logits.float(), self.task.labels(batch.targets))
 
     def on_validation_epoch_end(self) -> None:
-        correct, nll, count = self.trainer.strategy.reduce(self._validated, reduce_op="sum")
-        self.log_dict({"val/accuracy": 100 * correct / count, "val/nll": nll / count}, rank_zero_only=False)
+        measured = self._validated.compute()
+        self.log_dict({f"val/{name}": value for name, value in measured.items()}, rank_zero_only=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._refuse_non_finite()
-        forwards = [[teacher.samples, teacher.recalled] for teacher in self.teachers]
+        forwards = [[teacher.forwards, teacher.hits] for teacher in self.teachers]
         checkpoint["progress"] = {**self.progress.state_dict(), "forwards": forwards}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.progress.load_state_dict(checkpoint["progress"])
         for teacher, counts in zip(self.teachers, checkpoint["progress"]["forwards"], strict=True):
-            teacher.samples, teacher.recalled = counts
+            teacher.forwards, teacher.hits = counts
 
 
-def labels_of(raw: Outputs, batch: Batch) -> Tensor:
-    """Sequences: the targets of tokens that have one. Images: every sample's."""
-    return batch.targets[batch.targets != UNLABELLED] if raw.logits.ndim == 3 else batch.targets
-
-
-def only_targets(raw: Outputs, batch: Batch) -> Outputs:
-    """Sequences: only the tokens that have a target, as (tokens, vocabulary). Images: everything."""
-    if raw.logits.ndim == 3:
-        return Outputs(raw.logits[batch.targets != UNLABELLED], raw.features)
-    return raw
-
-
-def _ranges(student: Outputs, teachers: Sequence[Answer]) -> str:
+def _ranges(student: Outputs, teachers: Sequence[Weighted]) -> str:
     ranges = [f"student logits {_range(student.logits)}"]
-    asked = [outputs.logits for outputs, _ in teachers if outputs.logits.numel()]
-    return "; " + ", ".join(ranges + [f"teacher logits {_range(logits)}" for logits in asked])
+    read = [outputs.logits for outputs, _ in teachers if outputs.logits.numel()]
+    return "; " + ", ".join(ranges + [f"teacher logits {_range(logits)}" for logits in read])
 
 
 def _range(logits: Tensor) -> str:

@@ -1,18 +1,16 @@
 """Deep mutual learning: two students, trained together, each the other's teacher."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
-from kdlab.methods.base import only_targets
 from kdlab.methods.shares import Shares
 from kdlab.methods.soft_targets import SoftTargets
-from kdlab.methods.terms import Answer, Facts, Step
-from kdlab.models.network import Network
-from kdlab.models.taps import Outputs, Taps, observe
+from kdlab.methods.terms import BuildContext, LossInputs, Weighted
+from kdlab.models.taps import Outputs
 
 
 class MutualLearning(SoftTargets):
@@ -29,8 +27,7 @@ class MutualLearning(SoftTargets):
         BadInput: the temperature is out of its range, or no term reads the other network.
     """
 
-    needs_peer = True
-    peer: Network
+    taught_by = "peer"
 
     def __init__(self, terms: Mapping[str, Mapping[str, Any]], temperature: float) -> None:
         super().__init__(terms, temperature)
@@ -42,41 +39,36 @@ class MutualLearning(SoftTargets):
         self.peer_terms = nn.ModuleList()
 
     @property
-    def needs_teacher(self) -> bool:
-        """A peer is no frozen teacher."""
-        return False
-
-    @property
     def roles(self) -> list[str]:
-        """Both networks are student and teacher: both are asked for all."""
+        """Both networks are student and teacher: each is tapped for all."""
         return list(dict.fromkeys([*super().roles, *super().teacher_roles]))
 
-    def make_terms(self, facts: Facts) -> None:
+    @property
+    def teacher_roles(self) -> list[str]:
+        """The same."""
+        return self.roles
+
+    def make_terms(self, context: BuildContext) -> None:
         """Each direction has adapters of its own."""
-        super().make_terms(facts)
-        self.peer_terms = self.made_terms(facts.turned)
+        super().make_terms(context)
+        self.peer_terms = self.made_terms(_swapped(context))
 
-    def join(self, peer: Network, taps: Mapping[str, str] | None = None) -> None:
-        """Gives the method its second student.
+    def directions(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
+        """From the peer to the student, and back."""
+        yield from super().directions(context)
+        yield self.peer_terms, _swapped(context)
 
-        Args:
-            peer: from random weights.
-            taps: its module path by role.
-        """
-        self.peer = peer
-        self._peer_taps = Taps(peer.module, {role: (taps or {})[role] for role in self.roles})
-
-    def answers(self, batch: Batch) -> list[Answer]:
-        """What the peer says, with its gradient."""
-        return [(only_targets(observe(self.peer, self._peer_taps, batch.inputs), batch), 1.0)]
-
-    def values(self, student: Outputs, teachers: Sequence[Answer], step: Step, shares: Shares) -> dict[str, Tensor]:
+    def values(
+        self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
+    ) -> dict[str, Tensor]:
         """Of both directions together."""
         ((peer, _),) = teachers
-        forth = self.term_values(self.terms, student, teachers, step, shares)
-        back = self.term_values(self.peer_terms, peer, [(student, 1.0)], step, shares)
+        forth = self.term_values(self.terms, student, teachers, inputs, shares)
+        back = self.term_values(self.peer_terms, peer, [(student, 1.0)], inputs, shares)
         return {name: forth[name] + back[name] for name in forth}
 
-    def companions(self) -> dict[str, Network]:
-        """The peer."""
-        return {"peer": self.peer}
+
+def _swapped(context: BuildContext) -> BuildContext:
+    """The peer as the student, and the student as its teacher."""
+    (peer,) = context.teachers
+    return replace(context, student=peer, teachers=[context.student])

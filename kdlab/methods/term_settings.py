@@ -13,7 +13,12 @@ from kdlab.settings.numbers import is_weight, is_whole
 from kdlab.settings.targets import find
 
 INPUTS = ("student", "teacher", "labels", "index", "seed")  # what a step hands to a loss, by parameter name
-FACTS = ("student_shape", "teacher_shape", "num_classes", "sample_labels")  # what the constructor of a loss may ask for
+CONTEXT = (
+    "student_shape",
+    "teacher_shape",
+    "num_classes",
+    "sample_labels",
+)  # what a loss may be built from
 SHAPES = {"student_shape", "teacher_shape"}  # those that only taps have
 SOURCES = ("teacher", "self")
 ADAPTERS = ("none", "student", "teacher")
@@ -90,7 +95,7 @@ class TermSettings:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a network other than the student has to answer."""
+        """Whether it reads the outputs of a network other than the student."""
         return "teacher" in self.inputs and self.source == "teacher"
 
     @property
@@ -166,7 +171,7 @@ def _own_loss(name: str) -> Callable[..., Any]:
 
 def _check_arguments(name: str, loss: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     parameters = inspect.signature(loss).parameters
-    known = [parameter for parameter in parameters if parameter not in (*INPUTS, *FACTS)]
+    known = [parameter for parameter in parameters if parameter not in (*INPUTS, *CONTEXT)]
     for argument in arguments:
         if argument not in known:
             close = get_close_matches(argument, [*known, *OWN], n=1)

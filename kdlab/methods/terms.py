@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,12 @@ from kdlab.methods.term_settings import Roles, TermSettings
 from kdlab.models.taps import Outputs
 from kdlab.settings.targets import refused
 
-Answer = tuple[Outputs, float]  # what a teacher said, and its weight among several
+Weighted = tuple[Outputs, float]  # of a teacher, with its weight among several
 Shapes = Mapping[str, torch.Size]  # of the features of one sample, by role
 
 
 @dataclass(frozen=True)
-class Facts:
+class BuildContext:
     """What terms are built from.
 
     Attributes:
@@ -37,15 +37,9 @@ class Facts:
     num_classes: int
     sample_labels: Tensor | None = None
 
-    @property
-    def turned(self) -> "Facts":
-        """The same for the only teacher as student, and the student as its teacher."""
-        (teacher,) = self.teachers
-        return replace(self, student=teacher, teachers=[self.student])
-
 
 @dataclass(frozen=True)
-class Step:
+class LossInputs:
     """What every loss of one step may read besides features: see `kdlab.methods.term_settings.INPUTS`."""
 
     labels: Tensor
@@ -69,21 +63,22 @@ class Term(nn.Module):
         self.name, self.settings = settings.name, settings
         self.comparisons = nn.ModuleList()
 
-    def build(self, facts: Facts) -> None:
+    def build(self, context: BuildContext) -> None:
         """Makes adapters and whatever else the loss owns, from torch's global generator."""
-        others = [facts.student] if self.settings.source == "self" else facts.teachers
-        for other in others if "teacher" in self.settings.inputs else [facts.student]:
-            row = [Comparison(self.settings, (own, of), facts, (facts.student, other)) for own, of in self._entries()]
+        others = [context.student] if self.settings.source == "self" else context.teachers
+        for other in others if "teacher" in self.settings.inputs else [context.student]:
+            shapes = (context.student, other)
+            row = [Comparison(self.settings, (own, of), context, shapes) for own, of in self._entries()]
             self.comparisons.append(nn.ModuleList(row))
 
-    def forward(self, student: Outputs, teachers: Sequence[Answer], step: Step) -> Tensor:
+    def forward(self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs) -> Tensor:
         """The unweighted value for one batch: a float32 scalar."""
         if self.settings.source == "self" or "teacher" not in self.settings.inputs:
             teachers = [(student, 1.0)]
         total = sum(weight for _, weight in teachers)
         rows: Any = self.comparisons
         values: list[Tensor] = [
-            scaled(comparison(student, outputs, step), weight / total)
+            scaled(comparison(student, outputs, inputs), weight / total)
             for row, (outputs, weight) in zip(rows, teachers, strict=True)
             for comparison in row
         ]
@@ -99,12 +94,12 @@ class Comparison(nn.Module):
     Args:
         settings: of the term.
         roles: whose features are read: the student's, the teacher's; both empty for logits.
-        facts: what the loss may ask for.
+        context: what the loss may ask for.
         shapes: of the student's and of the teacher's features.
     """
 
     def __init__(
-        self, settings: TermSettings, roles: tuple[Roles, Roles], facts: Facts, shapes: tuple[Shapes, Shapes]
+        self, settings: TermSettings, roles: tuple[Roles, Roles], context: BuildContext, shapes: tuple[Shapes, Shapes]
     ) -> None:
         super().__init__()
         self.settings, self.roles = settings, roles
@@ -113,18 +108,18 @@ class Comparison(nn.Module):
         if settings.adapter != "none":
             self.adapters = nn.ModuleList(_adapter(settings.adapter, *pair) for pair in pairs)
             pairs = [_adapted(settings.adapter, *pair) for pair in pairs]
-        offered = {**_shape_facts(pairs), "num_classes": facts.num_classes, "sample_labels": facts.sample_labels}
+        offered = {"num_classes": context.num_classes, "sample_labels": context.sample_labels, **_shapes(pairs)}
         self.loss: Callable[..., Any] = _ready(settings, offered)
 
-    def forward(self, student: Outputs, teacher: Outputs, step: Step) -> Tensor:
+    def forward(self, student: Outputs, teacher: Outputs, inputs: LossInputs) -> Tensor:
         own, other = self._compared(student, teacher)
         with torch.autocast(student.logits.device.type, enabled=False):
-            given = {"student": _float(own), "teacher": _float(other), "labels": step.labels, "index": step.index}
+            given = {"student": _float(own), "teacher": _float(other), "labels": inputs.labels, "index": inputs.index}
             wanted: dict[str, Any] = {name: value for name, value in given.items() if name in self.settings.inputs}
             if self.settings.compares_samples:
                 wanted = gather_samples(wanted)
             if "seed" in self.settings.inputs:
-                wanted["seed"] = step.seed
+                wanted["seed"] = inputs.seed
             value: Tensor = self.loss(**wanted)
         return value
 
@@ -149,13 +144,13 @@ class Comparison(nn.Module):
 
 
 def _ready(settings: TermSettings, offered: Mapping[str, Any]) -> Callable[..., Any]:
-    """The loss with its arguments: a class made, with the facts that it asks for, a function bound."""
+    """The loss with its arguments: a class made, with what it asks for of `offered`, a function bound."""
     if not inspect.isclass(settings.loss):
         return partial(settings.loss, **settings.arguments)
     asked = inspect.signature(settings.loss).parameters
-    facts = {name: value for name, value in offered.items() if name in asked}
+    given = {name: value for name, value in offered.items() if name in asked}
     try:
-        made: Any = settings.loss(**settings.arguments, **facts)
+        made: Any = settings.loss(**settings.arguments, **given)
     except (ValueError, RuntimeError) as error:
         raise refused(f"loss.terms.{settings.name}", settings.loss.__name__, settings.arguments, error) from error
     return made  # type: ignore[no-any-return]
@@ -175,7 +170,7 @@ def _adapted(side: str, student: torch.Size, teacher: torch.Size) -> tuple[torch
     return shape, shape
 
 
-def _shape_facts(pairs: Sequence[tuple[torch.Size, torch.Size]]) -> dict[str, Any]:
+def _shapes(pairs: Sequence[tuple[torch.Size, torch.Size]]) -> dict[str, Any]:
     if not pairs:
         return {}
     student, teacher = zip(*pairs, strict=True)

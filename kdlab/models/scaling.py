@@ -16,9 +16,9 @@ from torch import nn
 import kdlab.models.cifar
 from kdlab.errors import BadInput
 from kdlab.models.build import build_network
+from kdlab.models.cost import parameter_count
 from kdlab.models.resnet import ResNet
 from kdlab.models.wide_resnet import WideResNet
-from kdlab.tasks.metrics import parameter_count
 
 TOLERANCE = 0.15  # how far, as a share, parameters may be from what was asked for
 GOOD = 0.01  # how near is near enough to stop looking at a depth

@@ -35,8 +35,9 @@ class SmallCNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-2:] != (self.image_size, self.image_size):
             raise BadInput(
-                f"kwargs.image_size: small_cnn was built for {self.image_size}x{self.image_size} images, "
-                f"got {images.shape[-2]}x{images.shape[-1]}; set kwargs.image_size, or image_size to resize"
+                f"kwargs.image_size: small_cnn was built for {self.image_size}x{self.image_size} images, got "
+                f"{images.shape[-2]}x{images.shape[-1]}; set kwargs.image_size={images.shape[-1]}, or "
+                f"image_size={self.image_size} to resize them"
             )
         features = self.pool1(self.relu1(self.conv1(images)))
         features = self.pool2(self.relu2(self.conv2(features)))

@@ -1,13 +1,13 @@
 """From folders to evidence: what is in them, grouped by what varies, ranked where that is fair, and put in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kdlab.reporting.analyse.answer import answer
 from kdlab.reporting.analyse.labels import label, names
-from kdlab.reporting.analyse.ranking import chosen_role, ranked, why_unranked
+from kdlab.reporting.analyse.ranking import chosen_role, data_names, ranked, why_unranked
 from kdlab.reporting.analyse.remarks import remarks
 from kdlab.reporting.analyse.savings import savings
 from kdlab.reporting.analyse.settings import as_number, same_settings, seed, value, varying_keys
@@ -17,7 +17,7 @@ from kdlab.reporting.collect.cells import Lost
 from kdlab.reporting.collect.published import published_rows
 from kdlab.reporting.collect.runs import RESULT, Found, find
 from kdlab.reporting.collect.values import typed_values
-from kdlab.reporting.evidence import Evidence, Failure, Run, Setting
+from kdlab.reporting.evidence import Evidence, Failure, Reference, Run, Setting
 
 MANY = 3  # names of settings from which on a question with all of them is not read to its end
 
@@ -47,6 +47,7 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
         best=None if unranked else settings[0],
         failures=tuple(_failure(lost, named) for lost in found.lost),
         savings=savings(found.runs),
+        references=tuple(_references(found.runs)),
         sweep=_only_sweep(found),
     )
     early = [said for sweep in found.sweeps for said in sweep.preliminary]
@@ -73,6 +74,19 @@ def _settings(
         "(they differ in hardware, in folders or in the version of the code)."
     )
     return corrected(settings), (remark,)
+
+
+def _references(runs: Sequence[Run]) -> Iterator[Reference]:
+    """Each predictor without a network once; of several data sets with the name of the data."""
+    met = {
+        (name, row[run.task.outcome]): data_names([run])[0]
+        for run in runs
+        for name, row in (run.result.get("references") or {}).items()
+        if run.task.outcome in row
+    }
+    several = len(set(met.values())) > 1
+    for (name, reached), data in met.items():
+        yield Reference(f"{name} of {data}" if several else name, reached)
 
 
 def _written(run: Run) -> float:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kdlab.tasks.description import IMAGE_CLASSIFICATION, Description
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -40,6 +42,11 @@ class Run:
     result: Mapping[str, Any]
     values: Mapping[str, Any]
 
+    @property
+    def task(self) -> Description:
+        """What its networks' outputs mean."""
+        return Description.of(self.result)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -58,7 +65,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Gain:
-    """Student minus baseline in points of test accuracy.
+    """By how much the student is better than the baseline, in the headline metric on test: `Metric.gain`.
 
     Attributes:
         points: over seeds, paired by seed.
@@ -94,6 +101,19 @@ class Setting:
     gain: Gain | None = None
     gain_over_control: Interval | None = None
 
+    @property
+    def task(self) -> Description:
+        """That of its runs."""
+        return self.runs[0].task if self.runs else IMAGE_CLASSIFICATION
+
+    def reached(self, role: str = "student") -> Interval | None:
+        """The headline metric of a role on the test set."""
+        return self.figures.get(f"{role}/{self.task.outcome}")
+
+    def validated(self, role: str = "student") -> Interval | None:
+        """The headline metric of a role on validation, which settings are chosen by."""
+        return self.figures.get(f"{role}/{self.task.objective}")
+
 
 @dataclass(frozen=True)
 class Savings:
@@ -119,6 +139,19 @@ class Savings:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A predictor without a network, as a row beside the settings.
+
+    Attributes:
+        label: such as `majority class`.
+        reached: the headline metric on the test set.
+    """
+
+    label: str
+    reached: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a report says.
 
@@ -129,12 +162,13 @@ class Evidence:
         remarks: warnings and qualifications, most important first, one sentence each.
         varied: the values met of each setting that varies, but for the seed.
         seeds: met.
-        settings: best first, by validation accuracy where there is any; in the order of `varied` where there is none.
+        settings: best first, by the headline metric on validation; in the order of `varied` where nothing is ranked.
         best: the first of them; None where nothing may be ranked.
         failures: cells without a result.
         savings: of all runs together.
         published: rows of published figures for the pair and data of these runs: `method`, `teacher`, `student_alone`,
             `student`, `source`, and `here` (an Interval) where a setting of this report is the same method.
+        references: what can be reached without a network, on the data of these runs.
         sweep: content of `sweep.json`; None for loose runs.
     """
 
@@ -149,4 +183,10 @@ class Evidence:
     failures: tuple[Failure, ...]
     savings: Savings
     published: tuple[Mapping[str, Any], ...] = ()
+    references: tuple[Reference, ...] = ()
     sweep: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def task(self) -> Description:
+        """That of the settings; the first one's, where runs of several tasks lie together, which are not ranked."""
+        return self.settings[0].task if self.settings else IMAGE_CLASSIFICATION

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from kdlab.jobs.plan import Ensemble
+from kdlab.jobs.training.parts import make_task
 from kdlab.models.saved import load_predictions
 from kdlab.store.store import Store
-from kdlab.tasks.metrics import classification_figures
 
 SUMMED = ("params", "flops", "size_bytes", "seconds")
 
 
 def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
-    """Logits `(samples, classes)` of the ensemble on the test set, from what its members predicted, and the targets."""
+    """Logits `(units, classes)` of the ensemble on the test set, from what its members predicted, and the targets."""
     predictions = [(load_predictions(store.folder(stage)), weight) for stage, weight in ensemble.members]
     logits = torch.stack([one.double() for (one, _), _ in predictions])
     shares = torch.tensor([weight for _, weight in predictions], dtype=torch.float64)
@@ -27,7 +27,7 @@ def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
 
 def ensemble_figures(ensemble: Ensemble, store: Store) -> dict[str, Any]:
     """Its figures on the test set, what its members cost together, and what was averaged (`from`)."""
-    found = classification_figures(*ensemble_logits(ensemble, store))
+    found = make_task(ensemble.members[0][0].data).figures(*ensemble_logits(ensemble, store))
     results = [store.result(stage) for stage, _ in ensemble.members]
     return {
         **{f"test/{name}": value for name, value in found.items()},

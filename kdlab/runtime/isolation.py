@@ -27,9 +27,10 @@ def undisturbed() -> Iterator[None]:
             "kdlab.run: another thread of this process is running a plan, and both would draw from torch's one "
             "generator and set its one number of threads. Wait for its end, or start a process for each run."
         )
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     threads, python, legacy = torch.get_num_threads(), random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(gpus):
             yield
     finally:
         torch.set_num_threads(threads)

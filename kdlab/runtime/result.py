@@ -10,18 +10,15 @@ import torch
 
 from kdlab.jobs.job import Job
 from kdlab.jobs.plan import Ensemble, Plan, Step
+from kdlab.jobs.training.parts import make_task
 from kdlab.jobs.training.stage import Stage
 from kdlab.models.saved import load_predictions
 from kdlab.runtime.ensemble import ensemble_figures, ensemble_logits
 from kdlab.runtime.hints import hints
 from kdlab.store.store import Store
-from kdlab.tasks.metrics import agreement, kl_to_teacher
+from kdlab.tasks.description import Description
 
-FIGURES = (
-    "test/accuracy",
-    "test/nll",
-    "test/ece",
-    "val/accuracy",
+COSTS = (
     "params",
     "flops",
     "size_bytes",
@@ -30,7 +27,7 @@ FIGURES = (
     "samples_per_second",
 )
 PACKAGES = ("kdlab", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "wandb", "numpy")
-LEAST_GAP = 1.0  # accuracy points between teacher and baseline under which a recovered share means nothing
+LEAST_GAP = 1.0  # points, or per cent, between teacher and baseline under which a recovered share means nothing
 
 
 def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool]) -> dict[str, Any]:
@@ -42,18 +39,21 @@ def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool]) -> dic
         reused: by stage name, whether it was there before this run.
     """
     roles = {role: _figures(stage, store) for role, stage in plan.by_role().items()}
+    task = plan.student.task
     if len(plan.teachers) > 1:
         together = ensemble_figures(Ensemble(plan.teachers), store)
-        roles["teacher"] = {name: together.get(name) for name in FIGURES}
+        roles["teacher"] = {name: together.get(name) for name in figure_names(task)}
     teacher, student, baseline = (roles.get(role) for role in ("teacher", "student", "baseline"))
     return {
         "status": "finished",
+        "task": task.as_dict(),
         "teacher": teacher,
         "student": student,
         "baseline": baseline,
         "control": roles.get("control"),
-        **_gains(teacher, student, baseline),
-        "gain_over_control": _difference(student, roles.get("control")),
+        **_gains(task, teacher, student, baseline),
+        "gain_over_control": _gain(task, student, roles.get("control")),
+        "references": store.result(plan.student).get("references", {}),
         **_likeness(plan, store),
         **_several(plan, store),
         "hints": hints(plan, store),
@@ -86,25 +86,32 @@ def environment() -> dict[str, Any]:
     }
 
 
+def figure_names(task: Description) -> tuple[str, ...]:
+    """What a result says of each network: the task's metrics on the test set, what is chosen by, and costs."""
+    return (*(f"test/{metric.name}" for metric in task.metrics), task.objective, *COSTS)
+
+
 def _figures(stage: Stage, store: Store) -> dict[str, Any]:
-    return {name: store.result(stage).get(name) for name in FIGURES}
+    return {name: store.result(stage).get(name) for name in figure_names(stage.task)}
 
 
 def _gains(
-    teacher: Mapping[str, Any] | None, student: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None
+    task: Description,
+    teacher: Mapping[str, Any] | None,
+    student: Mapping[str, Any] | None,
+    baseline: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    gain = _difference(student, baseline)
-    if gain is None or not (teacher and baseline):
+    gain, gap = _gain(task, student, baseline), _gain(task, teacher, baseline)
+    if gain is None or gap is None:
         return {"gain": gain, "gap_recovered": None}
-    gap = teacher["test/accuracy"] - baseline["test/accuracy"]
     if gap < LEAST_GAP:
-        reason = f"teacher minus baseline is {gap:.2f} points, under {LEAST_GAP:g}"
+        reason = f"teacher minus baseline is {gap:.2f} {task.headline.gain_unit}, under {LEAST_GAP:g}"
         return {"gain": gain, "gap_recovered": None, "gap_recovered_reason": reason}
     return {"gain": gain, "gap_recovered": gain / gap}
 
 
-def _difference(student: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
-    return student["test/accuracy"] - other["test/accuracy"] if student and other else None
+def _gain(task: Description, ours: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
+    return task.headline.gain(ours[task.outcome], other[task.outcome]) if ours and other else None
 
 
 def _several(plan: Plan, store: Store) -> dict[str, Any]:
@@ -143,10 +150,10 @@ def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
     if "teacher" not in logits:
         return {"agreement": None, "agreement_baseline": None, "kl_to_teacher": None}
     teacher, _ = ensemble_logits(Ensemble(plan.teachers), store)
+    compare = make_task(plan.student.data).compare
     return {
-        "agreement": agreement(logits["student"], teacher),
-        "agreement_baseline": agreement(logits["baseline"], teacher) if "baseline" in logits else None,
-        "kl_to_teacher": kl_to_teacher(logits["student"], teacher),
+        **compare(logits["student"], teacher),
+        "agreement_baseline": compare(logits["baseline"], teacher)["agreement"] if "baseline" in logits else None,
     }
 
 

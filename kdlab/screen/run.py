@@ -17,13 +17,15 @@ from rich.table import Table
 from kdlab.data.image.resemblance import transfer_warning
 from kdlab.jobs.events import Event, Failed, Finished, Progress, Started, Waiting
 from kdlab.jobs.plan import Plan
+from kdlab.jobs.plan_remarks import plan_remarks
 from kdlab.jobs.training.hardware import precision_of_teachers
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.magnitude import scaled
-from kdlab.sweeps.screen import outcome
+from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
+LEARNERS = {"teacher": "model.teacher.train.epochs", "baseline": "epochs"}  # and what gives each of them more time
 
 
 class Screen:
@@ -63,13 +65,14 @@ class Screen:
             self._bar.close()
         self._bar = None
 
-    def opening(self, folder: Path, plan: Plan) -> None:
-        """What is about to happen."""
+    def opening(self, folder: Path, plan: Plan, typed: Sequence[str] = ()) -> None:
+        """What is about to happen; `typed` are the overrides of the command line."""
         if not self.brief:
             lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
             self.console.print(f"[bold]{folder.name}[/]  {lineage}{_precision(plan.student)}")
-        if warning := transfer_warning(make_data(plan.student.data)):
-            self.console.print(warning, style="yellow", markup=False)
+        warning = transfer_warning(make_data(plan.student.data))
+        for line in [*([warning] if warning else []), *([] if self.brief else plan_remarks(plan, typed))]:
+            self.console.print(line, style="yellow", markup=False)
 
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
         """The run's figures, one column a network; what they say; and where they are."""
@@ -77,11 +80,12 @@ class Screen:
             self.console.print(f"  {outcome(result)}  [dim]{folder}[/]")
             return
         self.console.print()
-        self.console.print(figures_table({role: result[role] for role in ROLES if result.get(role)}, result))
+        columns = {role: result[role] for role in ROLES if result.get(role)}
+        self.console.print(figures_table({**columns, **result.get("references", {})}, result))
         for key, table in (("steps", steps_table), ("generations", generations_table)):
             if result.get(key):
                 self.console.print()
-                self.console.print(table(result[key]))
+                self.console.print(table(result[key], Description.of(result)))
         for line in conclusions(result):
             self.console.print(line)
         for hint in result["hints"]:
@@ -128,35 +132,44 @@ def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str
 
     Args:
         networks: figures by the name of the network, as in `result.json`.
-        result: adds the rows that compare with the teacher.
+        result: says what the task is, and adds the rows that compare with the teacher.
     """
-    table = _table(*networks)
-    for label, key, show in ROWS:
+    table, result = _table(*networks), result or {}
+    for label, key, show in _rows(Description.of(result)):
         if any(figures.get(key) is not None for figures in networks.values()):
             table.add_row(label, *(_cell(figures.get(key), show) for figures in networks.values()))
-    if result and result.get("agreement") is not None:
+    if result.get("agreement") is not None:
         alike = {"baseline": result["agreement_baseline"], "student": result["agreement"]}
         table.add_row("agrees with teacher", *(_cell(alike.get(name), _percent) for name in networks))
     return table
 
 
-def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
+def steps_table(steps: Sequence[Mapping[str, Any]], task: Description) -> Table:
     """The steps of a cascade as rows: however many there are, they fit."""
-    table = _table("network", "parameters", "smaller by", "epochs", "test accuracy")
+    table = _table("network", "parameters", "smaller by", "epochs", task.headline.heading("test"))
     for step in steps:
         size = (scaled(step["params"]), f"{step['ratio']:.1f}×")
-        accuracy = _percent(step["figures"]["test/accuracy"])
-        table.add_row(step["name"], step["network"]["name"], *size, str(step["epochs"]), accuracy)
+        reached = task.headline.show(step["figures"][task.outcome])
+        table.add_row(step["name"], step["network"]["name"], *size, str(step["epochs"]), reached)
     return table
 
 
-def generations_table(generations: Sequence[Mapping[str, Any]]) -> Table:
+def generations_table(generations: Sequence[Mapping[str, Any]], task: Description) -> Table:
     """The generations of a born-again run as rows."""
-    table = _table("epochs", "test accuracy", "test NLL (nats)")
+    shown = task.metrics[:2]
+    table = _table("epochs", *(metric.heading("test") for metric in shown))
     for number, found in enumerate(generations, 1):
-        cells = (str(found["epochs"]), _percent(found["test/accuracy"]), f"{found['test/nll']:.3f}")
-        table.add_row(f"generation{number}", *cells)
+        cells = (metric.show(found[f"test/{metric.name}"]) for metric in shown)
+        table.add_row(f"generation{number}", str(found["epochs"]), *cells)
     return table
+
+
+def outcome(result: Mapping[str, Any]) -> str:
+    """What a finished run came to, in a few words."""
+    gain, task = result.get("gain"), Description.of(result)
+    unit = " %" if task.headline.is_relative else ""
+    reached = task.headline.show(result["student"][task.outcome])
+    return reached + (f", gain {gain:+.2f}{unit}" if gain is not None else "")
 
 
 def _table(*headers: str) -> Table:
@@ -168,15 +181,16 @@ def _table(*headers: str) -> Table:
 
 
 def conclusions(result: Mapping[str, Any]) -> list[str]:
-    """What the table says, in words; warnings included."""
+    """What the table says, in words; warnings included, of which those that make all else doubtful come first."""
     gain = result.get("gain")
-    lines = [] if gain is None else [f"\n{_gain(gain, result)}"]
+    lines = [*_below_references(result)]
+    lines += [] if gain is None else [f"\n{_gain(gain, result)}"]
     lines += [*_over_control(result), *_together(result), *_beside(result)]
     if gain is None:
         return lines
     lines.append(_budget(result))
-    teacher = result["teacher"] if not result.get("generations") else None
-    if teacher and teacher["test/accuracy"] < result["baseline"]["test/accuracy"]:
+    teacher, task = result["teacher"] if not result.get("generations") else None, Description.of(result)
+    if teacher and task.headline.gain(teacher[task.outcome], result["baseline"][task.outcome]) < 0:
         lines.append(
             "[bold red]The teacher is worse than the baseline.[/] A student should not copy it: train it longer "
             "(model.teacher.train.epochs=…) or give it weights (model.teacher.checkpoint=…)."
@@ -184,12 +198,26 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _below_references(result: Mapping[str, Any]) -> list[str]:
+    """Teachers and baselines that are no better than a predictor without a network."""
+    task = Description.of(result)
+    return [
+        f"\n[bold red]The {role} is no better than the {name}[/] ({task.headline.show(result[role][task.outcome])} "
+        f"against {task.headline.show(row[task.outcome])} on test): it has learned nothing yet. Train it longer "
+        f"({key}=…), or look at its learning rate."
+        for name, row in result.get("references", {}).items()
+        for role, key in LEARNERS.items()
+        if result.get(role) and task.headline.gain(result[role][task.outcome], row[task.outcome]) <= 0
+    ]
+
+
 def _gain(gain: float, result: Mapping[str, Any]) -> str:
+    found = f"{gain:+.2f} {Description.of(result).headline.gain_words('test')}"
     if result.get("generations"):
-        return f"[bold]gain over generation 1 {gain:+.2f} points of test accuracy[/]"
+        return f"[bold]gain over generation 1 {found}[/]"
     recovered = result["gap_recovered"]
     share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
-    return f"[bold]gain from distillation {gain:+.2f} points of test accuracy[/]{share}"
+    return f"[bold]gain from distillation {found}[/]{share}"
 
 
 def _over_control(result: Mapping[str, Any]) -> list[str]:
@@ -197,17 +225,19 @@ def _over_control(result: Mapping[str, Any]) -> list[str]:
     if gain is None:
         return []
     other = "the labels alone" if result.get("generations") else "the teacher in one step"
-    return [f"gain over {result['control']['epochs']} epochs with {other} {gain:+.2f} points"]
+    unit = Description.of(result).headline.gain_unit
+    return [f"gain over {result['control']['epochs']} epochs with {other} {gain:+.2f} {unit}"]
 
 
 def _together(result: Mapping[str, Any]) -> list[str]:
     ensemble = result.get("ensemble")
     if not ensemble:
         return []
-    accuracy, count = ensemble["test/accuracy"], len(result["generations"])
-    more = accuracy - result["student"]["test/accuracy"]
+    task, count = Description.of(result), len(result["generations"])
+    reached = ensemble[task.outcome]
+    more = task.headline.gain(reached, result["student"][task.outcome])
     every = f"all {count} generations together (mean {ensemble['from']})"
-    return [f"{every} {_percent(accuracy)}, {more:+.2f} points over the last of them"]
+    return [f"{every} {task.headline.show(reached)}, {more:+.2f} {task.headline.gain_unit} over the last of them"]
 
 
 def _budget(result: Mapping[str, Any]) -> str:
@@ -218,8 +248,9 @@ def _budget(result: Mapping[str, Any]) -> str:
 
 def _beside(result: Mapping[str, Any]) -> list[str]:
     """The networks that were trained together with the student."""
+    task = Description.of(result)
     return [
-        f"trained beside it: {name}, {_percent(figures['test/accuracy'])} of test accuracy"
+        f"trained beside it: {name}, {task.headline.show(figures[task.outcome])} of test {task.headline.label}"
         for name, figures in result.get("companions", {}).items()
     ]
 
@@ -249,11 +280,14 @@ def _percent(value: float) -> str:
     return f"{value:.2f} %"
 
 
-ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("test accuracy", "test/accuracy", _percent),
-    ("test NLL (nats)", "test/nll", lambda value: f"{value:.3f}"),
-    ("calibration error", "test/ece", lambda value: f"{value:.3f}"),
-    ("validation accuracy", "val/accuracy", _percent),
+def _rows(task: Description) -> Sequence[tuple[str, str, Callable[[Any], str]]]:
+    """Heading, figure and how it is shown."""
+    measured = [(metric, "test", f"test/{metric.name}") for metric in task.metrics]
+    measured.append((task.headline, "validation", task.objective))
+    return [*((metric.heading(split), key, metric.show) for metric, split, key in measured), *COSTS]
+
+
+COSTS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("parameters", "params", scaled),
     ("FLOPs per sample", "flops", scaled),
     ("size (bytes)", "size_bytes", scaled),

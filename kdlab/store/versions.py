@@ -70,6 +70,8 @@ PART_OF = {
     "data.module": "views",
     "methods.base": "training",
     "models.network": "networks",
+    "teachers.moving_average": "methods.self_distillation",
+    "teachers.peer": "methods.mutual_learning",
 }
 """Modules that others build on, and the shared component that each is part of."""
 

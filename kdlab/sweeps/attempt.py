@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from kdlab.errors import BadInput, Interrupted, KdlabError, StoppedEarly
-from kdlab.sweeps.records import begin_cell, end_cell, ended_before, read_sweep, sweep_folder
+from kdlab.runtime.sweep_records import read_sweep
+from kdlab.sweeps.cell import begin_cell, end_cell, ended_before, sweep_folder
 from kdlab.sweeps.screen import announce_cell
 
 Task = Callable[[DictConfig], object]

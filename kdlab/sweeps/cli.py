@@ -17,10 +17,10 @@ from kdlab.config.folders import CONF
 from kdlab.config.help import help_page
 from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput, Interrupted, KdlabError, TrainingFailed
+from kdlab.runtime.sweep_records import Sweep
 from kdlab.store.atomic import check_writable
 from kdlab.sweeps.attempt import FAILED, Task, attempt, explain
 from kdlab.sweeps.question import asked_sweep
-from kdlab.sweeps.records import Sweep
 from kdlab.sweeps.relaunch import launch
 from kdlab.sweeps.report import tell
 from kdlab.sweeps.screen import following
@@ -61,6 +61,7 @@ def _run(task: Task, arguments: list[str]) -> int:
     if asked.cfg:
         print(_shown(checked.config, asked), end="")
         return 0
+    use_sweeper()
     sweep = asked_sweep(checked.multirun, checked.config) if checked.multirun else None
     _check_paths(checked.config, sweep)
     with hydra_app(asked.config_dir) as app:
@@ -74,7 +75,6 @@ def _run_sweep(app: Hydra, task: Task, sweep: Sweep, checked: Checked) -> int:
     """Runs every cell, in this process or wherever the launcher likes; each leaves a record of how it went."""
     from kdlab.sweeps.workers import at_home, crowding  # with torch, which other answers need not wait for
 
-    use_sweeper()
     code, lines = 0, [*checked.overrides, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"]
     with sweep.running(), following(sweep) as view:
         if hint := crowding(sweep, checked.config):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from kdlab.sweeps.records import Cell, read_cells
+from kdlab.runtime.sweep_records import Cell, read_cells
 
 MINUTE, HOUR = 60, 3600  # seconds
 

@@ -9,8 +9,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.config.compose import Multirun
+from kdlab.config.overrides import GRID
+from kdlab.runtime.sweep_records import Sweep
 from kdlab.store.fingerprint import SHORT, fingerprint
-from kdlab.sweeps.records import Sweep
+from kdlab.sweeps.plugins import is_parallel, is_search
 
 ELSEWHERE = ("hydra", "logger", "paths")  # how and where it runs; what is asked stays the same
 
@@ -36,6 +38,8 @@ def asked_sweep(multirun: Multirun, config: DictConfig) -> Sweep:
         cells=_cells(varied, config),
         sweeper=str(config.hydra.sweeper._target_),
         launcher=str(config.hydra.launcher._target_),
+        is_parallel=is_parallel(config.hydra.launcher._target_),
+        is_search=is_search(config.hydra.sweeper._target_),
     )
 
 
@@ -60,7 +64,7 @@ def _values(override: Override) -> tuple[str, ...]:
 
 def _cells(varied: Mapping[str, Sequence[str]], config: DictConfig) -> int | None:
     """How many combinations a grid has; what another sweeper says of itself."""
-    if config.hydra.sweeper._target_.endswith("BasicSweeper"):
+    if config.hydra.sweeper._target_ == GRID:
         return prod(len(values) for values in varied.values())
     told: int | None = config.hydra.sweeper.get("n_trials")
     return told

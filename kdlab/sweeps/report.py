@@ -4,8 +4,8 @@ import logging
 from dataclasses import replace
 
 from kdlab.errors import KdlabError
+from kdlab.runtime.sweep_records import Sweep
 from kdlab.sweeps.progress import Progress
-from kdlab.sweeps.records import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ def tell(sweep: Sweep, progress: Progress) -> None:
     """
     if not any(cell.run for cell in progress.cells):
         return
-    from kdlab.report import report
     from kdlab.reporting.render.summary_screen import show
+    from kdlab.reporting.report import report
 
     try:
         evidence, page = report([sweep.folder])

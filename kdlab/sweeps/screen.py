@@ -2,10 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
@@ -13,8 +12,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 
+from kdlab.runtime.sweep_records import Cell, Sweep, read_cell, read_cells, read_sweep
+from kdlab.screen.run import outcome
+from kdlab.sweeps.cell import sweep_folder
 from kdlab.sweeps.progress import Progress, in_words
-from kdlab.sweeps.records import Cell, Sweep, read_cell, read_cells, read_sweep, sweep_folder
 
 SECONDS_BETWEEN_LOOKS = 0.5
 OUTCOMES = {"finished": "[green]✓[/]", "failed": "[red]✗[/]", "stopped": "[yellow]–[/]"}
@@ -133,9 +134,3 @@ def _outcome(cell: Cell, folder: Path) -> str:
     if cell.status != "finished" or not cell.run:
         return "stopped early"
     return outcome(json.loads((folder / cell.run / "result.json").read_text()))
-
-
-def outcome(result: Mapping[str, Any]) -> str:
-    """What a finished run came to, in a few words."""
-    gain = result.get("gain")
-    return f"{result['student']['test/accuracy']:.2f} %" + (f", gain {gain:+.2f}" if gain is not None else "")

@@ -10,8 +10,8 @@ import torch
 from joblib import cpu_count
 from omegaconf import DictConfig, OmegaConf
 
+from kdlab.runtime.sweep_records import Sweep
 from kdlab.sweeps.attempt import Task
-from kdlab.sweeps.records import Sweep
 
 CROWDED = 1.5  # threads for each core from which it is worth a word
 
@@ -57,7 +57,7 @@ def crowding(sweep: Sweep, config: DictConfig) -> str | None:
 
 
 def jobs_at_once(launcher: Mapping[str, Any], cells: int | None, cores: int) -> int:
-    """How many cells a launcher runs on this machine at the same time.
+    """How many cells a launcher runs on this machine at the same time, by the settings that it has.
 
     Args:
         launcher: the settings `hydra.launcher`.
@@ -66,10 +66,10 @@ def jobs_at_once(launcher: Mapping[str, Any], cells: int | None, cores: int) -> 
     """
     at_most = cores if cells is None else cells
     match launcher:
-        case {"_target_": target, "n_jobs": int(wanted)} if target.endswith("JoblibLauncher"):
+        case {"n_jobs": int(wanted)}:  # joblib
             return min(wanted if wanted > 0 else max(cores + 1 + wanted, 1), at_most)
-        case {"_target_": target, "ray": {"init": init, "remote": remote}} if target.endswith(".RayLauncher"):
+        case {"ray": {"init": init, "remote": remote}}:
             return min(int((init.get("num_cpus") or cores) // (remote.get("num_cpus") or 1)), at_most)
-        case {"_target_": target} if target.endswith(".submitit_launcher.LocalLauncher"):
+        case {"submitit_folder": _} if "partition" not in launcher:  # submitit on this machine, not SLURM
             return at_most  # it starts all of them
     return 1

@@ -1,84 +1,76 @@
-"""What a network is worth: its figures on a data set, its size, and what it costs to run."""
+"""Metrics of predictions: logits `(units, classes)` against labels, or against those of a teacher."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torch import Tensor
+from torchmetrics import Metric
 
-from kdlab.data.batch import UNLABELLED, Batch
-
-CALIBRATION_BINS = 15
+from kdlab.data.batch import UNLABELLED
 
 
-@torch.no_grad()
-def predict(network: nn.Module, batches: Iterable[Any], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Logits `(samples, classes)` in float32 and targets `(samples,)` of a data set, on the CPU, in its order.
+class MeanOverUnits(Metric):
+    """A mean over all labelled units of all updates and all ranks, summed in float64."""
 
-    The network is evaluated in eval mode and left in the mode it had.
-    """
-    training = network.training
-    network.eval().to(device)
-    logits, targets = [], []
-    for raw in batches:
-        batch = Batch.of(raw).to(device)
-        logits.append(network(batch.inputs).float().cpu())
-        targets.append(batch.targets.cpu())
-    network.train(training)
-    return torch.cat(logits), torch.cat(targets)
+    total: Tensor
+    count: Tensor
+    full_state_update = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name in ("total", "count"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Adds units.
+
+        Args:
+            logits: `(units, classes)`.
+            labels: `(units,)`; `UNLABELLED` is left out.
+        """
+        self.total += self.sum(logits, labels).double()
+        self.count += (labels != UNLABELLED).sum()
+
+    def compute(self) -> Tensor:
+        """The mean."""
+        return self.total / self.count
+
+    def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What the labelled units add."""
+        raise NotImplementedError
 
 
-def classification_figures(logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Accuracy in percent, negative log-likelihood in nats, and expected calibration error in [0, 1].
+class Accuracy(MeanOverUnits):
+    """Percentage of units whose most probable class is the label."""
 
-    The calibration error has 15 bins of equal width and the L1 norm (Guo et al. 2017, arXiv:1706.04599).
+    higher_is_better = True
 
-    Args:
-        logits: `(samples, classes)`.
-        targets: `(samples,)`; −100 is left out.
-    """
-    kept = targets != UNLABELLED
-    logits, targets = logits[kept].float(), targets[kept]
-    error = multiclass_calibration_error(
-        logits.softmax(-1), targets, num_classes=logits.shape[-1], n_bins=CALIBRATION_BINS, norm="l1"
-    )
-    return {
-        "accuracy": 100 * (logits.argmax(-1) == targets).double().mean().item(),
-        "nll": F.cross_entropy(logits.double(), targets).item(),
-        "ece": error.item(),
-    }
+    def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How many are correct."""
+        return (logits.argmax(-1) == labels).sum()
+
+    def compute(self) -> Tensor:
+        """In percent."""
+        return 100 * self.total / self.count
+
+
+class NegativeLogLikelihood(MeanOverUnits):
+    """Cross-entropy of the labels in nats."""
+
+    higher_is_better = False
+
+    def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Summed over units."""
+        return F.cross_entropy(logits, labels, reduction="sum", ignore_index=UNLABELLED)
 
 
 def agreement(logits: Tensor, teacher: Tensor) -> float:
-    """Share of samples, in percent, for which both `(samples, classes)` logits name the same class."""
+    """Percentage of units for which both `(units, classes)` logits name the same class."""
     return 100 * (logits.argmax(-1) == teacher.argmax(-1)).double().mean().item()
 
 
 def kl_to_teacher(logits: Tensor, teacher: Tensor) -> float:
-    """KL(teacher ‖ student) at temperature 1 in nats, averaged over samples; both `(samples, classes)` logits."""
+    """KL(teacher ‖ student) at temperature 1 in nats, averaged over units; both `(units, classes)` logits."""
     log_student, log_teacher = logits.double().log_softmax(-1), teacher.double().log_softmax(-1)
     return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True).item()
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-@torch.no_grad()
-def flops(network: nn.Module, inputs: Any) -> int:
-    """Floating-point operations of one sample's forward pass; a multiply-add counts as two.
-
-    Args:
-        network: anything callable on `inputs`; left in the mode it had.
-        inputs: a batch of one sample.
-    """
-    training = network.training
-    network.eval()
-    with FlopCounterMode(display=False) as counter:
-        network(inputs)
-    network.train(training)
-    return int(counter.get_total_flops())

@@ -1,4 +1,4 @@
-"""Frozen teachers: they answer, and nothing that training does can reach them."""
+"""Frozen teachers: networks that nothing training does can reach."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
@@ -11,7 +11,7 @@ from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
 from kdlab.teachers.folding import fold
 from kdlab.teachers.precision import keep_in_bfloat16, teacher_precision
-from kdlab.teachers.truncated import EarlyStop
+from kdlab.teachers.truncated import TruncatedForward
 
 Load = Callable[[], Network]  # makes a network with its weights, afresh or the one that it made before
 
@@ -20,8 +20,8 @@ class FrozenTeacher:
     """A network in eval mode and without gradients, kept outside the student's module tree.
 
     It is not an `nn.Module`, so no checkpoint, optimizer, `.train()` or DDP wrapper of the student's ever sees it.
-    It is loaded at its first question: a teacher that nobody asks takes no memory. What it need not compute it leaves
-    out: BatchNorms are folded, and a pass ends at the last tap where no logits are read.
+    It is loaded for its first batch: a teacher that is never used takes no memory. What it need not compute it leaves
+    out: BatchNorms are folded, and a forward pass ends at the last tap where no logits are read.
 
     Args:
         load: the teacher with its own preprocessing; it is changed here.
@@ -43,21 +43,24 @@ class FrozenTeacher:
         logits: bool = True,
     ) -> None:
         self.weight = weight
-        self.samples = 0  # forwarded so far
-        self.recalled = 0  # answers that cost no forward
+        self.forwards = 0
+        self.hits = 0
         self._load, self._precision, self._logits = load, precision, logits
         self._paths = {role: (taps or {})[role] for role in roles}
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device) -> None:
-        """Answers on the device of the student; said before its first question."""
+        """Computes on that device; called before the first batch."""
         self._device = device
 
     def expect(self, data: Any) -> None:
-        """Nothing to prepare: each batch is answered as it comes."""
+        """Nothing to prepare."""
+
+    def follow(self, student: Network) -> None:
+        """It stays as it is."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
     @cached_property
     def network(self) -> Network:
@@ -75,7 +78,7 @@ class FrozenTeacher:
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
             outputs = observed(inputs)
         count = sample_count(inputs)
-        self.samples += count
+        self.forwards += count
         logits = outputs.logits.float().clone() if self._logits else torch.empty(count, 0)
         return Outputs(logits, {role: seen.clone() for role, seen in outputs.features.items()})
 
@@ -83,13 +86,13 @@ class FrozenTeacher:
     def _observe(self) -> Callable[[Any], Outputs]:
         taps = Taps(self.network.module, self._paths)
         if self._paths and not self._logits:
-            return EarlyStop(self.network, taps).observe
+            return TruncatedForward(self.network, taps).observe
         return partial(observe, self.network, taps)
 
     @property
     def _in_bfloat16(self) -> bool:
         return teacher_precision(self._precision, self._device.type) == "bfloat16"
 
-    def answer(self, batch: Batch) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """Logits and tapped features for a batch."""
         return self(batch.inputs)

@@ -1,4 +1,4 @@
-"""Early stop: a forward pass ends at the deepest tap where nobody reads the logits."""
+"""Truncated forward: a pass ends at the deepest tap where nobody reads the logits."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from kdlab.models.network import Network
 from kdlab.models.taps import Enough, Outputs, Taps, observe
 
 
-class EarlyStop:
+class TruncatedForward:
     """Observes a frozen network's taps, and leaves out what comes after them.
 
     The first batch is passed twice, wholly and up to the last tap. Only where both show the same features do later

@@ -28,6 +28,7 @@ FIGURES = (
     "agreement",
     "agreement_baseline",
     "kl_to_teacher",
+    "references",
 )
 
 

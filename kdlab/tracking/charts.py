@@ -7,8 +7,9 @@ from typing import Any
 
 from kdlab.jobs.plan import Plan
 from kdlab.reporting.collect.predictions import predictions, reliability
-from kdlab.runtime.result import FIGURES
+from kdlab.runtime.result import figure_names
 from kdlab.store.store import Store
+from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
 LARGEST_MATRIX = 100  # classes: a chart shows 10,000 rows at most
@@ -17,6 +18,8 @@ CONFUSIONS = 100  # rows of the table in the place of a larger matrix
 
 def charts(result: Mapping[str, Any], plan: Plan, store: Store) -> dict[str, Any]:
     """Tables and charts of a finished cell, by name, from its result and its networks' predictions on the test set."""
+    if not Description.of(result).names_classes:
+        return {"networks": networks_table(result)}
     stages = {**plan.by_role(), **{stage.name: stage for stage, _ in plan.teachers}}
     return {
         "networks": networks_table(result),
@@ -29,8 +32,10 @@ def networks_table(result: Mapping[str, Any]) -> Any:
     """A row for each network of a result, a column for each of its figures."""
     import wandb
 
-    rows = [[role, *(result[role].get(name) for name in FIGURES)] for role in ROLES if result.get(role)]
-    return wandb.Table(columns=["network", *FIGURES], data=rows)
+    names = figure_names(Description.of(result))
+    networks = {**{role: result[role] for role in ROLES if result.get(role)}, **result.get("references", {})}
+    rows = [[network, *(figures.get(name) for name in names)] for network, figures in networks.items()]
+    return wandb.Table(columns=["network", *names], data=rows)
 
 
 def confusion(stage: Path) -> Any:

@@ -26,7 +26,7 @@ class JobRuns:
             case Started(job) if job.is_recorded:
                 self._begin(job)
             case Progress(figures=figures, done=done) if figures:
-                self._tracker.log(figures, done)
+                self._tracker.log(figures, int(figures.get("step", done)))
             case Finished(job, folder, figures, reused=False):
                 self._tracker.summarise(figures)
                 keep_artifact(self._tracker, job, folder)

@@ -115,11 +115,12 @@ def test_a_group_that_allows_it_takes_several_options():
     assert (cfg.logger.csv, cfg.logger.wandb) == (True, True)
 
 
-def test_a_sweep_composes_its_first_cell_and_has_a_folder_of_its_own(tmp_path):
+def test_a_sweep_composes_its_first_cell_and_tells_what_varies(tmp_path):
     checked = checked_overrides([f"paths.outputs={tmp_path}", "seed=3,4"], multirun=True)
     assert checked.config.seed == 3
-    assert checked.sweep.folder.parent == tmp_path
-    assert checked.overrides[-1] == f"hydra.sweep.dir='{checked.sweep.folder}'"
+    assert [override.input_line for override in checked.multirun.typed] == [f"paths.outputs={tmp_path}", "seed=3,4"]
+    assert (checked.multirun.filed, checked.multirun.question) == ([], None)
+    assert checked_overrides(["seed=3"]).multirun is None
 
 
 def test_a_sweep_visits_options_by_pattern():

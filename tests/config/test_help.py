@@ -1,7 +1,7 @@
 """The page of --help."""
 
+from kdlab.config.folders import CONF, ROOT
 from kdlab.config.help import INDENT, WIDTH, help_page
-from kdlab.config.search_path import CONF, ROOT
 
 
 def test_every_option_of_every_group_is_on_it():

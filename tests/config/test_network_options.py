@@ -1,12 +1,10 @@
 """Every network of conf/network has the four roles, on maps and a vector that losses can use."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import yaml
 
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.models.build import build_network
 from kdlab.models.taps import Taps, probe
 
@@ -59,7 +57,6 @@ def option(request):
 
 def test_every_option_is_looked_at():
     assert set(SHAPES) == set(NAMED)
-    assert all(Path(CONF, "model", side, f"{name}.yaml").is_file() for side in ("teacher", "student") for name in NAMED)
 
 
 def test_maps_and_embedding_have_the_sizes_of_the_paper(option):

@@ -25,9 +25,9 @@ def ready(stage: Stage) -> tuple[Distiller, Batch]:
 
 
 def seen(method: Distiller, batch: Batch) -> tuple[Outputs, Outputs]:
-    """What the student and its only teacher say of the batch."""
+    """The outputs of the student and of its only teacher for the batch."""
     student, _ = method.see(batch, 0)
-    ((teacher, _),) = method.answers(batch)
+    ((teacher, _),) = method.teacher_outputs(batch)
     return student, teacher
 
 

@@ -25,6 +25,6 @@ def test_a_state_that_is_not_finite_is_never_saved(monkeypatch):
     monkeypatch.setattr(Distiller, "global_step", 7)
     method.on_save_checkpoint({})
     nan = {"ce": torch.tensor(1.0), "response_kd": torch.tensor(torch.nan)}
-    method.progress.add(torch.tensor(torch.nan), nan, samples=1)
+    method.progress.add(torch.tensor(torch.nan), nan, samples=1, units=1.0)
     with pytest.raises(TrainingFailed, match=r"term response_kd, epoch 3, step 7\..*last good checkpoint is kept"):
         method.on_save_checkpoint({})

@@ -69,9 +69,9 @@ def test_cwtm_weighs_the_labels_by_the_teachers_confidence_over_its_batch_sum(st
 def target(method, batch, step=0):
     """The probabilities that the student is pulled to, read off the gradient: KL's is (student - target) / batch."""
     (term,) = [term for term in method.terms if term.name == "permuted_kd"]
-    student, facts = method.see(batch, step)
+    student, inputs = method.see(batch, step)
     logits = student.logits.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(term(Outputs(logits), method.answers(batch), facts), logits)
+    (gradient,) = torch.autograd.grad(term(Outputs(logits), method.teacher_outputs(batch), inputs), logits)
     own = softmax(logits.detach().double().numpy() / 4, 1)
     return own - len(own) * gradient.double().numpy() / 4  # T² · 1/T of the softened logits
 

@@ -10,7 +10,7 @@ import torch
 from kdlab.errors import BadInput
 from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.tasks.metrics import flops
+from kdlab.models.cost import flops
 from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import ready, seen
 from tests.small import tiny_plan

@@ -12,7 +12,8 @@ from kdlab.jobs.checks.stages import check_stages
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network, initial_peer
 from kdlab.methods import MutualLearning
-from kdlab.tasks.metrics import classification_figures, predict
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.predictions import predict
 from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import gradients, ready
 from tests.small import tiny_plan
@@ -21,6 +22,11 @@ from tests.small import tiny_plan
 @pytest.fixture(scope="module")
 def plan():
     return tiny_plan("loss=mutual", "loss.temperature=2")
+
+
+def peer_of(method):
+    (peer,) = method.teachers
+    return peer.network
 
 
 def deep_mutual_learning(network, peer, batch, temperature):
@@ -44,7 +50,7 @@ def test_a_step_gives_both_networks_the_gradients_of_their_own_losses(plan):
     value = method.training_step(batch, 0)
     value.backward()
     assert value.item() == pytest.approx(sum(loss.item() for loss in losses), rel=1e-5)
-    for mine, other in ((method.student, network), (method.peer, peer)):
+    for mine, other in ((method.student, network), (peer_of(method), peer)):
         assert set(gradients(mine)) == {name for name, _ in other.named_parameters()}
         torch.testing.assert_close(gradients(mine), gradients(other), rtol=1e-4, atol=1e-6)
 
@@ -53,8 +59,8 @@ def test_without_labels_each_still_learns_from_the_other(plan):
     method, batch = ready(plan.student)
     batch = batch._replace(targets=torch.full_like(batch.targets, -100))
     method.training_step(batch, 0).backward()
-    logits = [network(batch.inputs).detach() / 2 for network in (method.student, method.peer)]
-    for network, own, other in ((method.student, *logits), (method.peer, *reversed(logits))):
+    logits = [network(batch.inputs).detach() / 2 for network in (method.student, peer_of(method))]
+    for network, own, other in ((method.student, *logits), (peer_of(method), *reversed(logits))):
         bias = network.module.get_submodule("fc").bias.grad  # of a sum over samples of T · (own - other) / batch
         torch.testing.assert_close(bias, 2 * (own.softmax(1) - other.softmax(1)).mean(0), rtol=1e-4, atol=1e-6)
 
@@ -64,16 +70,16 @@ HINT = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student,weight:3
 
 def test_features_teach_in_both_directions_through_adapters_of_their_own():
     method, batch = ready(tiny_plan("loss=mutual", HINT).student)
-    student, step = method.see(batch, 0)
-    ((peer, _),) = method.answers(batch)
+    student, inputs = method.see(batch, 0)
+    ((peer, _),) = method.teacher_outputs(batch)
     (forth,), (back,) = ([term for term in terms if term.name == "hint"] for terms in (method.terms, method.peer_terms))
     widths = [next(term.parameters()).shape[:2] for term in (forth, back)]
     assert widths == [(8, 4), (4, 8)]  # the student's middle to the peer's end, and the other way round
     for term, own, other, mine, theirs in (
-        (forth, student, peer, method.student, method.peer),
-        (back, peer, student, method.peer, method.student),
+        (forth, student, peer, method.student, peer_of(method)),
+        (back, peer, student, peer_of(method), method.student),
     ):
-        value = term(own, [(other, 1.0)], step)
+        value = term(own, [(other, 1.0)], inputs)
         ((adapter,),) = ([part for part in row[0].adapters] for row in term.comparisons)
         mapped = adapter(F.adaptive_avg_pool2d(own.features["mid"], other.features["high"].shape[-1]))
         torch.testing.assert_close(value, F.mse_loss(mapped, other.features["high"]))
@@ -84,10 +90,10 @@ def test_features_teach_in_both_directions_through_adapters_of_their_own():
 
 def test_all_terms_of_both_directions_make_the_loss():
     method, batch = ready(tiny_plan("loss=mutual", HINT).student)
-    student, step = method.see(batch, 0)
-    answers = method.answers(batch)
-    forth = {term.name: term(student, answers, step).item() for term in method.terms}
-    back = {term.name: term(answers[0][0], [(student, 1.0)], step).item() for term in method.peer_terms}
+    student, inputs = method.see(batch, 0)
+    teachers = method.teacher_outputs(batch)
+    forth = {term.name: term(student, teachers, inputs).item() for term in method.terms}
+    back = {term.name: term(teachers[0][0], [(student, 1.0)], inputs).item() for term in method.peer_terms}
     expected = sum({"ce": 1, "response_kd": 1, "hint": 3}[name] * (forth[name] + back[name]) for name in forth)
     assert method.training_step(batch, 0).item() == pytest.approx(expected, rel=1e-5)
 
@@ -113,12 +119,13 @@ def test_the_peer_is_trained_and_reported_beside_the_student_and_not_exported(pl
     state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
     peer = initial_peer(plan.student)
     before = peer.module.conv1.weight.clone()
-    prefix = "peer.module."
+    prefix = "companions.0.network.module."
     peer.module.load_state_dict({name[len(prefix) :]: of for name, of in state.items() if name.startswith(prefix)})
     assert not torch.equal(peer.module.conv1.weight, before)
     data = make_data(plan.student.data)
     data.setup("test")
-    figures = classification_figures(*predict(peer, data.test_dataloader(), torch.device("cpu")))
+    task = ImageClassification()
+    figures = task.figures(*predict(peer, data.test_dataloader(), torch.device("cpu"), task))
     result = json.loads((folder / "result.json").read_text())
     expected = {f"test/{name}": value for name, value in figures.items()}
     assert result["companions"] == {"peer": pytest.approx(expected, rel=1e-6)}

@@ -1,4 +1,4 @@
-"""Self-distillation: the average of the student's weights, and what it says."""
+"""Self-distillation: the average of the student's weights, and its outputs."""
 
 import copy
 import json
@@ -11,7 +11,8 @@ from kdlab.errors import BadInput
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.methods import SelfDistillation
-from kdlab.tasks.metrics import classification_figures, predict
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.predictions import predict
 from tests.jobs.training.test_stage import stage_in, weights
 from tests.methods.first_step import ready
 from tests.small import tiny_plan
@@ -29,8 +30,8 @@ class Watch(Callback):
     def on_train_batch_end(self, trainer, pl_module, *arguments) -> None:
         state = pl_module.student.module.state_dict()
         self.states.append({name: tensor.clone() for name, tensor in state.items()})
-        assert all(parameter.grad is None for parameter in pl_module.average.parameters())
-        assert not any(parameter.requires_grad for parameter in pl_module.average.parameters())
+        average = list(pl_module.companions.parameters())
+        assert average and all(parameter.grad is None and not parameter.requires_grad for parameter in average)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def averaged(states, decay):
 
 def in_checkpoint(folder):
     state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
-    prefix = "average.module.module."
+    prefix = "companions.0.average.module.module."
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
@@ -84,7 +85,8 @@ def test_what_the_average_is_worth_is_in_the_stages_result(plan, trained):
     network.module.load_state_dict(in_checkpoint(folder))
     data = make_data(plan.student.data)
     data.setup("test")
-    figures = classification_figures(*predict(network, data.test_dataloader(), torch.device("cpu")))
+    task = ImageClassification()
+    figures = task.figures(*predict(network, data.test_dataloader(), torch.device("cpu"), task))
     found = json.loads((folder / "result.json").read_text())["companions"]
     assert found == {"average": pytest.approx({f"test/{name}": value for name, value in figures.items()}, rel=1e-6)}
 
@@ -96,24 +98,24 @@ def test_the_optimizer_moves_the_student_alone(trained):
     assert len(group["params"]) == sum("running" not in name and "num_b" not in name for name in weights(folder))
 
 
-def test_the_teacher_is_the_average_as_it_answers_in_evaluation(plan):
+def test_the_teacher_is_the_average_in_eval_mode(plan):
     method, batch = ready(plan.student)
     twin = copy.deepcopy(method.student).eval()
     with torch.no_grad():
         for parameter in method.student.parameters():
             parameter.add_(1.0)  # the student has gone on; its average has not
     method.train()
-    ((said, weight),) = method.answers(batch)
-    torch.testing.assert_close(said.logits, twin(batch.inputs).detach(), rtol=0, atol=0)
-    assert weight == 1.0 and not said.logits.requires_grad
+    ((outputs, weight),) = method.teacher_outputs(batch)
+    torch.testing.assert_close(outputs.logits, twin(batch.inputs).detach(), rtol=0, atol=0)
+    assert weight == 1.0 and not outputs.logits.requires_grad
 
 
 def test_its_inner_layers_teach_too():
     features = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student}"
     method, batch = ready(tiny_plan("loss=mean_teacher", features).student)
-    student, step = method.see(batch, 0)
-    ((average, _),) = method.answers(batch)
-    twin = copy.deepcopy(method.average.module).eval()
+    student, inputs = method.see(batch, 0)
+    ((average, _),) = method.teacher_outputs(batch)
+    twin = copy.deepcopy(method.teachers[0].network).eval()
     seen = []
     twin.module.layer3.register_forward_hook(lambda module, inputs, output: seen.append(output))
     twin(batch.inputs)
@@ -121,7 +123,7 @@ def test_its_inner_layers_teach_too():
     (term,) = [term for term in method.terms if term.name == "hint"]
     own = torch.nn.functional.avg_pool2d(student.features["mid"], 2)
     expected = (term.comparisons[0][0].adapters[0](own) - average.features["high"]).square().mean()
-    torch.testing.assert_close(term(student, method.answers(batch), step), expected)
+    torch.testing.assert_close(term(student, method.teacher_outputs(batch), inputs), expected)
 
 
 @pytest.mark.parametrize(

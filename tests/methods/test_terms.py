@@ -4,10 +4,10 @@ from torch import nn
 
 from kdlab.losses.batchwise import compares_samples
 from kdlab.methods.term_settings import TermSettings
-from kdlab.methods.terms import Facts, Step, Term
+from kdlab.methods.terms import BuildContext, LossInputs, Term
 from kdlab.models.taps import Outputs
 
-STEP = Step(labels=torch.zeros(2, dtype=torch.long), index=torch.arange(2), seed=5, epoch=0)
+INPUTS = LossInputs(labels=torch.zeros(2, dtype=torch.long), index=torch.arange(2), seed=5, epoch=0)
 
 
 def distance(student, teacher, power=1.0):
@@ -44,12 +44,12 @@ SHAPES = {"low": torch.Size([1]), "high": torch.Size([2])}
 
 def term(of="distance", teachers=1, **settings):
     made = Term(TermSettings.read(of, {"_target_": f"{__name__}.{of}", **settings}))
-    made.build(Facts(SHAPES, [SHAPES] * teachers, num_classes=3))
+    made.build(BuildContext(SHAPES, [SHAPES] * teachers, num_classes=3))
     return made
 
 
 def value(made, student, teachers):
-    return made(student, teachers, STEP).item()
+    return made(student, teachers, INPUTS).item()
 
 
 def test_reads_logits_without_taps_and_sums_over_taps_with_them():
@@ -72,7 +72,7 @@ def test_the_student_can_be_its_own_teacher_without_a_gradient_to_that_side():
     student = outputs(3.0)
     student.features = {"low": torch.tensor([[3.0], [4.0]]).requires_grad_(), "high": torch.ones(2, 1).requires_grad_()}
     made = term(taps=["low"], teacher_taps=["high"], source="self", teachers=0)
-    result = made(student, [], STEP)
+    result = made(student, [], INPUTS)
     result.backward()
     assert result.item() == 2 + 3
     assert student.features["high"].grad is None
@@ -83,7 +83,7 @@ def test_a_teacher_that_learns_itself_gets_no_gradient_from_a_loss_that_would_se
     student, peer = outputs(3.0), outputs(1.0)
     for tensor in (student.logits, peer.logits, student.features["low"], peer.features["low"]):
         tensor.requires_grad_()
-    term(taps=taps)(student, [(peer, 1.0)], STEP).backward()
+    term(taps=taps)(student, [(peer, 1.0)], INPUTS).backward()
     assert (student.features["low"] if taps else student.logits).grad is not None
     assert peer.logits.grad is None and peer.features["low"].grad is None
 
@@ -111,20 +111,20 @@ def test_an_adapter_maps_one_side_to_the_width_of_the_other(side, trained):
     settings = TermSettings.read("hint", {"taps": ["high"], "adapter": side})
     shapes = {"high": torch.Size([4, 8, 8])}, {"high": torch.Size([6, 4, 4])}
     made = Term(settings)
-    made.build(Facts(shapes[0], [shapes[1]], num_classes=3))
+    made.build(BuildContext(shapes[0], [shapes[1]], num_classes=3))
     student = Outputs(torch.zeros(5, 3), {"high": torch.randn(5, 4, 8, 8)})
     teacher = Outputs(torch.zeros(5, 3), {"high": torch.randn(5, 6, 4, 4)})
     adapter = made.comparisons[0][0].adapters[0]
     own, other = torch.nn.functional.avg_pool2d(student.features["high"], 2), teacher.features["high"]
     expected = ((adapter(own) - other) if side == "student" else (own - adapter(other))).square().mean()
-    assert made(student, [(teacher, 1.0)], STEP).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert made(student, [(teacher, 1.0)], INPUTS).item() == pytest.approx(expected.item(), rel=1e-6)
     assert all(parameter.requires_grad == trained for parameter in made.parameters())
 
 
 def test_equal_shapes_get_no_adapter():
     settings = TermSettings.read("hint", {"taps": ["high"], "adapter": "student"})
     made = Term(settings)
-    made.build(Facts(SHAPES, [SHAPES], num_classes=3))
+    made.build(BuildContext(SHAPES, [SHAPES], num_classes=3))
     assert not list(made.parameters())
 
 
@@ -137,10 +137,10 @@ def test_features_are_compared_in_float32_also_under_autocast():
         return student.sum()
 
     made = Term(TermSettings("look", look, taps=(("low",),), teacher_taps=(("low",),)))
-    made.build(Facts(SHAPES, [SHAPES], num_classes=3))
+    made.build(BuildContext(SHAPES, [SHAPES], num_classes=3))
     half = Outputs(torch.zeros(2, 3), {"low": torch.ones(2, 1, dtype=torch.bfloat16)})
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        made(half, [(half, 1.0)], STEP)
+        made(half, [(half, 1.0)], INPUTS)
     assert seen["dtype"] == torch.float32
 
 

@@ -1,11 +1,15 @@
 import io
+import threading
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from kdlab.jobs.events import Failed, Finished, Progress, Started, Waiting
+from kdlab.jobs.job import Job
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.run import Screen, conclusions, figures_table, steps_table
+from kdlab.tasks.description import IMAGE_CLASSIFICATION
 from tests.small import tiny_plan
 
 
@@ -80,12 +84,45 @@ def test_without_a_baseline_nothing_is_concluded():
     assert conclusions({"gain": None}) == []
 
 
+class Nap(Job):
+    name = "nap"
+    fingerprint = "0" * 16
+
+    def run(self, folder, inputs, emit):
+        return {}
+
+
+NAP = Nap()
+UNDER_WAY = (Started(NAP, Path()), Progress(NAP, 1, 3, text="epoch 1/3  loss 0.500"))
+
+
+def told(*events, terminal=False):
+    console = Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
+    screen = Screen(console)
+    for event in events:
+        screen(event)
+    return console.file.getvalue()
+
+
 def test_without_a_terminal_there_is_no_bar():
-    console = Console(file=io.StringIO())
-    with Screen(console).bar("student", 3) as (callbacks, listen):
-        listen({"epoch": 1, "train/loss": 0.5})
-    assert len(callbacks) == 1
-    assert console.file.getvalue().strip() == ""
+    assert told(*UNDER_WAY) == ""
+
+
+@pytest.mark.parametrize("end", [Finished(NAP, Path(), {}, reused=False), Failed(NAP, ValueError())])
+def test_a_terminal_has_a_bar_with_the_newest_figures_until_the_job_ends(end):
+    before = set(threading.enumerate())
+    said = told(*UNDER_WAY, end, terminal=True)
+    assert "nap" in said and "epoch 1/3  loss 0.500" in said
+    for drawing in set(threading.enumerate()) - before:
+        drawing.join(timeout=10)
+        assert not drawing.is_alive()
+
+
+def test_a_job_that_waits_or_ends_is_a_line():
+    assert told(Waiting(NAP, "waits for a GPU")) == "  nap        waits for a GPU\n"
+    assert told(Finished(NAP, Path(), {}, reused=False)) == "✓ nap        done\n"
+    assert told(Finished(NAP, Path(), {}, reused=True)) == "✓ nap        reused\n"
+    assert told(Failed(NAP, ValueError())) == ""
 
 
 def step(network, params, ratio, epochs, accuracy):
@@ -94,7 +131,9 @@ def step(network, params, ratio, epochs, accuracy):
 
 
 def test_the_steps_of_a_chain_are_rows():
-    rows = shown(steps_table([step("resnet20", 269_722, 3.16, 15, 91.5), step("x", 9, 5.0, 5, 80.0)]))
+    rows = shown(
+        steps_table([step("resnet20", 269_722, 3.16, 15, 91.5), step("x", 9, 5.0, 5, 80.0)], IMAGE_CLASSIFICATION)
+    )
     assert rows[0] == ["network", "parameters", "smaller", "by", "epochs", "test", "accuracy"]
     assert rows[1] == ["step-resnet20", "resnet20", "270", "k", "3.2×", "15", "91.50", "%"]
     assert len(rows) == 3
@@ -130,9 +169,9 @@ def test_every_column_that_there_can_be_fits_a_screen_of_100():
 
 def test_the_opening_names_the_networks_from_the_teacher_down():
     console = Console(file=io.StringIO(), width=100)
-    chain = tiny_plan("plan=assistant", "plan.assistants=[resnet14]")
+    chain = tiny_plan("data.batch_size=8", "plan=assistant", "plan.assistants=[resnet14]")
     Screen(console).opening(Path("run"), chain)
-    Screen(console).opening(Path("run"), tiny_plan("+model/teacher@model.teachers.x=resnet20"))
+    Screen(console).opening(Path("run"), tiny_plan("data.batch_size=8", "+model/teacher@model.teachers.x=resnet20"))
     first, second = console.file.getvalue().splitlines()
     assert first.endswith("resnet8 → resnet14 → resnet8 on Digits")
     assert second.endswith("resnet8 + resnet20 → resnet8 on Digits")

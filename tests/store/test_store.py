@@ -5,7 +5,6 @@ import pytest
 import yaml
 
 from kdlab.errors import BadInput
-from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.store.store import Store
 from tests.small import tiny_plan
 
@@ -23,7 +22,7 @@ def test_a_stage_is_finished_once_its_result_is_there(store):
         (folder / "result.json").write_text('{"test/accuracy": 50.0}')
     assert store.finished(stage)
     assert store.result(stage) == {"test/accuracy": 50.0}
-    assert folder.name == stage_fingerprint(stage)
+    assert folder.name == stage.fingerprint
 
 
 def test_a_second_claim_waits_for_the_first_and_hears_whose_it_is(store):
@@ -54,10 +53,10 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_owner(store):
 def test_the_config_of_a_stage_is_readable_and_names_its_teachers(store):
     plan = tiny_plan()
     store.folder(plan.student).mkdir()
-    store.describe(plan.student)
+    store.describe(plan.student, plan.student.settings)
     config = yaml.safe_load((store.folder(plan.student) / "config.yaml").read_text())
-    assert config["fingerprint"] == stage_fingerprint(plan.student)
-    assert config["teachers"] == [[stage_fingerprint(plan.teacher), 1.0]]
+    assert config["fingerprint"] == plan.student.fingerprint
+    assert config["teachers"] == [[plan.teacher.fingerprint, 1.0]]
     assert config["network"]["num_classes"] == 10
     assert config["loss"]["terms"]["response_kd"]["temperature"] == 4.0
 

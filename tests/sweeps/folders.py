@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from kdlab.sweeps.records import Cell, Sweep
+from kdlab.runtime.sweep_records import Cell, Sweep
 
 HERE = socket.gethostname()
 

@@ -216,7 +216,7 @@ def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(here, capsys, monkeyp
     def broken(*_):
         raise ZeroDivisionError("half a sheep")
 
-    monkeypatch.setattr("kdlab.runtime.executor.execute", broken)
+    monkeypatch.setattr("kdlab.runtime.run.execute", broken)
     assert command("name=buggy") == 1
     said = capsys.readouterr().err
     (log,) = here.glob("outputs/buggy-*/train.log")

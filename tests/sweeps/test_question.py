@@ -5,14 +5,16 @@ import yaml
 
 from kdlab.config.compose import checked_overrides
 from kdlab.errors import BadInput
+from kdlab.runtime.sweep_records import Sweep
 from kdlab.sweeps.cli import run
-from kdlab.sweeps.records import Sweep
+from kdlab.sweeps.question import asked_sweep
 from kdlab.train import train
 from tests.small import TINY
 
 
 def asked(*overrides: str, folder: str | None = None) -> Sweep:
-    return checked_overrides([*overrides], multirun=True, folder=folder).sweep
+    checked = checked_overrides([*overrides], multirun=True, folder=folder)
+    return asked_sweep(checked.multirun, checked.config)
 
 
 SWEEP = ["loss.temperature=2,4", "seed=0,1,2"]

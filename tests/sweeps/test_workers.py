@@ -1,6 +1,7 @@
 import pytest
 
 from kdlab.config.compose import checked_overrides
+from kdlab.sweeps.question import asked_sweep
 from kdlab.sweeps.workers import crowding, jobs_at_once
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -29,7 +30,7 @@ def test_how_many_cells_run_at_once_on_eight_cores(launcher, cells, jobs):
 
 def hint(*overrides):
     checked = checked_overrides(["loss.temperature=1,2,3,4,5,6", "hydra/launcher=joblib", *overrides], multirun=True)
-    return crowding(checked.sweep, checked.config)
+    return crowding(asked_sweep(checked.multirun, checked.config), checked.config)
 
 
 def test_more_threads_than_cores_are_worth_a_word_that_names_the_share(monkeypatch):

@@ -1,4 +1,4 @@
-"""A frozen teacher is loaded when it is first asked, and asking it leaves no trace in what trains."""
+"""A frozen teacher is loaded for its first batch, and using it leaves no trace in what trains."""
 
 from functools import partial
 
@@ -34,14 +34,14 @@ class Counted:
         return self.load()
 
 
-def test_it_is_loaded_once_and_not_before_its_first_question():
+def test_it_is_loaded_once_and_not_before_its_first_batch():
     load = Counted()
     teacher = FrozenTeacher(load, taps=TAPS, roles=["mid"])
     teacher.to(torch.device("cpu"))
-    assert (load.times, teacher.samples) == (0, 0)
+    assert (load.times, teacher.forwards) == (0, 0)
     teacher(IMAGES)
     teacher(IMAGES)
-    assert (load.times, teacher.samples) == (1, 4)
+    assert (load.times, teacher.forwards) == (1, 4)
 
 
 def test_it_computes_where_it_was_told_to():
@@ -61,42 +61,42 @@ def test_loading_it_draws_nothing_from_the_generator_that_a_step_draws_from():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_its_precision_is_its_own_and_its_answers_are_the_networks(precision, autocast):
+def test_its_precision_is_its_own_and_its_outputs_are_the_networks(precision, autocast):
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        answer = told(precision=precision, taps=TAPS, roles=["mid"])
+        outputs = outputs_of(precision=precision, taps=TAPS, roles=["mid"])
     images, features = IMAGES.float() / 255, []
     network = fixed().module.eval()
     network.layer2.register_forward_hook(lambda _module, _inputs, output: features.append(output))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         logits = network(images)
     near = 1e-4 if precision == "float32" else 3e-2
-    for seen, expected in ((answer.logits, logits.float()), (answer.features["mid"], features[0])):
+    for seen, expected in ((outputs.logits, logits.float()), (outputs.features["mid"], features[0])):
         assert (seen - expected).abs().max() < near * expected.abs().max()
-    assert answer.logits.dtype == torch.float32
-    assert answer.features["mid"].dtype == features[0].dtype
+    assert outputs.logits.dtype == torch.float32
+    assert outputs.features["mid"].dtype == features[0].dtype
 
 
 def test_bfloat16_is_no_float32():
-    low, high = (told(precision=precision).logits for precision in ("bfloat16", "float32"))
+    low, high = (outputs_of(precision=precision).logits for precision in ("bfloat16", "float32"))
     assert (low - high).abs().max() > 1e-5 * high.abs().max()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_its_answers_can_be_a_part_of_what_is_differentiated(precision):
-    answer = told(precision=precision, taps=TAPS, roles=["low", "high"])
-    for said in (answer.logits, *answer.features.values()):
-        own = torch.ones_like(said, requires_grad=True)
-        (own * said).sum().backward()
-        assert torch.equal(own.grad, said)
+def test_its_outputs_can_be_a_part_of_what_is_differentiated(precision):
+    outputs = outputs_of(precision=precision, taps=TAPS, roles=["low", "high"])
+    for output in (outputs.logits, *outputs.features.values()):
+        own = torch.ones_like(output, requires_grad=True)
+        (own * output).sum().backward()
+        assert torch.equal(own.grad, output)
 
 
-def test_logits_that_nobody_reads_are_not_computed():
+def test_logits_that_no_term_reads_are_not_computed():
     teacher = FrozenTeacher(fixed, taps=TAPS, roles=["mid"], logits=False)
     teacher(IMAGES)
     fired = []
     teacher.network.module.layer3.register_forward_hook(lambda *_: fired.append(True))
     outputs = teacher(IMAGES)
-    assert (outputs.logits.numel(), fired, teacher.samples) == (0, [], 4)
+    assert (outputs.logits.numel(), fired, teacher.forwards) == (0, [], 4)
     assert outputs.features["mid"].shape == (2, 32, 16, 16)
 
 
@@ -105,14 +105,14 @@ def fixed():
     return drawn()
 
 
-def told(**asked):
-    return FrozenTeacher(fixed, **asked)(IMAGES)
+def outputs_of(**wanted):
+    return FrozenTeacher(fixed, **wanted)(IMAGES)
 
 
 @pytest.mark.parametrize(
     ("loss", "reads"), [("response", True), ("dkd", True), ("feature", True), ("fitnet", False), ("crd", False)]
 )
-def test_a_step_asks_each_teacher_once_and_for_no_more_than_it_reads(loss, reads):
+def test_a_step_runs_each_teacher_once_and_no_further_than_it_reads(loss, reads):
     second = ("+model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[2,2,4,4]")
     method, batch = ready(tiny_plan("plan=single", f"loss={loss}", *second).student)
     method.training_step(batch, 0)  # the first step finds out where a pass may end
@@ -143,7 +143,7 @@ def test_a_method_that_reads_features_shares_its_teacher_with_the_probe():
 
 
 def loads_of(*overrides):
-    """How often the teacher is loaded until the method is ready, and its first question is answered where it was."""
+    """How often the teacher is loaded until the method is ready; its first batch loads it where it was not."""
     stage = tiny_plan("plan=single", *overrides).student
     load = Counted(partial(initial_network, stage.teachers[0][0]))
     method = make_method(stage)

@@ -7,7 +7,7 @@ from torch import nn
 from kdlab.models import cifar
 from kdlab.models.network import Network
 from kdlab.models.taps import Taps, observe
-from kdlab.teachers.truncated import EarlyStop
+from kdlab.teachers.truncated import TruncatedForward
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -29,7 +29,7 @@ def ran(module):
 @torch.no_grad()
 def test_modules_after_the_deepest_tap_run_for_the_first_batch_alone(network):
     taps = Taps(network.module, {"mid": "layer2", "low": "layer1"})
-    stop, names = EarlyStop(network, taps), ran(network.module)
+    stop, names = TruncatedForward(network, taps), ran(network.module)
     stop.observe(IMAGES)
     assert {"layer3", "fc"} <= set(names)
     names.clear()
@@ -44,7 +44,7 @@ def test_modules_after_the_deepest_tap_run_for_the_first_batch_alone(network):
 def test_the_features_are_those_of_a_whole_pass(network):
     paths = {"high": "layer3", "low": "layer1"}
     expected = [_whole(network, paths, batch) for batch in (IMAGES, IMAGES + 0.1)]
-    stop = EarlyStop(network, Taps(network.module, paths))
+    stop = TruncatedForward(network, Taps(network.module, paths))
     for batch, features in zip((IMAGES, IMAGES, IMAGES + 0.1), (expected[0], *expected), strict=True):
         seen = stop.observe(batch).features
         assert seen.keys() == features.keys()
@@ -73,7 +73,7 @@ class Reused(nn.Module):
 @torch.no_grad()
 def test_a_module_that_runs_twice_is_waited_for():
     network = Network(Reused(), mean=None, std=None).eval()
-    stop = EarlyStop(network, Taps(network.module, {"mid": "layer"}))
+    stop = TruncatedForward(network, Taps(network.module, {"mid": "layer"}))
     stop.observe(IMAGES)
     outputs = stop.observe(IMAGES)
     assert outputs.logits.numel() == 0
@@ -85,7 +85,7 @@ def test_where_later_modules_change_a_tapped_output_in_place_every_pass_is_whole
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(inplace=True), nn.Flatten())
     network = Network(module, mean=None, std=None).eval()
-    stop = EarlyStop(network, Taps(module, {"mid": "0"}))
+    stop = TruncatedForward(network, Taps(module, {"mid": "0"}))
     for _ in range(2):
         outputs = stop.observe(IMAGES)
         assert outputs.logits.numel()

@@ -12,9 +12,10 @@ from sklearn.metrics import confusion_matrix
 
 from kdlab.errors import Interrupted
 from kdlab.jobs.training.history import History
-from kdlab.runtime.result import FIGURES
+from kdlab.runtime.result import figure_names
 from kdlab.store.fingerprint import config_fingerprint
 from kdlab.sweeps.cli import run
+from kdlab.tasks.description import IMAGE_CLASSIFICATION
 from kdlab.train import train
 from tests.small import TINY
 from tests.tracking.wandb_files import offline_runs
@@ -92,8 +93,11 @@ def test_the_options_of_groups_are_in_its_config(cell):
 def test_the_table_has_each_network_with_its_figures(cell, run_dir):
     result = json.loads((run_dir / "result.json").read_text())
     table = cell.table("networks")
-    assert table["columns"] == ["network", *FIGURES]
-    expected = {role: [result[role][name] for name in FIGURES] for role in ("teacher", "baseline", "student")}
+    names = figure_names(IMAGE_CLASSIFICATION)
+    assert table["columns"] == ["network", *names]
+    expected = {role: [result[role][name] for name in names] for role in ("teacher", "baseline", "student")}
+    majority = result["references"]["majority class"]["test/accuracy"]
+    expected["majority class"] = [majority if name == "test/accuracy" else None for name in names]
     assert {row[0]: row[1:] for row in table["data"]} == expected
 
 
@@ -156,9 +160,10 @@ def test_a_stage_that_was_stopped_brings_its_history_along_when_it_is_resumed(tm
     add = History.add
 
     def stop_in_the_second_epoch(history, row):
-        add(history, row)
+        added = add(history, row)
         if len(history.rows) == 2:
             raise Interrupted("enough")
+        return added
 
     monkeypatch.setattr(History, "add", stop_in_the_second_epoch)
     assert run(train, arguments) == 130

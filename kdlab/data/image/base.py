@@ -57,6 +57,7 @@ class ImageData(StreamData):
         | {"mean", "std", "root", "download", "num_workers"}
     )
     """Settings that choose and order samples, or say where they lie: the pixels of `(index, view)` are the same."""
+    task: ClassVar[str] = "kdlab.tasks.image_classification.ImageClassification"
 
     val_fraction: float = 0.1
     labelled_fraction: float = 1.0

@@ -1,6 +1,8 @@
 """Image sets in the files their authors published, read through torchvision."""
 
 import hashlib
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +52,35 @@ class Published:
 
     def _explain(self, error: Exception) -> str:
         files = self.files()
-        absent = [path.name for path in files if not path.is_file()]
-        missing = f"is not there or not complete, absent: {', '.join(absent)}"
-        fault = missing if absent else "differs from the published files"
-        failure = f" The download failed: {error}." if self.download else ""
-        return (
-            f"{self.dataset.__name__} in {files[0].parent} {fault}.{failure} "
-            f"Set data.download=true to fetch it, or paths.data (KDLAB_DATA), now {self.root}, to where it is"
-        )
+        absent = [path for path in files if not path.is_file()]
+        names = ", ".join(path.name for path in absent)
+        fault = f"is not there or not complete, absent: {names}" if absent else "differs from the published files"
+        tried = self.download and (absent or hasattr(self.dataset, "base_folder"))  # MNIST's are only looked for
+        failure = f" The download failed: {error}." if tried else ""
+        unpack = self._unpacking(absent)
+        first = f" Unpack what lies there already: {unpack}. If that is not enough:" if unpack else ""
+        advice = self._advice(bool(absent), bool(tried))
+        return f"{self.dataset.__name__} in {files[0].parent} {fault}.{failure}{first} {advice}"
+
+    def _advice(self, absent: bool, tried: bool) -> str:
+        """What to do, given whether files are absent or damaged and whether a download was tried."""
+        elsewhere = f"paths.data (KDLAB_DATA), now {self.root}, to where it is"
+        if tried:
+            folder = self.files()[0].parent
+            return f"Check the connection and try again, put the files into {folder} yourself, or set {elsewhere}"
+        if absent:
+            return f"Set data.download=true to fetch it, or {elsewhere}"
+        again = "run the same command" if self.download else "set data.download=true"
+        return f"Remove the damaged files and {again} to fetch them again, or set {elsewhere}"
+
+    def _unpacking(self, absent: Sequence[Path]) -> str:
+        """The command that makes absent files of archives that lie there; empty where there are none."""
+        if not hasattr(self.dataset, "base_folder"):
+            packed = [f"{path}.gz" for path in absent if Path(f"{path}.gz").is_file()]
+            return shlex.join(["gunzip", "-k", *packed]) if packed else ""
+        places = [Path(self.root, self.dataset.filename), self.files()[0].parent / self.dataset.filename]
+        archives = [str(path) for path in places if absent and path.is_file()]
+        return shlex.join(["tar", "-xzf", archives[0], "-C", self.root]) if archives else ""
 
 
 @dataclass(eq=False, kw_only=True)

@@ -82,6 +82,11 @@ class Transfer(Addressed):
         self.val_size, self.test_size = self.of.val_size, self.of.test_size
 
     @property
+    def task(self) -> str:
+        """That of the labelled data."""
+        return self.of.task
+
+    @property
     def sample_labels(self) -> Tensor:
         """`UNLABELLED` for each image of the transfer set's training list: `(samples,)`, int64."""
         return torch.full_like(self.images.sample_labels, UNLABELLED)

@@ -1,31 +1,43 @@
 """What can be known to be wrong before the first stage trains."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
-from torch import nn
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
 
+from kdlab.data.batch import Inputs
 from kdlab.data.user_module import check_ranks
-from kdlab.errors import BadInput, KdlabError
+from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.jobs.checks.step import check_step
-from kdlab.jobs.checks.terms import rehearse
+from kdlab.jobs.checks.terms import try_terms
 from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
-from kdlab.jobs.training.preparation import initial_network, initial_peer, term_facts, with_fused
+from kdlab.jobs.training.preparation import (
+    build_context,
+    initial_network,
+    initial_peer,
+    make_scheduler,
+    one_sample,
+    recipe,
+    with_fused,
+)
 from kdlab.jobs.training.stage import Stage
 from kdlab.jobs.training.trainer import make_trainer
 from kdlab.methods.base import Distiller
-from kdlab.methods.terms import Facts
+from kdlab.methods.terms import BuildContext
 from kdlab.models.network import Network
-from kdlab.models.taps import Taps
+from kdlab.models.taps import Taps, probe
 from kdlab.settings.numbers import is_whole
 from kdlab.settings.targets import build, check_arguments, check_known, refused
+from kdlab.store.fingerprint import fingerprint
 from kdlab.teachers.cache.encoding import Encoding
 from kdlab.teachers.cache.spec import check_cache
 from kdlab.teachers.frozen import Load
@@ -44,26 +56,29 @@ OWN_TRAINER_KEYS = {
 
 
 def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = lambda stage: False) -> None:
-    """Binds every `_target_`; of what is still to be trained, builds each network with its weights, and finds each tap.
+    """Binds every `_target_`; of what is still to be trained, runs each network with its weights on one sample of its
+    data, and finds each tap. No random generator is moved.
 
     Raises:
         BadInput: the first thing that does not fit.
     """
-    for stage in stages:
-        _check_targets(stage)
-        _check_trainer(stage)
-        _check_recipe(stage)
-        _check_checkpoint(stage)
-        _check_cache(stage)
-        if not finished(stage):
-            _check_ranks(stage)
-            _check_network(stage)
+    built = _Built()
+    with isolate_rng(include_cuda=False):
+        for stage in stages:
+            _check_targets(stage)
+            _check_trainer(stage)
+            _check_recipe(stage)
+            built.try_trainer(stage)
+            _check_checkpoint(stage)
+            _check_cache(stage)
+            if not finished(stage):
+                _check_ranks(stage, built)
+                _check_network(stage, built)
 
 
 def _check_targets(stage: Stage) -> None:
-    recipe = f"{stage.setting}.train." if stage.setting.startswith("model.teacher") else ""
-    check_arguments(stage.optimizer, f"{recipe}optimizer")
-    check_arguments(stage.scheduler, f"{recipe}scheduler")
+    check_arguments(stage.optimizer, f"{recipe(stage)}optimizer")
+    check_arguments(stage.scheduler, f"{recipe(stage)}scheduler")
     for name, settings in stage.callbacks.items():
         check_arguments(settings, f"callbacks.{name}")
 
@@ -104,19 +119,12 @@ def _check_shares(stage: Stage) -> None:
 
 
 def _check_recipe(stage: Stage) -> None:
-    """Makes the optimizer, the scheduler and the Trainer once, for the values that they refuse."""
+    """Makes the optimizer, the scheduler and the callbacks once, for the values that they refuse."""
     parameters = [nn.Parameter(torch.zeros(1))]
-    optimizer = _made("optimizer", with_fused(stage), lambda make: make(parameters))
-    _made("scheduler", stage.scheduler, lambda make: make(optimizer, **_steps(make)))
+    optimizer = _made(f"{recipe(stage)}optimizer", with_fused(stage), lambda make: make(parameters))
+    _made(f"{recipe(stage)}scheduler", stage.scheduler, lambda make: make_scheduler(make, optimizer, 100))
     for name, settings in stage.callbacks.items():
         build(settings, f"callbacks.{name}")
-    try:
-        make_trainer(stage, Path(), [], History())
-    except KdlabError:
-        raise
-    except Exception as error:  # Lightning raises what it likes
-        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
-        raise refused("hardware or trainer", "lightning.Trainer", {**given, **stage.trainer}, error) from error
 
 
 def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
@@ -126,10 +134,6 @@ def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) 
     except Exception as error:  # torch's and the user's own optimizers raise what they like
         given = {name: value for name, value in settings.items() if not name.startswith("_")}
         raise refused(setting, settings["_target_"], given, error) from error
-
-
-def _steps(make: Callable[..., Any]) -> dict[str, int]:
-    return {"total_steps": 100} if "total_steps" in inspect.signature(make).parameters else {}
 
 
 def _check_checkpoint(stage: Stage) -> None:
@@ -143,39 +147,102 @@ def _check_cache(stage: Stage) -> None:
     Encoding((int(stage.network["num_classes"]),), (), stage.cache["dtype"], stage.cache["top_k"])
 
 
-def _check_ranks(stage: Stage) -> None:
+class _Built:
+    """The networks, data and Trainers of a plan, each distinct one built once, and each network run once."""
+
+    def __init__(self) -> None:
+        self._trainers: set[str] = set()
+        self._networks: dict[str, Network] = {}
+        self._data: dict[str, LightningDataModule] = {}
+
+    def try_trainer(self, stage: Stage) -> None:
+        """Makes the stage's Trainer, for the values that it refuses."""
+        given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
+        settings = {**given, **stage.trainer}
+        key = fingerprint({**settings, "callbacks": stage.callbacks})
+        if key in self._trainers:
+            return
+        self._trainers.add(key)
+        try:
+            make_trainer(stage, Path(), [], History())
+        except KdlabError:
+            raise
+        except Exception as error:  # Lightning raises what it likes
+            raise refused("hardware or trainer", "lightning.Trainer", settings, error) from error
+
+    def network(self, stage: Stage) -> Network:
+        """The stage's network, with weights as it starts from, after it has taken a sample of the stage's data."""
+        return self._tried(stage, stage.setting, stage.network, initial_network)
+
+    def peer(self, stage: Stage) -> Network:
+        """The network that is trained beside the stage's own, likewise; the stage has a `peer`."""
+        return self._tried(stage, "model.teacher", stage.peer or {}, initial_peer)
+
+    def data(self, stage: Stage) -> LightningDataModule:
+        """The stage's data, set up."""
+        key = fingerprint({name: value for name, value in stage.data.items() if name != "seed"})
+        if key not in self._data:
+            self._data[key] = make_data(stage.data)
+            self._data[key].setup("fit")
+        return self._data[key]
+
+    def _tried(
+        self, stage: Stage, setting: str, settings: Mapping[str, Any], make: Callable[[Stage], Network]
+    ) -> Network:
+        key = fingerprint({"network": settings, "channels_last": stage.hardware.get("channels_last")})
+        if key not in self._networks:
+            network = make(stage)
+            _check_forward(setting, settings, network, one_sample(self.data(stage)).inputs)
+            self._networks[key] = network
+        return self._networks[key]
+
+
+def _check_ranks(stage: Stage, built: _Built) -> None:
     """Refuses data that several ranks cannot share, before one of them says so."""
     if stage.epochs and (count := ranks(stage)) > 1:
-        data = make_data(stage.data)
-        data.setup("fit")
-        check_ranks(data, count)
+        check_ranks(built.data(stage), count)
 
 
-def _check_network(stage: Stage) -> None:
+def _check_network(stage: Stage, built: _Built) -> None:
     """Builds the network with its weights, and tries the terms on what it and its teachers offer."""
-    network, method = initial_network(stage), make_method(stage)
+    network, method = built.network(stage), make_method(stage)
     _check_terms(stage, method)
+    if stage.peer:
+        built.peer(stage)
     if stage.epochs:
-        facts = _facts(stage, method, network)
-        rehearse(method, facts)
-        if stage.peer:
-            rehearse(method, facts.turned)
+        try_terms(method, _context(stage, method, network, built))
 
 
-def _facts(stage: Stage, method: Distiller, network: Network) -> Facts:
+def _check_forward(setting: str, settings: Mapping[str, Any], network: Network, example: Inputs) -> None:
+    try:
+        probe(network, {}, example)
+    except KdlabError as error:
+        named = re.sub(r"(?<![\w.])(?=(kwargs|image_size)\b)", f"{setting}.", str(error))
+        raise BadInput(named if named.startswith(setting) else f"{setting}: {named}") from error
+    except Exception as error:  # networks raise what they like
+        raise BadInput(
+            f"{setting}: {settings['name']} cannot take {_described(example)}, a sample of the data: "
+            f"{first_line(error).rstrip('.')}. Choose another network, or set {setting}.kwargs, or "
+            f"{setting}.image_size=… to resize the images for it."
+        ) from error
+
+
+def _described(example: Inputs) -> str:
+    if isinstance(example, Tensor):
+        return f"a tensor of {'x'.join(map(str, example.shape[1:]))}"
+    return ", ".join(f"{name} of {'x'.join(map(str, tensor.shape[1:]))}" for name, tensor in example.items())
+
+
+def _context(stage: Stage, method: Distiller, network: Network, built: _Built) -> BuildContext:
     """What the terms are tried on, once every tap is found; where they read logits alone, one teacher is as another."""
     if not method.looks_inside:
-        return Facts({}, [{}], int(stage.network["num_classes"]))
-    others: list[Load] = [cache(partial(initial_network, teacher)) for teacher, _ in stage.teachers]
-    if stage.peer:
-        others = [cache(partial(initial_peer, stage))]
+        return BuildContext({}, [{}], int(stage.network["num_classes"]))
+    others: list[Load] = [partial(built.network, teacher) for teacher in stage.needs]
+    others += [partial(built.peer, stage)] if stage.peer else []
     _check_roles(stage.setting, stage.network, network, method.roles)
-    owners = [(teacher.setting, teacher.network) for teacher, _ in stage.teachers]
-    if stage.peer:
-        owners = [("model.teacher", stage.peer)]
-    for (setting, settings), other in zip(owners, others, strict=True):
-        _check_roles(setting, settings, other(), method.roles if stage.peer else method.teacher_roles)
-    return term_facts(method, network, stage, others)
+    for (setting, settings), other in zip(stage.teacher_networks, others, strict=True):
+        _check_roles(setting, settings, other(), method.teacher_roles)
+    return build_context(method, network, stage, others, built.data(stage))
 
 
 def _check_terms(stage: Stage, method: Distiller) -> None:

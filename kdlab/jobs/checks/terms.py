@@ -8,41 +8,42 @@ from torch import Tensor
 
 from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
-from kdlab.methods.terms import Answer, Facts, Shapes, Step, Term
+from kdlab.methods.terms import BuildContext, LossInputs, Shapes, Term, Weighted
 from kdlab.models.taps import Outputs
 
 SAMPLES = 8
 
 
-def rehearse(method: Distiller, facts: Facts) -> None:
+def try_terms(method: Distiller, context: BuildContext) -> None:
     """Builds every term, and sees that it takes these features and sends a gradient to the student.
 
     Args:
         method: only for this; its terms are built and used up.
-        facts: the probed shapes; at least one teacher's where a term reads one.
+        context: the probed shapes; at least one teacher's where a term reads one.
 
     Raises:
         BadInput: a term refuses the features, or its gradient is 0 everywhere.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        method.build_terms(facts)
-        answers: list[Answer] = [(_answer(shapes, facts), 1.0) for shapes in facts.teachers or [facts.student]]
-        step = Step(torch.arange(SAMPLES) % facts.num_classes, torch.arange(SAMPLES), seed=0, epoch=0)
-        for term in cast(Iterable[Term], method.terms):
-            _try(term, _answer(facts.student, facts), answers, step)
+        method.build_terms(context)
+        inputs = LossInputs(torch.arange(SAMPLES) % context.num_classes, torch.arange(SAMPLES), seed=0, epoch=0)
+        for terms, seen in method.directions(context):
+            teachers: list[Weighted] = [(_random(shapes, seen), 1.0) for shapes in seen.teachers or [seen.student]]
+            for term in cast(Iterable[Term], terms):
+                _try(term, _random(seen.student, seen), teachers, inputs)
 
 
-def _answer(shapes: Shapes, facts: Facts) -> Outputs:
-    """As a network might answer: logits around 0, features as after a ReLU."""
-    logits = torch.randn(SAMPLES, facts.num_classes, requires_grad=True)
+def _random(shapes: Shapes, context: BuildContext) -> Outputs:
+    """Outputs such as a network's: logits around 0, features as after a ReLU."""
+    logits = torch.randn(SAMPLES, context.num_classes, requires_grad=True)
     features = {role: torch.randn(SAMPLES, *shape).relu().requires_grad_() for role, shape in shapes.items()}
     return Outputs(logits, features)
 
 
-def _try(term: Term, student: Outputs, teachers: list[Answer], step: Step) -> None:
+def _try(term: Term, student: Outputs, teachers: list[Weighted], inputs: LossInputs) -> None:
     try:
-        value = torch.as_tensor(term(student, teachers, step))
+        value = torch.as_tensor(term(student, teachers, inputs))
     except (ValueError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise BadInput(f"loss.terms.{term.name}: {reason}. {_seen(term)}") from error

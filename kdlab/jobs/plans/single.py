@@ -16,7 +16,7 @@ def single(cfg: DictConfig, networks: Networks) -> Plan:
     if method.is_supervised:
         return Plan(stages=(on_transfer_set(cfg, alone),), student=alone)
     teachers = teacher_stages(cfg) if method.needs_teacher else ()
-    peer = peer_settings(cfg) if method.needs_peer else None
+    peer = peer_settings(cfg) if method.taught_by == "peer" else None
     student = on_transfer_set(cfg, replace(alone, teachers=teachers, peer=peer))
     baseline = student_stage(cfg, "baseline", loss=SUPERVISED) if cfg.baseline else None
     trained = (stage for stage in (baseline, student) if stage)

@@ -1,4 +1,4 @@
-"""The places of a stage's answers: under the fingerprint of everything that their bits depend on."""
+"""Where the outputs of a stage's teachers are cached: under the fingerprint of all that their bits depend on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from kdlab.jobs.training.parts import make_method
 from kdlab.models.saved import WEIGHTS
 from kdlab.store.fingerprint import file_hash, fingerprint
 from kdlab.teachers.cache.fixed_batch import fill_size
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -20,13 +20,13 @@ GIGABYTE = 10**9
 FOLDER = "cache"  # in the store
 
 
-def places(stage: "Stage", store: Path, cache: Path | None = None) -> list[Place]:
+def cache_specs(stage: "Stage", store: Path, cache: Path | None = None) -> list[CacheSpec]:
     """One for each teacher of a stage, in order; none where the data do not say what determines their pixels.
 
     Args:
         stage: its teachers are finished.
         store: the folder of the store.
-        cache: the folder of all answers; None is that of the store.
+        cache: the folder of all stored outputs; None is that of the store.
     """
     facts = data_facts(stage.data)
     if facts.pixels is None:
@@ -34,11 +34,11 @@ def places(stage: "Stage", store: Path, cache: Path | None = None) -> list[Place
     keys = [_key(stage, teacher, store) for teacher, _ in stage.teachers]
     settings = stage.cache
     return [
-        Place(
+        CacheSpec(
             folder=(cache or store / FOLDER) / fingerprint(key) if settings["enabled"] else None,
             key=key,
             samples=facts.samples,
-            batch=key["kernel"]["batch"],
+            batch=key["compute"]["batch"],
             dtype=settings["dtype"],
             top_k=settings["top_k"],
             max_bytes=int(settings["max_gb"] * GIGABYTE),
@@ -48,7 +48,7 @@ def places(stage: "Stage", store: Path, cache: Path | None = None) -> list[Place
 
 
 def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
-    """Everything that the bits of the answers depend on."""
+    """Everything that the bits of the outputs depend on."""
     facts, method = data_facts(stage.data), make_method(stage)
     names = ("source", "name", "num_classes", "kwargs", "mean", "std", "image_size")
     taps = teacher.network.get("taps") or {}
@@ -58,14 +58,14 @@ def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
         "logits": method.reads_teacher_logits,
         "taps": {role: taps.get(role) for role in method.teacher_roles},
         "pixels": {**(facts.pixels or {}), "digest": facts.digest, "samples": facts.samples},
-        "kernel": _kernel(stage, facts.batch_size),
+        "compute": _compute(stage, facts.batch_size),
         "format": {name: stage.cache[name] for name in ("dtype", "top_k")},
         **code_parts([*data_code(stage.data), *network_code(teacher.network)], ["cache", "networks", "teachers"]),
     }
 
 
-def _kernel(stage: "Stage", batch_size: int) -> dict[str, Any]:
-    """How a question is computed: its batch, and what chooses the order of its sums."""
+def _compute(stage: "Stage", batch_size: int) -> dict[str, Any]:
+    """How they are computed: the batch, and what chooses the order of summation."""
     where = accelerator(stage)
     return {
         "batch": fill_size(-(-batch_size // ranks(stage))),

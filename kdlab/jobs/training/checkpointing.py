@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from kdlab.jobs.training.history import History, Row
 from kdlab.store.atomic import write_atomically
 
 SECONDS_BETWEEN_SAVES = 60.0
-Report = Callable[[int, int, Row], None]  # batches done, batches in all, a row of the history or nothing
+Report = Callable[[int, int | None, Row], None]  # batches done, in all where known, a row of the history or nothing
 
 
-def unreported(done: int, total: int, row: Row) -> None:
+def unreported(done: int, total: int | None, row: Row) -> None:
     """Where nobody wants to know."""
 
 
@@ -48,7 +48,8 @@ class KeepLast(Checkpoint):
     Args:
         path: of the checkpoint.
         history: the rows so far; they travel in the checkpoint.
-        report: is told of every step, and of every row of the history, also of those of earlier attempts.
+        report: is told of every step, of every row of the history, also of those of earlier attempts, and of every
+            batch that is evaluated.
     """
 
     def __init__(self, path: Path, history: History, report: Report = unreported) -> None:
@@ -56,7 +57,7 @@ class KeepLast(Checkpoint):
         self._report = report
         self._end: Interrupted | StoppedEarly | None = None
         self._started = self._saved = time.monotonic()
-        self._seconds_before = 0.0
+        self._seconds_before, self._done = 0.0, 0
 
     @property
     def seconds(self) -> float:
@@ -67,9 +68,8 @@ class KeepLast(Checkpoint):
         self._started = self._saved = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for row in self.history.rows:
-            self._tell(trainer, row)
-        self._tell(trainer)
+        self._report_step(trainer)
+        self._end_if_told()  # nothing is lost: what was loaded is on disk
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -78,7 +78,7 @@ class KeepLast(Checkpoint):
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no checkpoint holds gradients
         epoch = trainer.fit_loop.epoch_loop
         last = epoch.batch_progress.is_last_batch or epoch.done  # also by an early stop: the epoch's end is saved next
-        self._tell(trainer)
+        self._report_step(trainer)
         if (due or self._end) and stepped and not last:
             self._save(trainer)
             self._end_if_told()
@@ -87,7 +87,7 @@ class KeepLast(Checkpoint):
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **figures, "lr": rate}
-        self._tell(trainer, self.history.add({**row, "seconds": round(self.seconds, 3)}))
+        self._report_step(trainer, self.history.add({**row, "seconds": round(self.seconds, 3)}))
         self._save(trainer)
         self._end_if_told()
 
@@ -97,22 +97,34 @@ class KeepLast(Checkpoint):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         trainer.should_stop = checkpoint.get("should_stop", False)  # which a Trainer forgets: it would go on
 
+    def reporting(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Batches of an evaluation, which what `report` raises ends at once: there is nothing to save."""
+        for batch in batches:
+            self._report(self._done, None, {})
+            yield batch
+
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "rows": self.history.rows}
+        return {"seconds": self.seconds, "rows": self.history.rows, "done": self._done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._seconds_before = state_dict["seconds"]
+        self._seconds_before, self._done = state_dict["seconds"], state_dict["done"]
         self.history.rows = list(state_dict["rows"])
+        for row in self.history.rows:
+            self._tell(int(row["step"]), None, row)
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
 
-    def _tell(self, trainer: Trainer, row: Row | None = None) -> None:
-        """Reports batches, of all epochs, and a row; what ends the training waits until its state is saved."""
-        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+    def _report_step(self, trainer: Trainer, row: Row | None = None) -> None:
+        """Reports batches, of all epochs."""
+        self._done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        self._tell(self._done, int(trainer.num_training_batches) * (trainer.max_epochs or 1), row or {})
+
+    def _tell(self, done: int, total: int | None, row: Row) -> None:
+        """What ends the training waits until its state is saved."""
         try:
-            self._report(done, int(trainer.num_training_batches) * (trainer.max_epochs or 1), row or {})
+            self._report(done, total, row)
         except (Interrupted, StoppedEarly) as end:
             self._end = self._end or end
 

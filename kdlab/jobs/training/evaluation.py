@@ -1,8 +1,8 @@
 """What a trained network is worth, and what its stage leaves behind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -11,39 +11,53 @@ from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.data.module import Illustrated
 from kdlab.jobs.training.checkpointing import KeepLast
 from kdlab.jobs.training.history import Row, write_history
-from kdlab.jobs.training.parts import make_data
 from kdlab.methods.base import Distiller
+from kdlab.models.cost import flops, parameter_count
 from kdlab.models.network import Network
 from kdlab.models.saved import WEIGHTS, save_examples, save_network, save_predictions
+from kdlab.tasks.base import Task, task_of
 from kdlab.tasks.dark_knowledge import telling_samples
-from kdlab.tasks.metrics import classification_figures, flops, parameter_count, predict
+from kdlab.tasks.description import Description
+from kdlab.tasks.predictions import predict
+from kdlab.teachers.companion import Companion
 
 if TYPE_CHECKING:
-    from kdlab.jobs.training.stage import Stage
+    pass
 
 
 def evaluate_and_save(
-    stage: "Stage", folder: Path, network: Network, keep: KeepLast, method: Distiller
+    folder: Path, network: Network, data: LightningDataModule, keep: KeepLast, method: Distiller
 ) -> dict[str, Any]:
     """Evaluates the trained network once, as it is saved, and writes what the stage leaves behind.
+
+    Args:
+        folder: of the stage.
+        network: the student.
+        data: without a trainer.
+        keep: the stage's checkpoints and history.
+        method: that trained it.
 
     Returns:
         Its figures.
     """
-    data = make_data(stage.data)  # afresh, without a trainer: one process evaluates everything
     data.setup("test")
-    predictions = {split: predict(network, batches, method.device) for split, batches in _evaluation(data)}
+    task = task_of(data)
+    evaluation = {split: keep.reporting(batches) for split, batches in _evaluation(data)}
+    predictions = {split: predict(network, batches, method.device, task) for split, batches in evaluation.items()}
     companions = {
-        name: {**_figures({"test": predict(companion, data.test_dataloader(), method.device)})}
-        for name, companion in method.companions().items()
+        companion.name: _figures(
+            {"test": predict(companion.network, keep.reporting(data.test_dataloader()), method.device, task)}, task
+        )
+        for companion in cast(Iterable[Companion], method.companions)
     }
     save_network(folder, network.cpu())
     save_predictions(folder, *predictions["test"])
     _save_examples(folder, data, *predictions["test"])
     write_history(folder / "metrics.csv", keep.history.rows)
     example = Batch.of(next(iter(data.test_dataloader()))).sample(0)
-    result = {**_figures(predictions), **_cost(folder, network, example), **_training(keep, method)}
-    return {**result, "companions": companions} if companions else result
+    figures = {**_figures(predictions, task), **_cost(folder, network, example), **_training(keep, method, task)}
+    references = _references(data, predictions["test"][1], task)
+    return {**figures, "references": references, **({"companions": companions} if companions else {})}
 
 
 def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
@@ -55,12 +69,21 @@ def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targ
         save_examples(folder, data.class_names, dict(zip(shown, pictures, strict=True)))
 
 
-def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]], task: Task) -> dict[str, float]:
     return {
         f"{split}/{name}": value
-        for split, (logits, targets) in predictions.items()
-        for name, value in classification_figures(logits, targets).items()
+        for split, (logits, labels) in predictions.items()
+        for name, value in task.figures(logits, labels).items()
     }
+
+
+def _references(data: LightningDataModule, test: Tensor, task: Task) -> dict[str, dict[str, float]]:
+    """What trivial predictors reach; where no training label is known, they know those of the test set."""
+    test = test[test != UNLABELLED]
+    train = getattr(data, "sample_labels", test)
+    train = train[train != UNLABELLED]
+    rows = task.references(train if len(train) else test, test)
+    return {name: {f"test/{metric}": value for metric, value in row.items()} for name, row in rows.items()}
 
 
 def _cost(folder: Path, network: Network, example: Any) -> dict[str, int]:
@@ -71,15 +94,15 @@ def _cost(folder: Path, network: Network, example: Any) -> dict[str, int]:
     }
 
 
-def _training(keep: KeepLast, method: Distiller) -> dict[str, Any]:
+def _training(keep: KeepLast, method: Distiller, task: Task) -> dict[str, Any]:
     rows = keep.history.rows
     return {
         "epochs": len(rows),
         "seconds": round(keep.seconds, 2) if rows else 0.0,
         "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
-        "teacher_forwards": sum(teacher.samples for teacher in method.teachers),
-        "teacher_recalls": sum(teacher.recalled for teacher in method.teachers),
-        "best_minus_last": _best_minus_last(rows),
+        "teacher_forwards": sum(teacher.forwards for teacher in method.teachers),
+        "teacher_recalls": sum(teacher.hits for teacher in method.teachers),
+        "best_minus_last": _best_minus_last(rows, task.description),
     }
 
 
@@ -90,6 +113,6 @@ def _evaluation(data: LightningDataModule) -> Iterator[tuple[str, Any]]:
     yield "test", data.test_dataloader()
 
 
-def _best_minus_last(rows: Sequence[Row]) -> float | None:
-    accuracies = [row["val/accuracy"] for row in rows if "val/accuracy" in row]
-    return max(accuracies) - accuracies[-1] if accuracies else None
+def _best_minus_last(rows: Sequence[Row], task: Description) -> float | None:
+    reached = [row[task.objective] for row in rows if task.objective in row]
+    return task.headline.gain(max(reached, key=task.headline.merit), reached[-1]) if reached else None

@@ -67,7 +67,7 @@ def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
             for teacher, weight in stage.teachers
         ],
         "cache": {name: stage.cache.get(name) for name in ("dtype", "top_k")} if stage.teachers else None,
-        "peer": _network(stage.peer, method.roles) if stage.peer else None,
+        "peer": _network(stage.peer, method.teacher_roles) if stage.peer else None,
     }
 
 

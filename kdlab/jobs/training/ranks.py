@@ -2,26 +2,36 @@
 
 The parent alone plans, locks and reads the store. Rank variables are in the children's environment only, and the
 children end with their parent, however it ends.
+
+Torch's elastic launcher keeps neither: it writes to the parent's environment and installs signal handlers there that it
+never removes, and the commands that it starts outlive a SIGKILL of their parent. The functions that it starts instead
+import the parent's `__main__` again, and are sent a SIGINT that Python does not answer inside a collective.
 """
 
+import gc
 import json
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdlab.errors import Interrupted, TrainingFailed
+import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from kdlab.errors import Interrupted, KdlabError, TrainingFailed
 from kdlab.jobs.training.hardware import thread_count
 from kdlab.jobs.training.loop import train
 from kdlab.store.atomic import write_text_atomically
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -31,9 +41,23 @@ FIGURES = "figures.json"  # by which the first rank hands them over
 
 
 def train_with_ranks(
-    stage: "Stage", folder: Path, teachers: Sequence[Path], places: Sequence[Place], count: int
+    stage: "Stage",
+    folder: Path,
+    teachers: Sequence[Path],
+    specs: Sequence[CacheSpec],
+    count: int,
+    *,
+    address: str = "127.0.0.1",
 ) -> dict[str, Any]:
     """Trains a stage with `count` processes on this machine; any that fails ends the others.
+
+    Args:
+        stage: what to train.
+        folder: its place in the store; `rank0.log`, `rank1.log`, … there hold what the processes print.
+        teachers: the folders of `stage.teachers`, in order.
+        specs: of their cached outputs, in order.
+        count: how many processes.
+        address: of this machine, where the ranks find each other.
 
     Returns:
         Its figures.
@@ -42,13 +66,14 @@ def train_with_ranks(
         TrainingFailed: a rank failed; the text is what it said.
         Interrupted: the user asked to stop.
     """
-    settled = replace(
-        stage, hardware={**stage.hardware, "threads": thread_count(stage)}
-    )  # not what a rank would choose
-    frozen = pickle.dumps((settled, folder, list(teachers), list(places)))
-    port = free_port()
-    processes = [_start(rank, count, port, frozen, folder) for rank in range(count)]
+    hardware = {**stage.hardware, "threads": thread_count(stage)}  # not what a rank would choose
+    settled = replace(stage, hardware=hardware)
+    frozen = pickle.dumps((settled, folder, list(teachers), list(specs)))
+    meeting = _meeting(address)
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for rank in range(count):
+            processes.append(_start(rank, count, meeting, frozen, folder))
         _wait(processes, folder)
     except KeyboardInterrupt:
         raise Interrupted("the last whole epoch is saved; the same command continues it") from None
@@ -60,11 +85,19 @@ def train_with_ranks(
     return figures
 
 
-def _start(rank: int, count: int, port: int, frozen: bytes, folder: Path) -> subprocess.Popen[bytes]:
+def _meeting(address: str) -> TCPStore:
+    """Where the ranks meet; held here, so that its port is never free for others and no rank leaves with it."""
+    listening = socket.create_server((address, 0))
+    port = listening.getsockname()[1]
+    return TCPStore(address, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
+
+
+def _start(rank: int, count: int, meeting: TCPStore, frozen: bytes, folder: Path) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_ADDR": meeting.host,
+        "MASTER_PORT": str(meeting.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the parent serves it, not rank 0
         "WORLD_SIZE": str(count),
         "NODE_RANK": "0",
         "LOCAL_RANK": str(rank),
@@ -85,20 +118,22 @@ def _start(rank: int, count: int, port: int, frozen: bytes, folder: Path) -> sub
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
-    while any(process.poll() is None for process in processes):
-        for rank, process in enumerate(processes):
-            if process.poll():
-                said = (folder / f"rank{rank}.log").read_text(errors="replace").strip().splitlines()
-                why = "".join(said[-1:]).removeprefix("kdlab.errors.TrainingFailed: ")
-                raise TrainingFailed(f"Rank {rank} of {len(processes)} failed: {why}")
+    codes: list[int | None] = [None]
+    while None in codes:
         time.sleep(POLL_SECONDS)
+        codes = [process.poll() for process in processes]
+        if any(codes):
+            raise TrainingFailed(_first_failure(codes, [folder / f"rank{rank}.log" for rank in range(len(codes))]))
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _first_failure(codes: Sequence[int | None], logs: Sequence[Path]) -> str:
+    """What the rank said that failed first: the others fail of its absence, and write later."""
+    failed = [rank for rank, code in enumerate(codes) if code]
+    rank = min(failed, key=lambda rank: logs[rank].stat().st_mtime_ns)
+    words = "".join(logs[rank].read_text(errors="replace").strip().splitlines()[-1:])
+    code = codes[rank] or 0
+    ending = f" (ended by {signal.Signals(-code).name})" if code < 0 else ""
+    return f"Rank {rank} of {len(codes)} failed: {words}{ending}"
 
 
 def _end_with_parent() -> None:
@@ -108,14 +143,33 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def leave_group() -> None:
+    """Ends the process group, and its threads, while Python is whole.
+
+    A thread of gloo that lets go of a tensor takes the GIL. In an interpreter that is going it is ended there, inside
+    a `noexcept` function, and the process dies of `terminate called without an active exception`.
+    """
+    if dist.is_initialized():
+        gc.collect()  # what else refers to the group; whoever lets go last waits for the threads, and may hold the GIL
+        dist.destroy_process_group()
+
+
 def main() -> None:
-    """One rank; the stage comes through stdin."""
+    """One rank; the stage comes through stdin, and the last line of what it prints says why it failed."""
     source = sys.stdin.buffer
-    stage, folder, teachers, places = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
+    stage, folder, teachers, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    figures = train(stage, folder, teachers, places)
-    if figures is not None:
-        write_text_atomically(folder / FIGURES, json.dumps(figures))
+    try:
+        figures = train(stage, folder, teachers, specs)
+        if figures is not None:
+            write_text_atomically(folder / FIGURES, json.dumps(figures))
+    except BaseException as error:
+        sys.stdout.flush()
+        traceback.print_exc()
+        said = str(error) if isinstance(error, KdlabError) else "".join(traceback.format_exception_only(error))
+        print(" ".join(said.split()), file=sys.stderr, flush=True)
+        os._exit(1)  # at once: to leave the group is to wait for collectives that the others wait for too
+    leave_group()
 
 
 if __name__ == "__main__":

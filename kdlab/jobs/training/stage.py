@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 
 from kdlab.jobs.events import Listener, Progress, Waiting
 from kdlab.jobs.job import Artifact, Figures, Job
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.gpus import placed
 from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import Row, read_history
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.loop import train
+from kdlab.jobs.training.parts import make_task
 from kdlab.jobs.training.ranks import train_with_ranks
 from kdlab.models.saved import WEIGHTS
 from kdlab.store.store import CONFIG
+from kdlab.tasks.description import Description
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +54,20 @@ class Stage(Job):
         return stage_fingerprint(self)
 
     @property
+    def task(self) -> Description:
+        """What its network's outputs mean."""
+        return make_task(self.data).description
+
+    @property
     def needs(self) -> Sequence["Stage"]:
         """Its teachers."""
         return [teacher for teacher, _ in self.teachers]
+
+    @property
+    def teacher_networks(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """The config node and the settings of each network that teaches it: those of its teachers, or the peer."""
+        peers = [("model.teacher", self.peer)] if self.peer else []
+        return [*((teacher.setting, teacher.network) for teacher in self.needs), *peers]
 
     @property
     def label(self) -> str:
@@ -77,7 +90,7 @@ class Stage(Job):
         store, count = folder.parent, ranks(self)
         busy = f"waits for a GPU: each has {self.hardware.get('jobs_per_gpu')} at work"
         with placed(self, store, lambda: emit(Waiting(self, busy))) as here:
-            specs = places(self, store)
+            specs = cache_specs(self, store)
             if count == 1 or not self.epochs:
                 figures = train(here, folder, inputs, specs, report=lambda *told: emit(self._progress(*told)))
                 return figures or {}
@@ -86,17 +99,20 @@ class Stage(Job):
                 emit(self._progress(int(row["step"]), int(row["step"]), row))
             return figures
 
-    def _progress(self, done: int, total: int, row: Row) -> Progress:
+    def _progress(self, done: int, total: int | None, row: Row) -> Progress:
         loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
-        accuracy = f"  val {row['val/accuracy']:.1f} %" if "val/accuracy" in row else ""
-        text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{accuracy}" if row else ""
-        return Progress(self, done, total, row, text or ("" if done else f"epoch 0/{self.epochs}"))
+        headline, objective = self.task.headline, self.task.objective
+        reached = f"  val {headline.brief(row[objective])}" if objective in row else ""
+        text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{reached}" if row else ""
+        start = f"epoch 0/{self.epochs}" if self.epochs else "evaluates it"
+        return Progress(self, done, total, row, text or ("" if done else start))
 
     def outcome(self, figures: Figures, reused: bool) -> str:
         """Such as `trained   98.20 % test accuracy, 30 epochs in 18 s`."""
         verb = "reused" if reused else "trained" if figures["epochs"] else "evaluated"
         spent = f"{figures['epochs']} epochs in {figures['seconds']:.0f} s" if figures["epochs"] else "given weights"
-        return f"{verb:<9} {figures['test/accuracy']:.2f} % test accuracy, {spent}{'' if reused else _hits(figures)}"
+        reached = f"{self.task.headline.show(figures[self.task.outcome])} test {self.task.headline.label}"
+        return f"{verb:<9} {reached}, {spent}{'' if reused else _hits(figures)}"
 
     def artifact(self, folder: Path) -> Artifact:
         """Its network: weights and config."""
@@ -109,4 +125,4 @@ def _hits(figures: Figures) -> str:
     """What the cache spared."""
     hits = figures["teacher_recalls"]
     share = hits / max(hits + figures["teacher_forwards"], 1)
-    return f", {100 * share:.0f} % of the teacher's answers read from the cache" if hits else ""
+    return f", {100 * share:.0f} % of the teacher's outputs read from the cache" if hits else ""

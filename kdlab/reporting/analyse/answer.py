@@ -2,8 +2,9 @@
 
 from kdlab.reporting.analyse.closing import closed_gap
 from kdlab.reporting.analyse.ranking import chosen_role, lead, validation
-from kdlab.reporting.analyse.words import EQUAL, SMALLER, gained, listed, percent, points, probability, seeds, size
+from kdlab.reporting.analyse.words import EQUAL, SMALLER, brief, gained, listed, points, probability, seeds, size
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Setting
+from kdlab.tasks.description import Metric
 
 ALONE = "the same student without a teacher"
 ONE_SEED = "which cannot tell it from luck"
@@ -46,13 +47,15 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _only(setting: Setting) -> str:
-    accuracy, gain = setting.figures["student/test/accuracy"], setting.gain
-    count = seeds(accuracy.count)
-    if gain is None:
-        return f"The student reaches {percent(accuracy)} of test accuracy ({count}){_no_gain(setting)}."
-    beside = percent(setting.figures["baseline/test/accuracy"])
-    facts = "; ".join([f"test accuracy {percent(accuracy)} against {beside}", count, *_tests(gain)])
-    return f"{_verdict(gain)} {gained(gain.points, over(setting))} ({facts}){_control(setting)}."
+    metric, reached, gain = setting.task.headline, setting.reached(), setting.gain
+    assert reached  # of every run that counts as finished
+    count = seeds(reached.count)
+    beside = setting.reached("baseline")
+    if gain is None or beside is None:
+        return f"The student reaches {brief(reached, metric)} of test {metric.label} ({count}){_no_gain(setting)}."
+    pair = f"test {metric.label} {brief(reached, metric)} against {brief(beside, metric)}"
+    facts = "; ".join([pair, count, *_tests(gain)])
+    return f"{_verdict(gain)} {gained(gain.points, over(setting), metric)} ({facts}){_control(setting)}."
 
 
 def _no_gain(setting: Setting) -> str:
@@ -85,17 +88,19 @@ def _tests(gain: Gain) -> list[str]:
 
 
 def _best(evidence: Evidence) -> str:
-    best = evidence.settings[0]
+    best, metric = evidence.settings[0], evidence.task.headline
     equal = [one.label for one in evidence.settings if _is_equal(one, best)]
-    chosen = validation(best, "student")
-    start = f"{best.label} is best by validation accuracy ({chosen.mean:.1f} %)"
+    chosen = metric.brief(validation(best, "student").mean)
+    start = f"{best.label} is best by validation {metric.label} ({chosen})"
     if len(equal) > 1:
         start = (
             f"{listed(equal) if len(equal) <= 4 else f'{len(equal)} settings'} are equal, and best, by validation "
-            f"accuracy ({chosen.mean:.1f} %); the first of them, {best.label}, is shown"
+            f"{metric.label} ({chosen}); the first of them, {best.label}, is shown"
         )
-    accuracy = best.figures["student/test/accuracy"]
-    return f"{start}: test accuracy {percent(accuracy)}{_its_gain(best)} ({seeds(accuracy.count)}){_control(best)}"
+    reached = best.reached()
+    assert reached  # of every run that counts as finished
+    came = f"test {metric.label} {brief(reached, metric)}{_its_gain(best)} ({seeds(reached.count)})"
+    return f"{start}: {came}{_control(best)}"
 
 
 def _is_equal(one: Setting, other: Setting) -> bool:
@@ -105,7 +110,8 @@ def _is_equal(one: Setting, other: Setting) -> bool:
 def _its_gain(setting: Setting) -> str:
     if setting.gain:
         fewer = setting.gain.points.count < len(setting.runs)
-        return f", {gained(setting.gain.points, over(setting) + (_of_fewer(setting.gain) if fewer else ''))}"
+        whose = over(setting) + (_of_fewer(setting.gain) if fewer else "")
+        return f", {gained(setting.gain.points, whose, setting.task.headline)}"
     if _generations(setting) == 1:
         return ", and further generations did no better there"
     return ", without a baseline to gain over"
@@ -118,30 +124,30 @@ def _of_fewer(gain: Gain) -> str:
 
 def _control(setting: Setting) -> str:
     above = setting.gain_over_control
-    return f"; that is {gained(above, over_control(setting))}" if above else ""
+    return f"; that is {gained(above, over_control(setting), setting.task.headline)}" if above else ""
 
 
 def _runner_up(evidence: Evidence) -> str:
-    best, second = evidence.settings[:2]
+    (best, second), metric = evidence.settings[:2], evidence.task.headline
     ahead = lead(best, second, "student")
     if ahead is None:
         return f"; {second.label}, the second, was run with other seeds"
     if abs(ahead.mean) < EQUAL:
         return f"; on test {second.label}, the second, is as good"
     if ahead.half is None:
-        return f"; {_one_seed_lead(ahead, second)}"
+        return f"; {_one_seed_lead(ahead, second, metric)}"
     if ahead.mean < 0:
         doubt = f", which is {SMALLER}" if ahead.is_uncertain else ""
-        return f"; on test {second.label}, the second, is ahead of it by {size(ahead)}{doubt}"
+        return f"; on test {second.label}, the second, is ahead of it by {size(ahead, metric)}{doubt}"
     if ahead.is_uncertain:
-        return f"; its lead over {second.label} ({points(ahead)}) is {SMALLER}"
-    return f"; it leads {second.label}, the second, by {size(ahead)}"
+        return f"; its lead over {second.label} ({points(ahead, metric)}) is {SMALLER}"
+    return f"; it leads {second.label}, the second, by {size(ahead, metric)}"
 
 
-def _one_seed_lead(ahead: Interval, second: Setting) -> str:
+def _one_seed_lead(ahead: Interval, second: Setting, metric: Metric) -> str:
     if ahead.mean < 0:
-        return f"on test {second.label}, the second, is ahead of it by {size(ahead)} with one seed, {ONE_SEED}"
-    return f"its lead over {second.label} ({points(ahead)}) rests on one seed, {ONE_SEED}"
+        return f"on test {second.label}, the second, is ahead of it by {size(ahead, metric)} with one seed, {ONE_SEED}"
+    return f"its lead over {second.label} ({points(ahead, metric)}) rests on one seed, {ONE_SEED}"
 
 
 def _spread(evidence: Evidence) -> str:
@@ -149,7 +155,7 @@ def _spread(evidence: Evidence) -> str:
     if not gains:
         return "there is no baseline, so no gain can be stated either"
     which = f"the gains of {len(gains)} settings over the baseline"
-    return f"{which} run from {gains[0]:+.1f} to {gains[-1]:+.1f} points"
+    return f"{which} run from {gains[0]:+.1f} to {gains[-1]:+.1f} {evidence.task.headline.gain_unit}"
 
 
 def _generations(setting: Setting) -> int:

@@ -7,8 +7,9 @@ from kdlab.reporting.analyse.ranking import TUNED_BASELINE, lead, ranked, valida
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.statistics import interval
 from kdlab.reporting.analyse.summary import differences, gains_of
-from kdlab.reporting.analyse.words import SMALLER, gained, is_doubtful, percent, points, seeds
+from kdlab.reporting.analyse.words import SMALLER, brief, gained, is_doubtful, points, seeds
 from kdlab.reporting.evidence import Evidence, Interval, Run, Setting
+from kdlab.tasks.description import Metric
 
 OFF = (None, 0, 0.0)  # values at which a setting that the student lacks does nothing
 
@@ -19,16 +20,16 @@ def closed_gap(evidence: Evidence) -> str:
     Args:
         evidence: with the best baseline by validation accuracy first.
     """
-    best = evidence.settings[0]
-    accuracy, chosen = best.figures["baseline/test/accuracy"], validation(best, "baseline")
+    best, metric = evidence.settings[0], evidence.task.headline
+    reached, student = best.reached("baseline"), best.reached()
+    chosen = metric.brief(validation(best, "baseline").mean)
     start = (
-        f"{best.label} is the best of {len(evidence.settings)} baselines by validation accuracy ({chosen.mean:.1f} %): "
-        f"test accuracy {percent(accuracy)}"
+        f"{best.label} is the best of {len(evidence.settings)} baselines by validation {metric.label} ({chosen}): "
+        f"test {metric.label} {brief(reached, metric) if reached else '–'}"
     )
-    if best.gain is None:
+    if best.gain is None or student is None:
         return f"{start}, without a student to compare with."
-    student = percent(best.figures["student/test/accuracy"])
-    left = f"the student ({student}) has {gained(best.gain.points, 'it')}"
+    left = f"the student ({brief(student, metric)}) has {gained(best.gain.points, 'it', metric)}"
     return f"{start}; {left} ({seeds(best.gain.points.count)}){_closed(evidence, best)}."
 
 
@@ -45,9 +46,10 @@ def gain_over_best_baseline(settings: Sequence[Setting]) -> str | None:
     gains = differences(first.runs, best.runs, "student", "baseline")
     if not gains:
         return None
-    found = interval(gains_of(gains))
+    found, metric = interval(gains_of(gains)), first.task.headline
+    rival = f"the best of them by validation {metric.label}"
     return (
-        f"The baselines differ too: {first.label} has {gained(found, 'the best of them by validation accuracy')} "
+        f"The baselines differ too: {first.label} has {gained(found, rival, metric)} "
         f"(that of {best.label}; {seeds(found.count)})."
     )
 
@@ -57,20 +59,23 @@ def _closed(evidence: Evidence, best: Setting) -> str:
     own = next((setting for setting in evidence.settings if _is_students_recipe(setting)), None)
     if own is None:
         gains = [setting.gain.points.mean for setting in evidence.settings if setting.gain]
-        return f"; over the baselines as a whole the gain runs from {min(gains):+.1f} to {max(gains):+.1f} points"
+        ends = f"{min(gains):+.1f} to {max(gains):+.1f} {best.task.headline.gain_unit}"
+        return f"; over the baselines as a whole the gain runs from {ends}"
     if own is best:
         return "; it is the baseline with the student's own recipe, so tuning closed nothing of the gap"
     closed = lead(best, own, "baseline")
     if closed is None or own.gain is None:
         return ""
-    return f"; tuning {_changed(closed)} the {points(own.gain.points)} over the baseline with the student's own recipe"
+    before = points(own.gain.points, best.task.headline)
+    changed = _changed(closed, best.task.headline)
+    return f"; tuning {changed} the {before} over the baseline with the student's own recipe"
 
 
-def _changed(closed: Interval) -> str:
+def _changed(closed: Interval, metric: Metric) -> str:
     if closed.mean <= 0:
-        return f"closed nothing ({points(closed)}) of"
+        return f"closed nothing ({points(closed, metric)}) of"
     doubt = f", {SMALLER}," if is_doubtful(closed) else ""
-    return f"closed {points(closed).removeprefix('+')}{doubt} of"
+    return f"closed {points(closed, metric).removeprefix('+')}{doubt} of"
 
 
 def _is_students_recipe(setting: Setting) -> bool:

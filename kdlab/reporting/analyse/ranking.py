@@ -1,4 +1,4 @@
-"""Which setting is the best: chosen on validation accuracy, or none where that would not be fair."""
+"""Which setting is the best: chosen by the headline metric on validation, or none where that would not be fair."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,6 @@ from kdlab.reporting.analyse.statistics import interval
 from kdlab.reporting.analyse.summary import differences, gains_of
 from kdlab.reporting.evidence import Interval, Run, Setting
 
-VALIDATION = "val/accuracy"
 TUNED_BASELINE = "plan.baseline."
 
 
@@ -17,17 +16,17 @@ def chosen_role(varied: Iterable[str]) -> str:
 
 
 def ranked(settings: Sequence[Setting], role: str) -> list[Setting]:
-    """Settings by the mean validation accuracy of a role, best first; equal ones stay in order."""
-    return sorted(settings, key=lambda setting: -validation(setting, role).mean)
+    """Settings by the mean headline metric of a role on validation, best first; equal ones stay in order."""
+    return sorted(settings, key=lambda setting: -setting.task.headline.merit(validation(setting, role).mean))
 
 
 def validation(setting: Setting, role: str) -> Interval:
-    """The validation accuracy of a role over the seeds."""
-    return setting.figures[f"{role}/{VALIDATION}"]
+    """The headline metric of a role on validation, over the seeds."""
+    return setting.figures[f"{role}/{setting.task.objective}"]
 
 
 def lead(ours: Setting, other: Setting, role: str) -> Interval | None:
-    """Points of test accuracy between a role of two settings, paired by seed; None without a seed in common."""
+    """What a role of one setting gains over that of another on test, paired by seed; None without a seed in common."""
     found = differences(ours.runs, other.runs, role, role)
     return interval(gains_of(found)) if found else None
 
@@ -36,14 +35,17 @@ def why_unranked(settings: Sequence[Setting], role: str) -> str | None:
     """Why no setting may be chosen, as the start of a sentence; None where one may."""
     every = [run for setting in settings for run in setting.runs]
     names = data_names(every)
+    tasks = sorted({run.task.name.replace("_", " ") for run in every})
+    if len(tasks) > 1:
+        return f"These runs are of different tasks ({', '.join(tasks)}), whose figures do not compare"
     if len({_data(run) for run in every}) > 1:
-        return f"These runs are on different data ({', '.join(names)}), whose accuracies do not compare"
+        return f"These runs are on different data ({', '.join(names)}), whose figures do not compare"
     if all(run.values.get("data.val_fraction") == 0 for run in every):
-        return "No images were held out for validation (data.val_fraction=0)"
+        return "No samples were held out for validation (data.val_fraction=0)"
     lacking = [setting for setting in settings if not _is_validated(setting, role)]
     if lacking:
         whose = "No setting has" if len(lacking) == len(settings) else f"{lacking[0].label} does not have"
-        return f"{whose} a validation accuracy of the {role}"
+        return f"{whose} a validation {lacking[0].task.headline.label} of the {role}"
     return None
 
 
@@ -59,6 +61,6 @@ def _data(run: Run) -> tuple[object, ...]:
 
 
 def _is_validated(setting: Setting, role: str) -> bool:
-    """Whether every run has a validation accuracy of the role: a mean over some of the seeds would mislead."""
-    found = setting.figures.get(f"{role}/{VALIDATION}")
+    """Whether every run has been validated in that role: a mean over some of the seeds would mislead."""
+    found = setting.validated(role)
     return found is not None and found.count == len(setting.runs)

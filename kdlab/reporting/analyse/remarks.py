@@ -23,6 +23,7 @@ def remarks(evidence: Evidence) -> Iterator[str]:
     runs = [run for setting in evidence.settings for run in setting.runs]
     if not runs:
         return
+    yield from _below_references(runs)
     yield from _poor_teacher(runs)
     yield from _given_teacher(runs)
     yield from _failed(evidence)
@@ -35,13 +36,33 @@ def remarks(evidence: Evidence) -> Iterator[str]:
     yield from _versions(runs)
 
 
+def _below_references(runs: Sequence[Run]) -> Iterator[str]:
+    """Teachers and baselines that are no better than a predictor without a network."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for run in runs:
+        metric, outcome = run.task.headline, run.task.outcome
+        for name, row in (run.result.get("references") or {}).items():
+            for role in ("teacher", "baseline"):
+                reached = (run.result.get(role) or {}).get(outcome)
+                if reached is not None and outcome in row and metric.gain(reached, row[outcome]) <= 0:
+                    found[role, name].append(f"{metric.brief(reached)} against {metric.brief(row[outcome])}")
+    for (role, name), pairs in found.items():
+        where = f"in {len(pairs)} of {len(runs)} runs" if len(runs) > 1 else "here"
+        yield (
+            f"THE {role.upper()} IS NO BETTER THAN THE {name.upper()} {where} ({pairs[0]} on test): it has learned "
+            "nothing yet, and no gain means anything; train it longer, or look at its learning rate."
+        )
+
+
 def _poor_teacher(runs: Sequence[Run]) -> Iterator[str]:
     """A generation before is no teacher that was chosen, and is left out."""
     taught = [run for run in runs if run.result.get("baseline") and run.result.get("teacher")]
     taught = [run for run in taught if not run.result.get("generations")]
-    worse = [run for run in taught if _test(run, "teacher") < _test(run, "baseline")]
+    worse = [run for run in taught if _gap(run) < 0]
     if worse:
-        pair = f"{_test(worse[0], 'teacher'):.1f} against {_test(worse[0], 'baseline'):.1f} %"
+        metric, outcome = worse[0].task.headline, worse[0].task.outcome
+        reached, beside = (worse[0].result[role][outcome] for role in ("teacher", "baseline"))
+        pair = f"{metric.brief(reached).removesuffix(' %')} against {metric.brief(beside)}"
         where = f"in {len(worse)} of {len(taught)} runs" if len(taught) > 1 else "here"
         yield (
             f"THE TEACHER IS WORSE THAN THE BASELINE {where} ({pair} on test): a student should not copy it; train it "
@@ -53,9 +74,9 @@ def _given_teacher(runs: Sequence[Run]) -> Iterator[str]:
     given = sorted({name for run in runs for name in _given(run)})
     if given:
         yield (
-            f"The weights of the teacher were made elsewhere ({listed(given)}), maybe with the images that are held "
-            "out here for validation, or even those of the test: validation accuracy of its students may be too good, "
-            "and a choice by it is weaker."
+            f"The weights of the teacher were made elsewhere ({listed(given)}), maybe with the samples that are held "
+            f"out here for validation, or even those of the test: validation {runs[0].task.headline.label} of its "
+            "students may be too good, and a choice by it is weaker."
         )
 
 
@@ -78,7 +99,7 @@ def _failed(evidence: Evidence) -> Iterator[str]:
 
 
 def _choice(evidence: Evidence) -> Iterator[str]:
-    role = chosen_role(evidence.varied)
+    role, metric = chosen_role(evidence.varied), evidence.task.headline
     if role == "student":
         yield from _alike(evidence.settings)
         if told := gain_over_best_baseline(evidence.settings):
@@ -86,11 +107,12 @@ def _choice(evidence: Evidence) -> Iterator[str]:
     yield from _edges(evidence)
     if len(evidence.settings) >= SEARCHED:
         yield (
-            f"The best of {len(evidence.settings)} by validation accuracy owes part of it to luck: "
-            f"{validation(evidence.settings[0], role).mean:.1f} % there is too good, its test accuracy is not."
+            f"The best of {len(evidence.settings)} by validation {metric.label} owes part of it to luck: "
+            f"{metric.brief(validation(evidence.settings[0], role).mean)} there is too good, its test {metric.label} "
+            "is not."
         )
     if any(len({run.values.get(key) for one in evidence.settings for run in one.runs}) > 1 for key in VALIDATION_SET):
-        yield "The settings do not share one validation set: their validation accuracies do not quite compare."
+        yield "The settings do not share one validation set: their figures on validation do not quite compare."
 
 
 def _alike(settings: Sequence[Setting]) -> Iterator[str]:
@@ -147,7 +169,7 @@ def _equal_differences(settings: Sequence[Setting]) -> Iterator[str]:
     if same:
         yield (
             f"All seeds of {listed([one.label for one in same[:3]])} have the same gain: an interval of no width says "
-            "how coarse accuracy is counted on this test set, not how certain the gain is."
+            f"how coarse {same[0].task.headline.label} is counted on this test set, not how certain the gain is."
         )
 
 
@@ -172,5 +194,7 @@ def _versions(runs: Sequence[Run]) -> Iterator[str]:
         yield f"The runs were made with different versions of {listed(several)}."
 
 
-def _test(run: Run, role: str) -> float:
-    return float((run.result.get(role) or {}).get("test/accuracy") or 0)
+def _gap(run: Run) -> float:
+    """By how much the teacher is better than the baseline; 0 where a figure lacks."""
+    reached = [run.result[role].get(run.task.outcome) for role in ("teacher", "baseline")]
+    return 0.0 if None in reached else run.task.headline.gain(*reached)

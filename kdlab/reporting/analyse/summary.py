@@ -13,8 +13,7 @@ from kdlab.reporting.evidence import Gain, Interval, Run, Setting
 
 ROLES = ("teacher", "student", "baseline", "control", "ensemble")
 OVERALL = ("agreement", "agreement_baseline", "kl_to_teacher")
-ACCURACY = "test/accuracy"
-LEAST_GAP = 1.0  # points between teacher and baseline under which a recovered share means nothing
+LEAST_GAP = 1.0  # points, or per cent, between teacher and baseline under which a recovered share means nothing
 
 
 def summarised(label: str, values: Mapping[str, Any], runs: Sequence[Run]) -> Setting:
@@ -41,7 +40,7 @@ def corrected(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def differences(ours: Sequence[Run], theirs: Sequence[Run], role: str, other: str) -> dict[int, float]:
-    """By seed, points of test accuracy that a role of our runs has over a role of theirs; seeds without both lack.
+    """By seed, what a role of our runs gains over a role of theirs on test; seeds without both lack.
 
     Args:
         ours: one a seed.
@@ -49,13 +48,14 @@ def differences(ours: Sequence[Run], theirs: Sequence[Run], role: str, other: st
         role: such as `student`.
         other: such as `baseline`.
     """
-    above, below = accuracies(ours, role), accuracies(theirs, other)
-    return {number: above[number] - below[number] for number in above if number in below}
+    above, below = _reached(ours, role), _reached(theirs, other)
+    gain = {seed(run): run.task.headline.gain for run in ours}
+    return {number: gain[number](above[number], below[number]) for number in above if number in below}
 
 
-def accuracies(runs: Sequence[Run], role: str, figure: str = ACCURACY) -> dict[int, float]:
-    """By seed, a figure of a role where there is one."""
-    found = {seed(run): _number((run.result.get(role) or {}).get(figure)) for run in runs}
+def _reached(runs: Sequence[Run], role: str) -> dict[int, float]:
+    """By seed, the headline metric of a role on test, where there is one."""
+    found = {seed(run): _number((run.result.get(role) or {}).get(run.task.outcome)) for run in runs}
     return {number: value for number, value in found.items() if value is not None}
 
 
@@ -75,8 +75,10 @@ def _gain(runs: Sequence[Run], gains: Mapping[int, float]) -> Gain:
 
 
 def _paired_correctness(runs: Sequence[Run]) -> list[tuple[Flags, Flags]] | None:
-    """Of each run whether student and baseline are right on each test sample; None where that is not known of all."""
+    """Of each run whether student and baseline are right on each test unit; None where that is not what counts."""
     pairs = []
+    if not all(run.task.headline.is_share_of_correct for run in runs):
+        return None
     for run in runs:
         ours, theirs = correctness(run.path / "student"), correctness(run.path / "baseline")
         if ours is None or theirs is None:
@@ -109,7 +111,7 @@ def _named(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _gap_recovered(runs: Sequence[Run]) -> dict[str, Interval]:
-    """(student − baseline) / (teacher − baseline) of means, where that gap is at least a point and no chance.
+    """(student − baseline) / (teacher − baseline) of means, where that gap is at least `LEAST_GAP` and no chance.
 
     The generation before a student is no goal to reach.
     """

@@ -1,24 +1,30 @@
 """Figures in words, the same in every sentence and table."""
 
 from kdlab.reporting.evidence import Interval
+from kdlab.tasks.description import Metric
 
 SMALLER = "smaller than its uncertainty"
 EQUAL = 1e-9  # points: what rounding leaves between figures that are equal
 
 
 def percent(figure: Interval) -> str:
-    """Such as `98.5 ± 0.6 %`."""
+    """A share, such as `98.5 ± 0.6 %`."""
     return f"{figure.mean:.1f}{_half(figure)} %"
 
 
-def points(figure: Interval) -> str:
-    """Such as `+5.6 ± 0.8 points`."""
-    return f"{figure.mean:+.1f}{_half(figure)} points"
+def brief(figure: Interval, metric: Metric) -> str:
+    """A figure of a metric, such as `98.5 ± 0.6 %`."""
+    return metric.brief(figure.mean, figure.half)
 
 
-def size(figure: Interval) -> str:
+def points(figure: Interval, metric: Metric) -> str:
+    """A gain in a metric, such as `+5.6 ± 0.8 points`."""
+    return f"{figure.mean:+.1f}{_half(figure)} {metric.gain_unit}"
+
+
+def size(figure: Interval, metric: Metric) -> str:
     """`points` without the sign, for sentences that say which way."""
-    return f"{abs(figure.mean):.1f}{_half(figure)} points"
+    return f"{abs(figure.mean):.1f}{_half(figure)} {metric.gain_unit}"
 
 
 def seeds(count: int) -> str:
@@ -26,14 +32,14 @@ def seeds(count: int) -> str:
     return "one seed: no interval" if count == 1 else f"{count} seeds"
 
 
-def gained(figure: Interval, over: str) -> str:
+def gained(figure: Interval, over: str, metric: Metric) -> str:
     """What was gained over something, or lost against it, and whether that can be told from nothing."""
     doubt = f", {SMALLER}" if is_doubtful(figure) else ""
     if abs(figure.mean) < EQUAL:
         return f"no gain over {over}"
     if figure.mean < 0:
-        return f"a loss of {size(figure)} against {over}{doubt}"
-    return f"a gain of {points(figure)} over {over}{doubt}"
+        return f"a loss of {size(figure, metric)} against {over}{doubt}"
+    return f"a gain of {points(figure, metric)} over {over}{doubt}"
 
 
 def is_doubtful(figure: Interval) -> bool:

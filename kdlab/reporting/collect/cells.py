@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kdlab.sweeps.records import ABOUT, Cell
+from kdlab.runtime.sweep_records import ABOUT, Cell
 
 KNOWN = {known.name for known in fields(Cell)}
 HOW_MANY = {  # cells that are neither results nor failures
@@ -96,7 +96,7 @@ def _judge(record: SweepRecord) -> None:
 def _missing(record: SweepRecord) -> Iterator[int]:
     expected = record.about.get("cells")
     begun = {cell.cell for cell in record.cells}
-    if isinstance(expected, int) and str(record.about.get("sweeper")).endswith("BasicSweeper"):
+    if isinstance(expected, int) and not record.about.get("is_search"):
         yield from (number for number in range(expected) if number not in begun)
 
 

@@ -36,7 +36,7 @@ def _here(row: Mapping[str, str], settings: tuple[Setting, ...]) -> Interval | N
     paired = (one for one in settings if _pair(one.runs[0]) == _of(row))
     alike = (one for one in paired if row["loss"] and one.runs[0].values.get("loss") == row["loss"])
     first = next(alike, None)
-    return first.figures["student/test/accuracy"] if first else None
+    return first.reached() if first else None
 
 
 def _of(row: Mapping[str, str]) -> tuple[str, str, str]:

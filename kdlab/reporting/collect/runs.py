@@ -14,7 +14,8 @@ from kdlab.reporting.collect.cells import Lost, SweepRecord, read_record
 from kdlab.reporting.collect.options import with_options
 from kdlab.reporting.collect.values import config_values, typed_values
 from kdlab.reporting.evidence import Run
-from kdlab.sweeps.records import Cell
+from kdlab.runtime.sweep_records import Cell
+from kdlab.tasks.description import Description
 
 RESULT = "result.json"
 PASSED_BY = ("store", "wandb", "report", "cells")  # folders in which there are no runs
@@ -128,7 +129,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
     if result.get("status") == "failed":
         return True
     student = result.get("student")
-    has_figure = isinstance(student, dict) and isinstance(student.get("test/accuracy"), int | float)
+    has_figure = isinstance(student, dict) and isinstance(student.get(Description.of(result).outcome), int | float)
     return result.get("status") == "finished" and has_figure and isinstance(result.get("config") or {}, dict)
 
 

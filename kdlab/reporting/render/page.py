@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kdlab import __version__
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
@@ -76,13 +76,15 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             evidence=evidence,
             columns=table,
             rows=list(zip(evidence.settings, zip(*(column.cells for column in table), strict=True), strict=True)),
+            references=_references(evidence),
+            ranking=f"validation {evidence.task.headline.label}",
             facts=_facts(evidence),
             sections=sections,
             savings=_savings(evidence),
             published=[_published(row) for row in evidence.published],
             prominent=PROMINENT,
             long=LONG,
-            version=__version__,
+            version=version("kdlab"),
         )
     )
     page = folder / "index.html"
@@ -136,6 +138,11 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Evidence], list[Picture]]]] = (
         dark_knowledge,
     ),
 )
+
+
+def _references(evidence: Evidence) -> list[tuple[str, str]]:
+    """Rows below the settings."""
+    return [(one.label, f"{evidence.task.headline.show(one.reached)} on test") for one in evidence.references]
 
 
 def _facts(evidence: Evidence) -> list[str]:

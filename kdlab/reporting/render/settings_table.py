@@ -1,11 +1,12 @@
 """The table of settings as the page shows it: columns that have data, cells with a number to sort by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kdlab.reporting.analyse.words import SMALLER, is_doubtful, seeds
 from kdlab.reporting.evidence import Interval, Setting
 from kdlab.reporting.render.magnitude import scaled
+from kdlab.tasks.description import IMAGE_CLASSIFICATION, Metric
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,27 @@ def columns(settings: Sequence[Setting], role: str = "student") -> list[Column]:
 
     Args:
         settings: the rows.
-        role: whose validation accuracy is shown: that which settings are ranked by.
+        role: whose figure on validation is shown: that which settings are ranked by.
     """
-    ranking = (
-        f"validation %{'' if role == 'student' else f', {role}'}",
-        f"accuracy of the {role} on validation images",
-    )
-    every = ((*ranking, _figure(f"{role}/val/accuracy", with_interval)), *COLUMNS)
-    found = [Column(heading, meaning, tuple(map(cell, settings))) for heading, meaning, cell in every]
+    task = settings[0].task if settings else IMAGE_CLASSIFICATION
+    found = [
+        Column(heading, meaning, tuple(map(cell, settings))) for heading, meaning, cell in _columns(task.headline, role)
+    ]
     return [column for column in found if any(column.cells)]
 
 
-def with_interval(figure: Interval, sign: str = "") -> str:
+def with_interval(figure: Interval, sign: str = "", decimals: int = 2) -> str:
     """Such as `98.53 ± 0.62`, without the half where there is none."""
-    half = "" if figure.half is None else f" ± {figure.half:.2f}"
-    return f"{figure.mean:{sign}.2f}{half}"
+    half = "" if figure.half is None else f" ± {figure.half:.{decimals}f}"
+    return f"{figure.mean:{sign}.{decimals}f}{half}"
+
+
+def _headline(of: Callable[[Setting], Interval | None]) -> Callable[[Setting], Cell | None]:
+    def cell(setting: Setting) -> Cell | None:
+        figure = of(setting)
+        return Cell(with_interval(figure, decimals=setting.task.headline.decimals), figure.mean) if figure else None
+
+    return cell
 
 
 def _figure(name: str, show: Callable[[Interval], str]) -> Callable[[Setting], Cell | None]:
@@ -95,25 +102,36 @@ def _p(setting: Setting) -> Cell | None:
     return None if p is None else Cell("< 0.0001" if p < 0.0001 else f"{p:.2g}", p)
 
 
-COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
-    (
-        "test %",
-        "accuracy on the test images after the last epoch, ± half the 95 % t-interval over seeds",
-        _figure("student/test/accuracy", with_interval),
-    ),
-    (
-        "baseline %",
-        "test accuracy of the same student without a teacher",
-        _figure("baseline/test/accuracy", with_interval),
-    ),
-    (
-        "gain",
-        "student minus baseline in points of test accuracy, paired by seed, ± half the 95 % t-interval",
+def _columns(metric: Metric, role: str) -> Iterator[tuple[str, str, Callable[[Setting], Cell | None]]]:
+    """Heading, meaning and cell of every column."""
+    unit, whose = metric.unit or metric.label, "" if role == "student" else f", {role}"
+    yield (
+        f"validation {unit}{whose}",
+        f"{metric.label} of the {role} on validation",
+        _headline(lambda setting: setting.validated(role)),
+    )
+    yield (
+        f"test {unit}",
+        f"{metric.label} on the test set after the last epoch, ± half the 95 % t-interval over seeds",
+        _headline(lambda setting: setting.reached()),
+    )
+    yield (
+        f"baseline {unit}",
+        f"test {metric.label} of the same student without a teacher",
+        _headline(lambda setting: setting.reached("baseline")),
+    )
+    yield (
+        "gain %" if metric.is_relative else "gain",
+        f"student against baseline in {metric.gain_words('test')}, paired by seed, ± half the 95 % t-interval",
         _gain,
-    ),
+    )
+    yield from COLUMNS
+
+
+COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
     ("bootstrap", "95 % interval of the gain by a paired bootstrap over test samples", _bootstrap),
     ("p (Holm)", "probability of such a gain if there were none, corrected for as many settings as are compared", _p),
-    ("over control", "student minus control, which trained as long in one step, in points of test accuracy", _control),
+    ("over control", "gain of the student over the control, which trained as long in one step", _control),
     (
         "gap recovered",
         "share of the distance from baseline to teacher that the student covered",
@@ -121,7 +139,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
     ),
     (
         "agreement %",
-        "share of test samples that student and teacher give the same class",
+        "share of the test set for which student and teacher predict the same",
         _figure("agreement", _mean(".1f")),
     ),
     (
@@ -131,7 +149,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
     ),
     (
         "ECE",
-        "expected calibration error of the student on the test images, 15 bins",
+        "expected calibration error of the student on the test set, 15 bins",
         _figure("student/test/ece", _mean(".3f")),
     ),
     ("parameters", "of the student", _figure("student/params", _size)),

@@ -8,18 +8,10 @@ from rich.table import Table
 from kdlab.reporting.analyse.words import SMALLER
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.tables import setting_rows
+from kdlab.tasks.description import Metric
 
 LINES = 16  # settings that a screen has room for
 FAILURES = 6
-COLUMNS = {  # column of the table of settings: its head here, with the unit that the cells then lack
-    "setting": "",
-    "validation": "val %",
-    "test accuracy": "test %",
-    "without teacher": "alone %",
-    "gain": "gain",
-    "over control": "control",
-    "p (Holm)": "p",
-}
 UNITS = (f" ({SMALLER})", " points", " %")
 
 
@@ -46,16 +38,31 @@ def show(evidence: Evidence, page: Path, console: Console | None = None) -> None
     console.print(f"\n[dim]{_plain(str(page))}[/]", soft_wrap=True)
 
 
+def _heads(metric: Metric) -> dict[str, str]:
+    """Of columns of the table of settings, with the unit that the cells then lack."""
+    unit = metric.unit or metric.label
+    return {
+        "setting": "",
+        "validation": f"val {unit}",
+        metric.heading("test"): f"test {unit}",
+        "without teacher": f"alone {unit}",
+        "gain": "gain %" if metric.is_relative else "gain",
+        "over control": "control",
+        "p (Holm)": "p",
+    }
+
+
 def _table(evidence: Evidence) -> Table:
     rows = setting_rows(evidence, LINES)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = [name for name in COLUMNS if name in rows[0]]
+    titles = _heads(evidence.task.headline)
+    heads = [name for name in titles if name in rows[0]]
     for name in heads:
         is_label = name == "setting"
-        table.add_column(COLUMNS[name], justify="left" if is_label else "right", no_wrap=not is_label)
+        table.add_column(titles[name], justify="left" if is_label else "right", no_wrap=not is_label)
     for row in rows:
         table.add_row(*(_plain(_bare(row[name])) for name in heads))
-    hidden = len(evidence.settings) - len(rows)
+    hidden = len(evidence.settings) + len(evidence.references) - len(rows)
     if hidden > 0:
         table.caption = f"and {hidden} more in cells.csv"
     return table

@@ -11,9 +11,10 @@ from typing import Any
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.summary import differences
-from kdlab.reporting.analyse.words import SMALLER, is_doubtful, percent, points
+from kdlab.reporting.analyse.words import SMALLER, brief, is_doubtful, percent, points
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Savings, Setting
 from kdlab.store.atomic import write_text_atomically
+from kdlab.tasks.description import Metric
 
 ROLES = ("teacher", "student", "baseline", "control")
 COSTS = ("params", "flops", "seconds")
@@ -43,54 +44,58 @@ def setting_cells(setting: Setting, role: str = "student") -> dict[str, str]:
 
     Args:
         setting: whose.
-        role: whose validation accuracy is shown: that which is chosen by.
+        role: whose figure on validation is shown: that which is chosen by.
     """
-    figures, gain = setting.figures, setting.gain
+    metric, gain = setting.task.headline, setting.gain
     return {
         "setting": setting.label,
         "seeds": str(len(setting.runs)),
-        "validation": _shown(figures.get(f"{role}/val/accuracy")),
-        "test accuracy": _shown(figures.get("student/test/accuracy")),
-        "without teacher": _shown(figures.get("baseline/test/accuracy")),
-        "gain": _gain(gain),
+        "validation": _shown(setting.validated(role), metric),
+        metric.heading("test"): _shown(setting.reached(), metric),
+        "without teacher": _shown(setting.reached("baseline"), metric),
+        "gain": _gain(gain, metric),
         "over test samples": _range(gain.bootstrap) if gain and gain.bootstrap else "–",
         "p (Holm)": f"{gain.p_holm:.2g}" if gain and gain.p_holm is not None else "–",
-        "over control": points(setting.gain_over_control) if setting.gain_over_control else "–",
-        "agreement": _shown(figures.get("agreement")),
+        "over control": points(setting.gain_over_control, metric) if setting.gain_over_control else "–",
+        "agreement": percent(agreement) if (agreement := setting.figures.get("agreement")) else "–",
     }
 
 
 def setting_rows(evidence: Evidence, most: int | None = None) -> list[dict[str, str]]:
-    """Rows of the table of settings, without columns that say nothing of any of them.
+    """Rows of the table of settings, without columns that say nothing of any of them, and below them the references.
 
     Args:
         evidence: whose settings.
-        most: how many; None is all.
+        most: how many of these; None is all.
     """
-    role = chosen_role(evidence.varied)
+    role, metric = chosen_role(evidence.varied), evidence.task.headline
     rows = [setting_cells(setting, role) for setting in evidence.settings[:most]]
-    said = [name for name in (rows[0] if rows else ()) if any(row[name] != "–" for row in rows)]
-    return [{name: row[name] for name in said} for row in rows]
+    rows += [
+        {"setting": one.label, metric.heading("test"): metric.brief(one.reached)} for one in evidence.references if rows
+    ]
+    said = {name for row in rows for name, cell in row.items() if cell != "–"}
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in said]
+    return [{name: row.get(name, "–") for name in names} for row in rows]
 
 
 def _row(run: Run, setting: Setting, folder: Path) -> dict[str, Any]:
     result = run.result
     roles = {role: result.get(role) or {} for role in ROLES}
     student, baseline = roles["student"], roles["baseline"]
+    task, name = run.task, run.task.headline.name
     return {
         **setting.values,
         "seed": seed(run),
-        "val_accuracy": student.get("val/accuracy"),
-        "test_accuracy": student.get("test/accuracy"),
-        "teacher_test_accuracy": roles["teacher"].get("test/accuracy"),
-        "baseline_val_accuracy": baseline.get("val/accuracy"),
-        "baseline_test_accuracy": baseline.get("test/accuracy"),
+        f"val_{name}": student.get(task.objective),
+        f"test_{name}": student.get(task.outcome),
+        f"teacher_test_{name}": roles["teacher"].get(task.outcome),
+        f"baseline_val_{name}": baseline.get(task.objective),
+        f"baseline_test_{name}": baseline.get(task.outcome),
         "gain": _difference(run, "baseline"),
         "gain_over_control": _difference(run, "control"),
         "agreement": result.get("agreement"),
         "kl_to_teacher": result.get("kl_to_teacher"),
-        "ece": student.get("test/ece"),
-        "nll": student.get("test/nll"),
+        **{metric.name: student.get(f"test/{metric.name}") for metric in task.metrics[1:]},
         **{name: student.get(name) for name in COSTS},
         "best_minus_last": (result.get("best_minus_last") or {}).get("value"),
         "path": os.path.relpath(run.path, folder),
@@ -119,9 +124,12 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
 
 
 def _settings(evidence: Evidence) -> str:
-    order = "Best first, by validation accuracy." if evidence.best else "In the order of the values; nothing is ranked."
+    metric = evidence.task.headline
+    ranked = f"Best first, by validation {metric.label}."
+    order = ranked if evidence.best else "In the order of the values; nothing is ranked."
     note = (
-        f"{order} Intervals are Student's t over seeds at 95 %; gains are paired by seed, in points of test accuracy; "
+        f"{order} Intervals are Student's t over seeds at 95 %; gains are paired by seed, in "
+        f"{metric.gain_words('test')}; "
         "`over test samples` is a paired bootstrap, 95 %."
     )
     return f"## Settings\n\n{table(setting_rows(evidence))}\n\n{note}"
@@ -155,7 +163,7 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> str:
             "teacher": _figure(row["teacher"]),
             "student alone": _figure(row["student_alone"]),
             "student": _figure(row["student"]),
-            "here": _shown(row.get("here")),
+            "here": percent(row["here"]) if row.get("here") else "–",
             "note": row["note"],
             "source": row["source"],
         }
@@ -171,18 +179,18 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _gain(gain: Gain | None) -> str:
+def _gain(gain: Gain | None, metric: Metric) -> str:
     if gain is None:
         return "–"
-    return points(gain.points) + (f" ({SMALLER})" if is_doubtful(gain.points) else "")
+    return points(gain.points, metric) + (f" ({SMALLER})" if is_doubtful(gain.points) else "")
 
 
 def _range(ends: tuple[float, float]) -> str:
     return f"{ends[0]:+.1f} to {ends[1]:+.1f}"
 
 
-def _shown(figure: Interval | None) -> str:
-    return percent(figure) if figure else "–"
+def _shown(figure: Interval | None, metric: Metric) -> str:
+    return brief(figure, metric) if figure else "–"
 
 
 def _figure(number: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A search for the setting with the best validation accuracy, in place of a grid: `hydra/sweeper=optuna`.
+"""A search for the setting with the best headline metric on validation, in place of a grid: `hydra/sweeper=optuna`.
 
 The sweeper is kdlab's own and small, over current optuna. The published one, hydra-optuna-sweeper, needs optuna
 below 3, and its database storage fails beside SQLAlchemy 2; it also keeps no record of which trials were killed, and

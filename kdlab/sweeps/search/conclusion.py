@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from kdlab.sweeps.search.study import OBJECTIVE, Search
+from kdlab.sweeps.search.study import Search
 
 SEARCH_ONLY = ("hydra", "sweeps", "baseline")  # what the winner is trained without, or with as usual
 ABSENT = object()
@@ -28,8 +28,9 @@ def conclusion(search: Search, shared: Sequence[str]) -> str:
     if search.best is None:
         return f"\nNo trial finished ({counts}), so there is no best one."
     command = ["python", "-m", "kdlab.train", *shared, *search.space.overrides(search.best.params)]
+    reached = f"{search.task.objective} {search.best.value:.{search.task.headline.decimals}f}"
     return (
-        f"\nThe best of the trials ({counts}) is cell {search.best.number + 1}, {OBJECTIVE} {search.best.value:.2f}:\n"
+        f"\nThe best of the trials ({counts}) is cell {search.best.number + 1}, {reached}:\n"
         f"  {shlex.join(line.lstrip('+') for line in command)}\n"
         "The best of several flatters itself: with +sweeps=seeds added, the test set says what this setting gains."
     )

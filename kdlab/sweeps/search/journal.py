@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import optuna
 from filelock import FileLock, Timeout
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kdlab.errors import BadInput
 
+Direction = Literal["maximize", "minimize"]
 JOURNAL = "search.journal"
 NAME = "search"
 
@@ -38,11 +39,16 @@ def sole_searcher(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_study(folder: Path, pruner: BasePruner | None = None) -> Study:
+def open_study(folder: Path, pruner: BasePruner | None = None, *, direction: Direction = "maximize") -> Study:
     """The study in a sweep's folder, begun where there is none.
 
     The lock is the operating system's, so a killed process leaves none behind; a last line that a full disk cut short
     is dropped.
+
+    Args:
+        folder: the sweep's.
+        pruner: what stops trials early.
+        direction: of a study that is begun: `maximize` or `minimize`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = folder / JOURNAL
@@ -51,17 +57,17 @@ def open_study(folder: Path, pruner: BasePruner | None = None) -> Study:
         _drop_torn_line(path)
     storage = JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, lock)))
     if not path.stat().st_size:
-        return optuna.create_study(storage=storage, study_name=NAME, direction="maximize", pruner=pruner)
+        return optuna.create_study(storage=storage, study_name=NAME, direction=direction, pruner=pruner)
     return optuna.load_study(storage=storage, study_name=NAME, pruner=pruner)
 
 
-def reopen(folder: Path, names: Collection[str]) -> None:
+def reopen(folder: Path, names: Collection[str], direction: Direction) -> None:
     """Makes failed trials running ones again, and forgets one that was killed before it had a value for every name.
 
     Optuna lets no ended trial go on, so the journal is written anew and takes the old one's place. For the sole
     searcher, while no cell runs.
     """
-    old = open_study(folder)
+    old = open_study(folder, direction=direction)
     trials = old.get_trials()
     whole = [trial for trial in trials if set(trial.params) == set(names)]
     if len(whole) == len(trials) and all(trial.state != TrialState.FAIL for trial in trials):
@@ -69,7 +75,7 @@ def reopen(folder: Path, names: Collection[str]) -> None:
     draft = folder / f".{JOURNAL}"
     draft.mkdir(exist_ok=True)
     (draft / JOURNAL).unlink(missing_ok=True)
-    new = open_study(draft)
+    new = open_study(draft, direction=direction)
     for name, value in old.user_attrs.items():
         new.set_user_attr(name, value)
     new.add_trials(_again(trial) if trial.state == TrialState.FAIL else trial for trial in whole)

@@ -38,18 +38,21 @@ class Pruning:
         """Reports an epoch, also one of a stage that is resumed.
 
         Raises:
-            StoppedEarly: the trial's best is below the median of others at that epoch.
+            StoppedEarly: the trial's best is worse than the median of others at that epoch.
         """
         if not isinstance(event, Progress) or event.job is not self.stage or not event.figures:
             return
-        from kdlab.sweeps.search.study import OBJECTIVE, report
+        from kdlab.sweeps.search.study import report
 
-        report(self._trial, dict(event.figures))
+        task = self.stage.task
+        report(self._trial, dict(event.figures), task.objective)
         if event.figures["epoch"] < self.stage.epochs and self._trial.should_prune():
             epoch = f"epoch {event.figures['epoch']:.0f} of {self.stage.epochs}"
+            reached = task.headline.show(event.figures[task.objective])
+            side = "below" if task.headline.higher_is_better else "above"
             raise StoppedEarly(
-                f"{OBJECTIVE} {event.figures[OBJECTIVE]:.2f} % after {epoch}: its best is below the median of the "
-                "finished trials at that epoch"
+                f"{task.objective} {reached} after {epoch}: its best is {side} the median of the finished trials at "
+                "that epoch"
             )
 
 

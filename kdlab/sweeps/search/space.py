@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from kdlab.errors import BadInput
 
-ALIKE = ("data", "data.val_fraction")  # with another of these, validation accuracies do not compare
+ALIKE = ("data", "data.val_fraction")  # with another of these, figures on validation do not compare
 
 
 @dataclass(frozen=True)
@@ -101,4 +101,6 @@ def _check_choosable(override: Override) -> None:
             "winner several with +sweeps=seeds."
         )
     if key in ALIKE:
-        raise BadInput(f"{line}: val/accuracy compares trials on the same images. Search on each by itself: {key}=…")
+        raise BadInput(
+            f"{line}: a search compares trials on the same validation samples. Search on each by itself: {key}=…"
+        )

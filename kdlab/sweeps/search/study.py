@@ -14,11 +14,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kdlab.errors import BadInput
 from kdlab.jobs.training.history import Row, read_history
-from kdlab.sweeps.records import Cell
-from kdlab.sweeps.search.journal import open_study, reopen
+from kdlab.runtime.sweep_records import Cell
+from kdlab.sweeps.search.journal import Direction, open_study, reopen
 from kdlab.sweeps.search.space import Space
-
-OBJECTIVE = "val/accuracy"
+from kdlab.tasks.description import Description
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Search:
         space: what varies.
         seed: of what is drawn.
         random_trials: how many are drawn at random before the space is modelled.
+        task: says which figure is searched for, and whether it is to be high or low.
     """
 
     folder: Path
@@ -38,9 +38,12 @@ class Search:
     space: Space
     seed: int
     random_trials: int
+    task: Description
 
     @classmethod
-    def begin(cls, folder: Path, space: Space, fixed: str, seed: int, random_trials: int) -> "Search":
+    def begin(
+        cls, folder: Path, space: Space, fixed: str, *, seed: int, random_trials: int, task: Description
+    ) -> "Search":
         """Takes up the search in a folder, or begins one.
 
         Args:
@@ -49,15 +52,17 @@ class Search:
             fixed: fingerprint of the settings that all trials share.
             seed: of what is drawn.
             random_trials: see `Search`.
+            task: see `Search`.
 
         Raises:
             BadInput: the folder has a search of something else.
         """
-        reopen(folder, space.written)
-        study = open_study(folder)
+        direction: Direction = "maximize" if task.headline.higher_is_better else "minimize"
+        reopen(folder, space.written, direction)
+        study = open_study(folder, direction=direction)
         varied = [f"{name}={distribution}" for name, distribution in space.distributions.items()]
         _check_same(study, {"varied": varied, "fixed": fixed})
-        return cls(folder, study, space, seed, random_trials)
+        return cls(folder, study, space, seed, random_trials, task)
 
     def next_batch(self, size: int, total: int) -> list[FrozenTrial]:
         """The trials to run now: those that were begun and not ended, and new ones until the batch is full.
@@ -73,7 +78,7 @@ class Search:
         """Ends a trial as its cell ended.
 
         Raises:
-            BadInput: the student has no validation accuracy.
+            BadInput: the student has no figure to choose on.
         """
         if cell is None or cell.status not in ("finished", "stopped"):
             self.study.tell(number, state=TrialState.FAIL)
@@ -103,12 +108,13 @@ class Search:
     def _complete(self, number: int, run: Path) -> None:
         """Also a student that was in the store already is told epoch by epoch: others are compared with it."""
         student = json.loads((run / "result.json").read_text())["student"]
-        if OBJECTIVE not in student:
-            raise BadInput(f"hydra/sweeper=optuna chooses on {OBJECTIVE}, and {run}/result.json has none.")
+        objective = self.task.objective
+        if objective not in student:
+            raise BadInput(f"hydra/sweeper=optuna chooses on {objective}, and {run}/result.json has none.")
         trial = open_trial(self.study, number)
         for row in read_history(run / "student" / "metrics.csv"):
-            report(trial, row)
-        self.study.tell(number, student[OBJECTIVE])
+            report(trial, row, objective)
+        self.study.tell(number, student[objective])
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -128,11 +134,11 @@ def open_trial(study: Study, number: int) -> Trial:
     return Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
 
-def report(trial: Trial, row: Row) -> None:
-    """Adds the objective after an epoch to a trial, unless it is there."""
+def report(trial: Trial, row: Row, objective: str) -> None:
+    """Adds the figure that is searched for, after an epoch, to a trial, unless it is there."""
     known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    if OBJECTIVE in row and int(row["epoch"]) not in known:
-        trial.report(row[OBJECTIVE], int(row["epoch"]))
+    if objective in row and int(row["epoch"]) not in known:
+        trial.report(row[objective], int(row["epoch"]))
 
 
 def _check_same(study: Study, asked: Mapping[str, Any]) -> None:

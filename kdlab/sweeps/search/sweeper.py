@@ -14,13 +14,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.errors import BadInput
+from kdlab.runtime.sweep_records import Cell, read_cells
 from kdlab.store.fingerprint import fingerprint
 from kdlab.sweeps.question import ELSEWHERE
-from kdlab.sweeps.records import Cell, read_cells
 
 if TYPE_CHECKING:
     from kdlab.sweeps.search.space import Space
     from kdlab.sweeps.search.study import Search
+    from kdlab.tasks.description import Description
 
 
 class OptunaSweeper(Sweeper):
@@ -40,6 +41,7 @@ class OptunaSweeper(Sweeper):
     hydra_context: HydraContext
     config: DictConfig
     launcher: Launcher
+    is_search: ClassVar = True
     TARGET: ClassVar = "hydra_plugins.kdlab.OptunaSweeper"  # Hydra looks for sweepers by names in that package alone
 
     def __init__(
@@ -96,9 +98,17 @@ class OptunaSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         with sole_searcher(folder):
-            search = Search.begin(folder, space, self._identity(), self.seed, self.random_trials)
+            drawn = {"seed": self.seed, "random_trials": self.random_trials}
+            search = Search.begin(folder, space, self._identity(), **drawn, task=self._task())
             self._run(search, fixed)
         print(conclusion(search, shared_settings(self.config, fixed, self.hydra_context.config_loader)))
+
+    def _task(self) -> "Description":
+        """That of the data, which are the same for all trials."""
+        from kdlab.jobs.training.parts import make_task
+
+        settings: Any = OmegaConf.to_container(self.config.data, resolve=True)
+        return make_task(settings).description
 
     def _identity(self) -> str:
         said: Any = OmegaConf.to_container(self.config, resolve=False)
@@ -142,8 +152,8 @@ class OptunaSweeper(Sweeper):
             cell = self.hydra_context.config_loader.load_sweep_config(self.config, lines)
             if OmegaConf.select(cell, "data.val_fraction") == 0:
                 raise BadInput(
-                    "hydra/sweeper=optuna chooses on val/accuracy, so data.val_fraction must be above 0, got "
-                    f"{cell.data.val_fraction}. Set data.val_fraction=0.1."
+                    f"hydra/sweeper=optuna chooses on {self._task().objective}, so data.val_fraction must be above 0, "
+                    f"got {cell.data.val_fraction}. Set data.val_fraction=0.1."
                 )
 
 

@@ -1,1 +1,1 @@
-"""Teachers' answers, computed once and read back by every later epoch, run and cell."""
+"""Teachers' outputs, computed once and read back by every later epoch, run and cell."""

@@ -1,4 +1,4 @@
-"""A teacher's answer as bytes: whole, in half precision, or only its largest logits."""
+"""A teacher's outputs as bytes: whole, in half precision, or only its largest logits."""
 
 import math
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ LARGEST_HALF = 65504.0
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the answer to one sample becomes a row of bytes, and back.
+    """How the outputs for one sample become a row of bytes, and back.
 
-    - `float32` is exact, bit for bit; an answer in bfloat16 is, too.
+    - `float32` is exact, bit for bit; outputs in bfloat16 are, too.
     - `float16` rounds to nearest: a value x up to 65504 in size is off by at most max(2^-11 |x|, 2^-25), a larger one
       becomes ±65504.
     - `top_k` keeps the k largest logits and, for all other classes together, log of their mean exp. Each of them gets
@@ -61,13 +61,13 @@ class Encoding:
         return self._edges[-1]
 
     def encode(self, outputs: Outputs) -> NDArray[np.uint8]:
-        """Answers to n samples as `(n, row_bytes)`.
+        """Outputs for n samples as `(n, row_bytes)`.
 
         Args:
             outputs: in float32 or bfloat16 (of float64, what float32 holds), on any device; logits and all features.
 
         Raises:
-            TrainingFailed: an answer is not finite.
+            TrainingFailed: an output is not finite.
             ValueError: a shape is not the one that was announced.
         """
         logits = _checked("logits", outputs.logits, self.logits)
@@ -77,7 +77,7 @@ class Encoding:
         return np.hstack([_as_bytes(part, dtype) for part, (_, dtype) in parts])
 
     def decode(self, rows: NDArray[np.uint8]) -> Outputs:
-        """What `encode` kept of each answer, as float32 on the CPU, in memory of its own.
+        """What `encode` kept of each sample, as float32 on the CPU, in memory of its own.
 
         Args:
             rows: `(n, row_bytes)`.
@@ -106,17 +106,17 @@ class Encoding:
         return [0, *accumulate(math.prod(shape) * dtype.itemsize for shape, dtype in self._layout)]
 
 
-def _checked(name: str, answers: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Answers as float32 on the CPU."""
-    if tuple(answers.shape[1:]) != shape:
-        raise ValueError(f"{name} of a sample must have the shape {shape}, got {tuple(answers.shape[1:])}")
-    answers = answers.detach().float().cpu()
-    if not np.isfinite(answers.numpy()).all():
+def _checked(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """As float32 on the CPU."""
+    if tuple(values.shape[1:]) != shape:
+        raise ValueError(f"{name} of a sample must have the shape {shape}, got {tuple(values.shape[1:])}")
+    values = values.detach().float().cpu()
+    if not np.isfinite(values.numpy()).all():
         raise TrainingFailed(
-            f"A teacher's answer is not finite ({name}). Check its weights and its preprocessing, or compute it in "
+            f"A teacher's output is not finite ({name}). Check its weights and its preprocessing, or compute it in "
             "full precision: hardware.teacher_precision=float32"
         )
-    return answers
+    return values
 
 
 def _largest(logits: Tensor, k: int) -> list[Tensor]:

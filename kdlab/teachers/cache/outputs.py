@@ -1,4 +1,4 @@
-"""The stored answers of one teacher: rows on disk, and how they are to be read."""
+"""The stored outputs of one teacher: rows on disk, and how they are to be read."""
 
 import json
 from pathlib import Path
@@ -12,76 +12,76 @@ from kdlab.models.taps import Outputs
 from kdlab.store.atomic import write_text_atomically
 from kdlab.teachers.cache.encoding import Encoding
 from kdlab.teachers.cache.rows import Rows
-from kdlab.teachers.cache.spec import Place
+from kdlab.teachers.cache.spec import CacheSpec
 
 ABOUT = "about.json"
 
 
-class Answers:
-    """The folder of a place, once something is known of what is in it.
+class StoredOutputs:
+    """The folder of a cache spec, once the shape of what is in it is known.
 
-    `about.json` says what an answer looks like and what it depends on; `Rows` holds the rest.
+    `about.json` says what the outputs for one sample look like and what they depend on; `Rows` holds the rest.
 
     Args:
-        place: with a folder.
-        encoding: of every answer.
+        spec: with a folder.
+        encoding: of every row.
     """
 
-    def __init__(self, place: Place, encoding: Encoding) -> None:
-        assert place.folder is not None
-        self.place, self.encoding = place, encoding
-        self.rows = Rows(place.folder, row_bytes=encoding.row_bytes, max_bytes=place.max_bytes)
+    def __init__(self, spec: CacheSpec, encoding: Encoding) -> None:
+        assert spec.folder is not None
+        self.spec, self.encoding = spec, encoding
+        self.rows = Rows(spec.folder, row_bytes=encoding.row_bytes, max_bytes=spec.max_bytes)
 
     @classmethod
-    def found(cls, place: Place) -> "Answers | None":
-        """Those of an earlier run; None where there are none yet."""
-        about = _about(place)
+    def found(cls, spec: CacheSpec) -> "StoredOutputs | None":
+        """Those of an earlier run; None where there are none."""
+        about = _about(spec)
         if not about.is_file():
             return None
         said = json.loads(about.read_text())
         features = tuple((role, tuple(shape)) for role, shape in said["features"])
-        return cls(place, Encoding(tuple(said["logits"]), features, place.dtype, said["top_k"]))
+        return cls(spec, Encoding(tuple(said["logits"]), features, spec.dtype, said["top_k"]))
 
     @classmethod
-    def begun(cls, place: Place, example: Outputs) -> "Answers":
-        """A new folder for answers that look like the example."""
-        encoding = encoding_of(example, place)
+    def begun(cls, spec: CacheSpec, example: Outputs) -> "StoredOutputs":
+        """A new folder for outputs that look like the example."""
+        encoding = encoding_of(example, spec)
         looks = {"logits": encoding.logits, "features": encoding.features, "top_k": encoding.top_k}
-        said = {**looks, "depends_on": place.key}
-        _about(place).parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(_about(place), json.dumps(said, indent=2, default=str) + "\n")
-        return cls(place, encoding)
+        said = {**looks, "depends_on": spec.key}
+        _about(spec).parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(_about(spec), json.dumps(said, indent=2, default=str) + "\n")
+        return cls(spec, encoding)
 
     def addresses(self, indices: BatchIndices) -> NDArray[np.int64]:
         """Of samples in their views: `(batch,)`."""
-        address: NDArray[np.int64] = (indices.view * self.place.samples + indices.samples).cpu().numpy()
+        address: NDArray[np.int64] = (indices.view * self.spec.samples + indices.samples).cpu().numpy()
         return address
 
-    def unknown(self, visits: BatchIndices) -> NDArray[np.intp]:
-        """Positions of the samples that have no answer in their views: `(unknown,)`."""
+    def missing(self, visits: BatchIndices) -> NDArray[np.intp]:
+        """Positions of the samples whose outputs in their views are not stored: `(missing,)`."""
         return np.flatnonzero(self.rows.missing(self.addresses(visits)))
 
-    def encode(self, said: Outputs) -> NDArray[np.uint8]:
+    def encode(self, outputs: Outputs) -> NDArray[np.uint8]:
         """As rows: `(batch, row_bytes)`.
 
         Raises:
             BadInput: they look otherwise than the stored ones.
         """
-        if encoding_of(said, self.place) != self.encoding:
+        if encoding_of(outputs, self.spec) != self.encoding:
             raise BadInput(
-                f"cache: each answer of a teacher must have one shape, {self.encoding.logits} here, got "
-                f"{tuple(said.logits.shape[1:])}. Pad the inputs to one length, or set cache.enabled=false."
+                f"cache: a teacher's outputs for a sample must have one shape, {self.encoding.logits} here, got "
+                f"{tuple(outputs.logits.shape[1:])}. Pad the inputs to one length, or set cache.enabled=false."
             )
-        return self.encoding.encode(said)
+        return self.encoding.encode(outputs)
 
 
-def encoding_of(said: Outputs, place: Place) -> Encoding:
-    """How answers that look like this one are stored."""
-    features = tuple((role, tuple(feature.shape[1:])) for role, feature in said.features.items())
-    top_k = place.top_k if said.logits.numel() else None
-    return Encoding(tuple(said.logits.shape[1:]), features, place.dtype, top_k)
+def encoding_of(outputs: Outputs, spec: CacheSpec) -> Encoding:
+    """How outputs that look like these are stored."""
+    features = tuple((role, tuple(feature.shape[1:])) for role, feature in outputs.features.items())
+    top_k = spec.top_k if outputs.logits.numel() else None
+    return Encoding(tuple(outputs.logits.shape[1:]), features, spec.dtype, top_k)
 
 
-def _about(place: Place) -> Path:
-    assert place.folder is not None
-    return place.folder / ABOUT
+def _about(spec: CacheSpec) -> Path:
+    assert spec.folder is not None
+    return spec.folder / ABOUT

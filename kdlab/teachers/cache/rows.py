@@ -156,7 +156,7 @@ class Rows:
             return None
         return (
             f"{self.folder} is full: {self.stored} rows take {self.bytes / 1e9:.3g} GB, at most "
-            f"{self.max_bytes / 1e9:.3g} GB are allowed. Allow more: cache.max_gb=…; or keep less of each answer: "
+            f"{self.max_bytes / 1e9:.3g} GB are allowed. Allow more: cache.max_gb=…; or keep less of each sample: "
             "cache.dtype=float16, cache.top_k=…"
         )
 

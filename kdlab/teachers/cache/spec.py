@@ -1,4 +1,4 @@
-"""Where the answers of one teacher are kept, and in what form."""
+"""Where the outputs of one teacher are stored, and in what form."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from kdlab.settings.numbers import is_number
 
 
 @dataclass(frozen=True)
-class Place:
-    """The answers of one teacher to the images of one stage.
+class CacheSpec:
+    """The stored outputs of one teacher for the images of one stage.
 
     Attributes:
-        folder: where they are; None where nothing is stored, and each is computed when it is wanted.
+        folder: where they are; None where nothing is stored, and each is computed when it is needed.
         key: what they depend on.
-        samples: of the training list: `view * samples + index` is an answer's address.
-        batch: samples that the teacher is asked about at once.
+        samples: of the training list: `view * samples + index` is the address of a row.
+        batch: samples in each forward pass of the teacher.
         dtype: `float32` or `float16`, of what is stored.
         top_k: classes that are stored; None for all.
         max_bytes: that the folder may take.

@@ -1,4 +1,4 @@
-"""What an epoch has yet to meet: it fills the teacher's batch where a step alone does not."""
+"""The samples that an epoch has yet to reach: they fill the teacher's batch where a step alone does not."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from kdlab.data.batch import BatchIndices, Inputs
 from kdlab.data.loader import trainer_position
 from kdlab.data.module import Addressed
-from kdlab.teachers.cache.outputs import Answers
+from kdlab.teachers.cache.outputs import StoredOutputs
 
 
-class Coming:
-    """The samples of the running epoch that have no answer yet, handed out in the order in which they are met.
+class Upcoming:
+    """The samples of the running epoch whose outputs are not stored yet, in the order in which they are trained on.
 
-    After many epochs most samples of a batch have been met in their views before, and a teacher that is asked in
-    batches of one size would compute mostly padding.
+    After many epochs most samples of a batch have been seen in their views before, and a teacher that computes batches
+    of one size would compute mostly padding.
 
     Args:
         data: that is trained on; any of its samples can be had at once.
@@ -28,20 +28,20 @@ class Coming:
         self._missing: NDArray[np.intp] = np.empty(0, np.intp)
 
     @classmethod
-    def of(cls, data: Any) -> "Coming | None":
+    def of(cls, data: Any) -> "Upcoming | None":
         """None where the data give nothing ahead."""
         return cls(data) if isinstance(data, Addressed) and data.gives_ahead else None
 
-    def take(self, room: int, answers: Answers) -> tuple[Inputs, BatchIndices] | None:
-        """The next samples without an answer, after those that the trainer has fetched.
+    def take(self, room: int, outputs: StoredOutputs) -> tuple[Inputs, BatchIndices] | None:
+        """The next samples without outputs, after those that the trainer has fetched.
 
         Args:
             room: how many at most.
-            answers: that there are.
+            outputs: that are stored.
         """
         epoch, fetched = trainer_position(self.data.trainer)
         if epoch != self._epoch:
-            self._begin(epoch, answers)
+            self._begin(epoch, outputs)
         start = int(np.searchsorted(self._missing, self._ends[fetched]))
         chosen, self._missing = self._missing[start : start + room], self._missing[start + room :]
         if not len(chosen):
@@ -50,8 +50,8 @@ class Coming:
         (inputs,) = self.data.training_inputs([indices])
         return inputs, indices
 
-    def _begin(self, epoch: int, answers: Answers) -> None:
+    def _begin(self, epoch: int, outputs: StoredOutputs) -> None:
         batches = self.data.batches(epoch)
         self._epoch, self._ends = epoch, np.cumsum([0, *(len(batch.samples) for batch in batches)])
         self._visits = BatchIndices(*(torch.cat(part) for part in zip(*batches, strict=True)))
-        self._missing = answers.unknown(self._visits)
+        self._missing = outputs.missing(self._visits)

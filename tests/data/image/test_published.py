@@ -1,6 +1,11 @@
+import gzip
 import os
 import pickle
+import re
+import shlex
 import struct
+import subprocess
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +108,58 @@ def test_a_failed_download_says_why(tmp_path):
         def download(self):
             raise OSError("no route to host")
 
-    with pytest.raises(BadInput, match=r"The download failed: no route to host. Set data.download=true"):
+    text = rf"The download failed: no route to host\. Check the connection and try again, put .* into {tmp_path}/"
+    with pytest.raises(BadInput, match=text) as error:
         Published(Offline, str(tmp_path), download=True)("train")
+    assert "data.download=true" not in str(error.value)
+    assert f"set paths.data (KDLAB_DATA), now {tmp_path}, to where it is" in str(error.value)
+
+
+def advised(error):
+    """The command that the message says to type, as a shell reads it."""
+    return shlex.split(re.search(r"Unpack what lies there already: (.*?)\. If that is not enough: ", str(error))[1])
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_files_that_lie_there_packed_are_mentioned_with_a_command_that_works(tmp_path, download, monkeypatch):
+    monkeypatch.setattr(datasets.MNIST, "download", lambda self: (_ for _ in ()).throw(OSError("no route to host")))
+    root = tmp_path / "my data"
+    write_mnist(root)
+    for file in (root / "MNIST/raw").iterdir():
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    with pytest.raises(BadInput, match="absent: train-images-idx3-ubyte, ") as error:
+        MNIST(root=str(root), download=download).setup()
+    subprocess.run(advised(error.value), check=True)
+    data = Published(datasets.MNIST, str(root))("test")
+    assert len(data.labels) == 10
+
+
+@pytest.mark.parametrize("place", ["", "cifar-100-python"])
+def test_an_archive_of_cifar_is_mentioned_with_a_command_that_works(tmp_path, place):
+    source = tmp_path / "source/cifar-100-python"
+    source.mkdir(parents=True)
+    for name in ("train", "test", "meta"):
+        (source / name).write_bytes(b"not the published ones")
+    (tmp_path / "root" / place).mkdir(parents=True)
+    with tarfile.open(tmp_path / "root" / place / "cifar-100-python.tar.gz", "w:gz") as archive:
+        archive.add(source, "cifar-100-python")
+    with pytest.raises(BadInput, match="absent: train, test, meta") as error:
+        CIFAR100(root=str(tmp_path / "root")).setup()
+    subprocess.run(advised(error.value), check=True)
+    with pytest.raises(
+        BadInput, match=r"differs from the published files\. Remove the damaged files and set data\.downlo"
+    ):
+        CIFAR100(root=str(tmp_path / "root")).setup()
+
+
+def test_damaged_files_that_no_download_replaces_are_to_be_removed(tmp_path):
+    write_mnist(tmp_path)
+    file = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-100])
+    text = r"differs from the published files\. Remove the damaged files and run the same command to fetch them again"
+    with pytest.raises(BadInput, match=text):
+        MNIST(root=str(tmp_path), download=True).setup()
 
 
 def test_downloading_happens_once_per_machine_and_only_when_asked(tmp_path, monkeypatch):

@@ -1,10 +1,15 @@
 """What is known to be wrong before anything trains."""
 
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import kdlab.jobs.checks.stages
+from kdlab.data import Digits
 from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
 from tests.small import tiny_plan
@@ -87,6 +92,9 @@ def test_the_teachers_recipe_is_called_by_its_own_name(plan):
     teacher = replace(plan.teacher, optimizer={**plan.teacher.optimizer, "lrr": 1})
     with pytest.raises(BadInput, match=r"^model.teacher.train.optimizer.lrr is not a setting"):
         check_stages([teacher])
+    slow = replace(plan.teacher, optimizer={**plan.teacher.optimizer, "lr": -1})
+    with pytest.raises(BadInput, match=r"^model.teacher.train.optimizer: .*SGD refuses lr=-1"):
+        check_stages([slow])
 
 
 @pytest.mark.parametrize("side", ["student", "teacher"])
@@ -110,3 +118,92 @@ def test_a_finished_stage_needs_no_weights_any_more(student):
     with pytest.raises(BadInput, match=r"no file at gone\.pt"):
         check_stages([gone])
     check_stages([gone], finished=lambda stage: True)
+
+
+class Noisy(Digits):
+    """Draws from every global generator when it is read."""
+
+    def setup(self, stage=None):
+        torch.rand(1), random.random(), np.random.random()
+        super().setup(stage)
+
+
+class Refusing(nn.Module):
+    """Ten logits of images of 8 pixels."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layer = nn.Linear(3 * 8 * 8, num_classes)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1))
+
+
+FITS_NOT = [
+    (
+        "cifar",
+        "small_cnn",
+        r"model\.{side}\.kwargs\.image_size: small_cnn was built for 32x32 images, got 64x64; set "
+        r"model\.{side}\.kwargs\.image_size=64, or model\.{side}\.image_size=32 to resize them$",
+    ),
+    (
+        "tests.jobs.checks.test_stages",
+        "Refusing",
+        r"model\.{side}: Refusing cannot take a tensor of 3x64x64, a sample of the data: "
+        r".*mat1 and mat2 shapes .*\. Choose another network, or set model\.{side}\.kwargs, or "
+        r"model\.{side}\.image_size=… to resize the images for it\.$",
+    ),
+]
+
+
+@pytest.mark.parametrize("loss", ["ce", "response", "fitnet"])
+@pytest.mark.parametrize(("source", "name", "text"), FITS_NOT)
+def test_a_network_that_cannot_take_the_data_is_named_before_any_teacher_trains(source, name, text, loss):
+    plan = tiny_plan("data.image_size=64", f"loss={loss}")
+    taps = {"mid": "pool1" if name == "small_cnn" else "layer"}
+    network = {**plan.student.network, "source": source, "name": name, "kwargs": {}, "taps": taps}
+    with pytest.raises(BadInput, match="^" + text.format(side="student")):
+        check_stages([*plan.stages[:-1], replace(plan.student, network=network)])
+
+
+def test_a_teacher_that_cannot_take_the_data_is_named_though_nothing_reads_its_taps():
+    plan = tiny_plan("data.image_size=64")
+    network = {**plan.teacher.network, "source": "cifar", "name": "small_cnn", "kwargs": {}}
+    with pytest.raises(BadInput, match=FITS_NOT[0][2].format(side="teacher")):
+        check_stages([replace(plan.teacher, network=network)])
+
+
+def test_a_peer_that_cannot_take_the_data_is_named():
+    plan = tiny_plan("data.image_size=64", "loss=mutual")
+    peer = {**plan.student.peer, "source": "cifar", "name": "small_cnn", "kwargs": {}}
+    with pytest.raises(BadInput, match=FITS_NOT[0][2].format(side="teacher")):
+        check_stages([replace(plan.student, peer=peer)])
+
+
+def test_a_finished_network_is_not_tried_again():
+    plan = tiny_plan("data.image_size=64")
+    network = {**plan.student.network, "source": "cifar", "name": "small_cnn", "kwargs": {}}
+    check_stages([replace(plan.student, network=network)], finished=lambda stage: True)
+
+
+@pytest.mark.parametrize("loss", ["response", "fitnet"])
+def test_each_distinct_network_is_built_and_each_data_set_read_once(loss, monkeypatch):
+    plan, built, read = tiny_plan(f"loss={loss}"), [], []
+    make, make_data = kdlab.jobs.checks.stages.initial_network, kdlab.jobs.checks.stages.make_data
+    monkeypatch.setattr(
+        kdlab.jobs.checks.stages, "initial_network", lambda stage: (built.append(stage.name), make(stage))[1]
+    )
+    monkeypatch.setattr(kdlab.jobs.checks.stages, "make_data", lambda data: (read.append(data), make_data(data))[1])
+    check_stages(plan.stages)
+    assert [stage.name for stage in plan.stages] == ["teacher", "baseline", "student"]
+    assert built == ["teacher", "baseline"]  # the student is the baseline's twin
+    assert len(read) == 2  # with all labels for the teacher, with few for the student
+
+
+def test_checks_move_no_random_generator():
+    stages = tiny_plan("loss=fitnet", "data._target_=tests.jobs.checks.test_stages.Noisy").stages
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    check_stages(stages)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.random.get_state()[1].tolist() == states[2]

@@ -9,15 +9,15 @@ from torch import nn
 
 from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
-from kdlab.jobs.checks.terms import SAMPLES, rehearse
+from kdlab.jobs.checks.terms import SAMPLES, try_terms
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.methods import Distiller
-from kdlab.methods.terms import Facts
+from kdlab.methods.terms import BuildContext
 from tests.small import tiny_plan
 
 STUDENT = {"mid": torch.Size([4, 8, 8]), "high": torch.Size([6])}
 TEACHER = {"mid": torch.Size([8, 8, 8]), "high": torch.Size([12])}
-FACTS = Facts(STUDENT, [TEACHER], num_classes=10, sample_labels=torch.arange(40) % 10)
+CONTEXT = BuildContext(STUDENT, [TEACHER], num_classes=10, sample_labels=torch.arange(40) % 10)
 
 
 def constant(student, teacher):
@@ -76,8 +76,8 @@ class Learned(nn.Module):
         return (self.layer(student) - teacher).square().mean()
 
 
-def tried(of, facts=FACTS, **settings):
-    rehearse(Distiller({"mine": {"_target_": f"{__name__}.{of}", **settings}}), facts)
+def tried(of, facts=CONTEXT, **settings):
+    try_terms(Distiller({"mine": {"_target_": f"{__name__}.{of}", **settings}}), facts)
 
 
 @pytest.mark.parametrize("taps", [[], ["mid"], ["mid", "high"]])

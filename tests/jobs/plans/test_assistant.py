@@ -4,7 +4,7 @@ import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.tasks.metrics import parameter_count
+from kdlab.models.cost import parameter_count
 from tests.small import TINY, tiny_plan
 
 

@@ -3,8 +3,8 @@ import pytest
 import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
+from kdlab.models.cost import parameter_count
 from kdlab.models.saved import make_network
-from kdlab.tasks.metrics import parameter_count
 from tests.small import tiny_plan
 
 

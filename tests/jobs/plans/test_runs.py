@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 from scipy.special import log_softmax, logsumexp, softmax
 
+from kdlab.jobs.events import Finished
 from kdlab.sweeps.cli import run
 from kdlab.tracking.cell import figures
 from kdlab.train import train
@@ -47,10 +48,10 @@ def generations(outputs):
     said = []
     arguments = ["-m", *TINY, "epochs=3", "plan=born_again", "plan.generations=1,2,3", f"paths.outputs={outputs}"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kdlab.screen.run.Screen.trained", lambda self, name, result: said.append(name))
+        patch.setattr("kdlab.screen.run.Screen.__call__", lambda self, event: said.append(event))
         assert run(train, arguments) == 0
     (folder,) = (path.parent for path in outputs.glob("*/result.json") if len(result_of(path.parent)["stages"]) == 4)
-    return folder, said
+    return folder, [event.job.name for event in said if isinstance(event, Finished) and not event.reused]
 
 
 def test_a_sweep_over_generations_trains_each_of_them_once(generations):

@@ -1,6 +1,5 @@
 """Slots of GPUs that need not be there: claimed by real processes."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -10,27 +9,28 @@ from contextlib import ExitStack
 from itertools import accumulate
 
 import pytest
-from kdlab.runtime.gpus import claimed_slot, placed
 
-from kdlab.jobs.training.identity import stage_fingerprint
-from kdlab.runtime import executor as execute
-from kdlab.runtime import gpus
+from kdlab.jobs.training import gpus, stage
+from kdlab.jobs.training.gpus import claimed_slot, placed
+from kdlab.runtime.executor import obtain
 from kdlab.screen.run import Screen
 from kdlab.store.store import Store
 from tests.small import tiny_plan
 
 FORK = multiprocessing.get_context("fork")
+ALONE = FORK.Barrier(1)
 
 
-def work(folder, names, jobs, seconds, log):
+def work(folder, names, jobs, seconds, log, *, ready):
+    ready.wait()
     with claimed_slot(folder, names, jobs, on_wait=lambda: None) as gpu:
         log.put((time.monotonic(), names[gpu], 1))
         time.sleep(seconds)
         log.put((time.monotonic(), names[gpu], -1))
 
 
-def started(folder, names, jobs, seconds, log):
-    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log))
+def started(folder, names, jobs, seconds, log, *, ready=ALONE):
+    process = FORK.Process(target=work, args=(folder, names, jobs, seconds, log), kwargs={"ready": ready})
     process.start()
     return process
 
@@ -38,7 +38,8 @@ def started(folder, names, jobs, seconds, log):
 @pytest.mark.parametrize(("names", "jobs"), [(["A"], 1), (["A"], 3), (["A", "B"], 2)])
 def test_processes_that_compete_share_every_gpu_and_never_more_than_allowed(names, jobs, tmp_path):
     log, count = FORK.SimpleQueue(), 8
-    processes = [started(tmp_path, names, jobs, 0.1, log) for _ in range(count)]
+    ready = FORK.Barrier(count)  # on a busy machine the first would be done before the last begins
+    processes = [started(tmp_path, names, jobs, 0.1, log, ready=ready) for _ in range(count)]
     events = sorted(log.get() for _ in range(2 * count))
     for process in processes:
         process.join()
@@ -94,7 +95,7 @@ def test_a_stage_is_put_on_the_free_gpu_and_stays_the_same_stage(tmp_path, monke
     monkeypatch.setattr(gpus, "_names", lambda: ["A", "B"])
     with claimed_slot(tmp_path, ["A"], 1, lambda: None), placed(stage, tmp_path, lambda: None) as here:
         assert here.trainer["devices"] == [1]
-        assert stage_fingerprint(here) == stage_fingerprint(stage)
+        assert here.fingerprint == stage.fingerprint
 
 
 def test_a_plan_trains_its_stages_where_there_is_room_and_says_that_it_waits(tmp_path, monkeypatch, capsys):
@@ -104,17 +105,15 @@ def test_a_plan_trains_its_stages_where_there_is_room_and_says_that_it_waits(tmp
 
     def train(stage, folder, teachers, places, **told):
         trained.append((stage.name, stage.trainer["devices"]))
-        (folder / "result.json").write_text(
-            json.dumps({"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_forwards": 0, "teacher_recalls": 0})
-        )
+        return {"epochs": 1, "seconds": 0, "test/accuracy": 0, "teacher_forwards": 0, "teacher_recalls": 0}
 
-    monkeypatch.setattr(execute, "train", train)
-    store, stage = Store(tmp_path), tiny_plan("hardware.jobs_per_gpu=1").teacher
+    monkeypatch.setattr(stage, "train", train)
+    store, teacher = Store(tmp_path), tiny_plan("hardware.jobs_per_gpu=1").teacher
     first, second = (claimed_slot(tmp_path, [name], 1, lambda: None) for name in "AB")
     with first:
         second.__enter__()
         threading.Timer(0.5, lambda: second.__exit__(None, None, None)).start()
-        execute.obtain(stage, store, execute.Watch(Screen()))
+        obtain(teacher, store, Screen())
     assert trained == [("teacher", [1])]
     assert capsys.readouterr().out.count("teacher    waits for a GPU: each has 1 at work") == 1
 

@@ -1,12 +1,20 @@
 """What a stage's fingerprint depends on, and what it does not."""
 
+import os
+import shutil
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
-import kdlab.store.source
-from kdlab.jobs.training.identity import stage_fingerprint
-from tests.small import tiny_plan
+from kdlab.jobs.training.identity import stage_fingerprint, stage_parts
+from kdlab.store.source import own_file
+from kdlab.store.versions import VERSIONS
+from tests.small import QUICK, tiny_plan
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def prints(*overrides):
@@ -129,43 +137,156 @@ def test_a_term_of_weight_0_is_as_if_it_were_not_there(override, stages):
     assert changed(override, base=["loss=feature"]) == stages
 
 
-def edited(monkeypatch, module, change):
-    """The source of one module as if it had been edited."""
-    original = kdlab.store.source._normalised
-    monkeypatch.setattr(
-        kdlab.store.source,
-        "_normalised",
-        lambda path: change(original(path)) if path == kdlab.store.source._origin(module) else original(path),
-    )
+def raised(monkeypatch, component, *overrides):
+    """The stages that are trained again once a component's version is raised."""
+    before = prints(*overrides)
+    monkeypatch.setitem(VERSIONS, component, VERSIONS[component] + 1)
+    after = prints(*overrides)
+    return {name for name in before if before[name] != after[name]}
+
+
+EVERY = {"teacher", "baseline", "student"}
 
 
 @pytest.mark.parametrize(
-    ("module", "stages"),
+    ("component", "stages"),
     [
-        ("kdlab.losses.response", {"student"}),
-        ("kdlab.methods.teacher_student", {"student"}),
-        ("kdlab.losses.labels", {"teacher", "baseline", "student"}),
-        ("kdlab.jobs.training.stage", {"teacher", "baseline", "student"}),
-        ("kdlab.data.image.views", {"teacher", "baseline", "student"}),
-        ("kdlab.screen.run", set()),
-        ("kdlab.tracking.wandb", set()),
-        ("kdlab.sweeps.cli", set()),
+        ("losses.response", {"student"}),
+        ("methods.teacher_student", {"student"}),
+        ("methods.soft_targets", {"student"}),  # which the method builds on
+        ("teachers", {"student"}),
+        ("cache", {"student"}),
+        ("losses.labels", EVERY),
+        ("training", EVERY),
+        ("evaluation", EVERY),
+        ("networks", EVERY),
+        ("views", EVERY),
+        ("data.digits", EVERY),
+        ("models.resnet", EVERY),
+        ("models.vgg", set()),
+        ("data.folder", set()),
+        ("losses.dkd", set()),
+        ("methods.progressive", set()),
+        ("adapters", set()),
     ],
 )
-def test_an_edited_line_reaches_exactly_the_stages_that_run_it(module, stages, monkeypatch):
-    before = prints()
-    edited(monkeypatch, module, lambda source: source + "\nedited = True")
-    after = prints()
+def test_a_raised_version_reaches_exactly_the_stages_that_run_it(component, stages, monkeypatch):
+    assert raised(monkeypatch, component) == stages
+
+
+@pytest.mark.parametrize(
+    ("overrides", "component", "stages"),
+    [
+        (["loss=feature", "loss.terms.rkd_distance.weight=0"], "losses.relation", set()),
+        (["loss=feature", "loss.terms.rkd_distance.weight=25"], "losses.relation", {"student"}),
+        (["loss=fitnet"], "adapters", {"student"}),
+        (["loss=mutual", "model/teacher=small_cnn"], "models.small_cnn", {"student"}),  # its peer
+        (["loss=mutual"], "teachers", set()),
+        (["model/teacher=small_cnn"], "models.small_cnn", {"teacher", "student"}),  # the student by its teacher
+        (["model/student=small_cnn"], "models.small_cnn", {"baseline", "student"}),
+        (["data@transfer=digits"], "data.transfer", {"student"}),
+    ],
+)
+def test_what_a_stage_runs_is_what_its_settings_name(overrides, component, stages, monkeypatch):
+    monkeypatch.setattr("tests.small.TINY", QUICK)
+    assert raised(monkeypatch, component, *overrides) == stages
+
+
+def test_stages_of_kdlab_alone_hold_versions_and_no_source():
+    teacher, baseline, student = (stage_parts(stage) for stage in tiny_plan().stages)
+    common = {"data.digits", "evaluation", "losses.labels", "models.resnet", "networks", "training", "views"}
+    more = {"cache", "losses.response", "methods.soft_targets", "methods.teacher_student", "teachers"}
+    assert teacher["versions"] == baseline["versions"] == dict.fromkeys(common, 1)
+    assert student["versions"] == dict.fromkeys(common | more, 1)
+    assert [parts["source"] for parts in (teacher, baseline, student)] == [None] * 3
+
+
+def test_an_edited_text_and_a_new_network_change_no_fingerprint(tmp_path):
+    """In a copy of kdlab, by a process of its own."""
+    for folder in ("kdlab", "conf", "sweeps", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "golden"))
+    _edit(tmp_path / "kdlab")
+    prints = "from tests.jobs.training.test_identity import prints"
+    code = f"import kdlab; {prints}; print(kdlab.__file__, sorted(prints().items()))"
+    there = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
+    run = subprocess.run([sys.executable, "-c", code], **there, check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == f"{tmp_path / 'kdlab' / '__init__.py'} {sorted(prints().items())}"
+
+
+NEW_FUNCTION = """
+
+def added() -> None:
+    'Nobody calls it.'
+    raise ValueError("new")
+"""
+NEW_NETWORK = """
+from torch import nn
+
+
+class Tiny(nn.Linear):
+    pass
+"""
+
+
+def _edit(package):
+    for path in package.rglob("*.py"):
+        path.write_text(path.read_text() + NEW_FUNCTION)
+    base = package / "methods" / "base.py"
+    assert "The loss is not finite" in base.read_text()
+    base.write_text(base.read_text().replace("The loss is not finite", "The loss diverged"))
+    (package / "models" / "tiny.py").write_text(NEW_NETWORK)
+    cifar = package / "models" / "cifar.py"
+    cifar.write_text(
+        f"{cifar.read_text()}\nfrom kdlab.models.tiny import Tiny\n\ntiny = Tiny\n__all__.append('tiny')\n"
+    )
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A loss, a network and a data set of the user's, of which the loss imports a helper."""
+    (tmp_path / "mylab").mkdir()
+    (tmp_path / "mylab" / "loss.py").write_text(
+        "from kdlab.losses import dkd\nfrom mylab.helper import scale\n\n"
+        "def mine(student, teacher):\n    return scale(student - teacher)\n"
+    )
+    (tmp_path / "mylab" / "helper.py").write_text("def scale(x):\n    return x.square().mean()\n")
+    (tmp_path / "mylab" / "data.py").write_text("from kdlab.data import Digits\n\nclass Mine(Digits):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "mylab"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        del sys.modules[name]
+    own_file.cache_clear()
+
+
+LOSS = "loss.terms.mine={_target_:mylab.loss.mine}"
+DATA = "data._target_=mylab.data.Mine"
+
+
+@pytest.mark.parametrize(
+    ("override", "file", "stages"),
+    [
+        (LOSS, "loss.py", {"student"}),
+        (LOSS, "helper.py", {"student"}),
+        (LOSS, "data.py", set()),
+        (DATA, "data.py", EVERY),
+    ],
+)
+def test_the_users_own_code_counts_by_its_source(override, file, stages, mine):
+    before = prints(override)
+    text = (mine / file).read_text()
+    (mine / file).write_text(f'"""A comment."""\n# and another\n{text}')
+    assert prints(override) == before
+    (mine / file).write_text(f"{text}\nedited = True\n")
+    after = prints(override)
     assert {name for name in before if before[name] != after[name]} == stages
 
 
-@pytest.mark.parametrize(("weight", "stages"), [(0, set()), (25, {"student"})])
-def test_the_code_of_a_term_counts_with_its_weight(weight, stages, monkeypatch):
-    base = ["loss=feature", f"loss.terms.rkd_distance.weight={weight}"]
-    before = prints(*base)
-    edited(monkeypatch, "kdlab.losses.relation", lambda source: source + "\nedited = True")
-    after = prints(*base)
-    assert {name for name in before if before[name] != after[name]} == stages
+@pytest.mark.parametrize(
+    ("override", "component", "stages"),
+    [(LOSS, "losses.dkd", {"student"}), (DATA, "data.digits", EVERY), (DATA, "views", EVERY)],
+)
+def test_what_the_users_own_code_takes_from_kdlab_counts_by_its_version(override, component, stages, mine, monkeypatch):
+    assert raised(monkeypatch, component, override) == stages
 
 
 def test_a_checkpoint_counts_by_content_and_not_by_path(tmp_path):
@@ -185,3 +306,13 @@ def test_a_checkpoint_counts_by_content_and_not_by_path(tmp_path):
     assert one["baseline"] == other_content["baseline"]
     other_recipe = ("model.teacher.train.optimizer.lr=0.5", "model.teacher.train.seed=3", "scheduler=cosine")
     assert prints(f"model.teacher.checkpoint={paths[0]}", *other_recipe)["teacher"] == one["teacher"]
+
+
+@pytest.mark.parametrize(("component", "again"), [("training", False), ("losses.labels", False), ("evaluation", True)])
+def test_a_network_that_comes_with_its_weights_runs_no_training(component, again, tmp_path, monkeypatch):
+    import torch
+
+    from kdlab.models.cifar import resnet8
+
+    torch.save(resnet8(10, widths=[4, 4, 8, 8]).state_dict(), tmp_path / "a.pt")
+    assert ("teacher" in raised(monkeypatch, component, f"model.teacher.checkpoint={tmp_path / 'a.pt'}")) == again

@@ -1,7 +1,14 @@
+import io
+import os
 import pickle
+import subprocess
+import sys
 
+import pytest
 import torch
 
+from kdlab.config.compose import CONF
+from kdlab.errors import TrainingFailed
 from kdlab.jobs.training import ranks
 from kdlab.jobs.training.identity import stage_parts
 from tests.small import tiny_plan
@@ -10,7 +17,7 @@ from tests.small import tiny_plan
 def test_ranks_compute_with_as_many_threads_as_their_stage_says_whatever_they_would_choose(tmp_path, monkeypatch):
     stage = tiny_plan("hardware.threads=null", "trainer.devices=2").student
     sent = []
-    monkeypatch.setattr(ranks, "_start", lambda rank, count, port, frozen, folder: sent.append(pickle.loads(frozen)))
+    monkeypatch.setattr(ranks, "_start", lambda rank, count, meeting, frozen, folder: sent.append(pickle.loads(frozen)))
     monkeypatch.setattr(ranks, "_wait", lambda processes, folder: processes.clear())
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
@@ -20,3 +27,65 @@ def test_ranks_compute_with_as_many_threads_as_their_stage_says_whatever_they_wo
     finally:
         torch.set_num_threads(before)
     assert [received.hardware["threads"] for received, *_ in sent] == [before + 3] * 2 == [said] * 2
+
+
+def late_pair(folder, *failure):
+    """Exit codes and last lines of two ranks, of which the second is done while the first has yet to come."""
+    command = [sys.executable, "-m", "tests.jobs.training.late_rank", str(folder)]
+    options = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": CONF.parent}
+    pair = [subprocess.Popen([*command, rank], **options) for rank in "01"]
+    for rank, process in enumerate(pair):
+        frozen = pickle.dumps(((folder, rank, *failure), None, None, None))
+        process.stdin.write(len(frozen).to_bytes(8, "big") + frozen)
+        process.stdin.flush()
+    codes = [process.wait(timeout=120) for process in pair]
+    return codes, [process.stderr.read().decode().strip().splitlines()[-1:] for process in pair]
+
+
+def test_a_rank_whose_last_collective_ends_late_leaves_in_order(tmp_path):
+    codes, said = late_pair(tmp_path)
+    assert codes == [0, 0], said
+
+
+def test_a_rank_that_fails_ends_at_once_and_says_why_in_its_last_line(tmp_path):
+    codes, said = late_pair(tmp_path, TrainingFailed("the loss is not finite:\n  lower optimizer.lr"))
+    assert codes[1] == 1
+    assert said[1] == ["the loss is not finite: lower optimizer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("scripts", "text"),
+    [
+        (
+            ("sleep 0.3; echo Connection closed by peer; exit 1", "echo no space; exit 1"),
+            "Rank 1 of 2 failed: no space",
+        ),
+        (("sleep 0.3; echo no space; exit 1", "exit 0"), "Rank 0 of 2 failed: no space"),
+        (("exit 0", "echo Step 7; kill -9 $$"), "Rank 1 of 2 failed: Step 7 (ended by SIGKILL)"),
+    ],
+)
+def test_the_first_rank_to_fail_is_quoted_also_when_all_have_ended(scripts, text, tmp_path):
+    processes = []
+    for rank, script in enumerate(scripts):
+        with (tmp_path / f"rank{rank}.log").open("wb") as log:
+            processes.append(subprocess.Popen(["sh", "-c", script], stdout=log))
+    for process in processes:
+        process.wait()
+    with pytest.raises(TrainingFailed) as raised:
+        ranks._wait(processes, tmp_path)
+    assert str(raised.value) == text
+
+
+def test_ranks_meet_where_the_parent_listens_and_its_environment_stays_as_it_was(tmp_path, monkeypatch):
+    told = []
+
+    class Rank:
+        stdin = io.BytesIO()
+        kill = wait = poll = lambda self: 0
+
+    monkeypatch.setattr(ranks.subprocess, "Popen", lambda command, env, **options: told.append(env) or Rank())
+    before = dict(os.environ)
+    ranks.train_with_ranks(tiny_plan("trainer.devices=2").student, tmp_path, [], [], 2, address="127.0.0.2")
+    assert dict(os.environ) == before
+    assert {environment["MASTER_ADDR"] for environment in told} == {"127.0.0.2"}
+    assert [environment["LOCAL_RANK"] for environment in told] == ["0", "1"]

@@ -15,7 +15,8 @@ from kdlab.data.image.digits import read_digits
 from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.plan import Plan
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.training.cache_specs import cache_specs
+from kdlab.jobs.training.checkpointing import unreported
 from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
 from kdlab.reporting.collect.predictions import examples, predictions
@@ -42,7 +43,7 @@ class CrashAt(Callback):
             raise Crash
 
 
-def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
+def stage_in(root: Path, plan: Plan, name: str, callbacks=(), report=unreported) -> Path:
     """Trains a stage and its teachers in a store."""
     store = Store(root)
     stage = next(stage for stage in plan.stages if stage.name == name)
@@ -51,9 +52,11 @@ def stage_in(root: Path, plan: Plan, name: str, callbacks=()) -> Path:
     folder = store.folder(stage)
     if not store.finished(stage):
         folder.mkdir(exist_ok=True)
-        store.describe(stage)
+        store.describe(stage, stage.settings)
         teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-        train(stage, folder, teachers, places(stage, store.root), callbacks=callbacks)
+        store.finish(
+            stage, train(stage, folder, teachers, cache_specs(stage, root), report=report, callbacks=callbacks)
+        )
     return folder
 
 
@@ -112,9 +115,11 @@ def test_a_crash_between_the_early_stop_and_the_result_trains_no_further_epoch(t
     assert json.loads((undisturbed / "result.json").read_text())["epochs"] == 2
     with pytest.raises(Crash):
         stage_in(tmp_path / "crashed", plan, "student", [CrashAfterTheLastEpoch()])
-    counter = CrashAt(100)
-    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [counter]), undisturbed)
+    counter, reported = CrashAt(100), []
+    resumed = stage_in(tmp_path / "crashed", plan, "student", [counter], lambda done, total, row: reported.append(row))
+    assert_same_stage(resumed, undisturbed)
     assert counter.left == 100
+    assert [row["step"] for row in reported if row] == [3, 6]  # as a W&B run of the second attempt wants them
 
 
 class StopAtStep(Callback):
@@ -142,19 +147,15 @@ def test_a_crash_between_a_stop_within_an_epoch_and_its_end_changes_no_bit(tmp_p
 
 
 def test_an_interrupt_is_saved_and_continued(undisturbed, tmp_path):
-    import signal
-
-    class Interrupt(Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-            if trainer.global_step == 4:
-                signal.raise_signal(signal.SIGINT)
+    def interrupt(done, total, row):
+        assert total in (6, None)
+        if done == 5:
+            raise Interrupted("enough")
 
     plan = tiny_plan(*DROPOUT)
     stage_in(tmp_path, plan, "teacher")
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted, match="the same command continues it"):
-        stage_in(tmp_path, plan, "student", [Interrupt()])
-    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(Interrupted, match="enough"):
+        stage_in(tmp_path, plan, "student", report=interrupt)
     counter = CrashAt(100)
     assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), undisturbed)
     assert counter.left == 99
@@ -230,7 +231,15 @@ def nan_loss(student, labels):
 
 def test_a_loss_that_is_not_finite_names_term_and_step_and_keeps_the_checkpoint(tmp_path):
     plan = tiny_plan("loss=ce", f"loss.terms.broken._target_={__name__}.nan_loss", "loss.terms.broken.weight=1")
-    with pytest.raises(TrainingFailed, match=r"term broken, epoch 1, step 0; student logits .* to .*optimizer\.lr"):
+    text = r"^Stage student: .* term broken, epoch 1, step 0; student logits .* to .* A lower optimizer\.lr"
+    with pytest.raises(TrainingFailed, match=text):
+        stage_in(tmp_path, plan, "student")
+
+
+def test_a_teacher_that_diverges_is_named_with_the_setting_of_its_own_optimizer(tmp_path):
+    plan = tiny_plan("model.teacher.train.optimizer.lr=1e30")
+    text = r"^Stage teacher: The loss is not finite: term ce.* A lower model\.teacher\.train\.optimizer\.lr, trainer"
+    with pytest.raises(TrainingFailed, match=text):
         stage_in(tmp_path, plan, "student")
 
 
@@ -261,8 +270,8 @@ def test_two_ranks_are_one_process_on_a_network_without_batch_statistics(tmp_pat
     store = Store(tmp_path / "two")
     two = store.folder(plan.student)
     two.mkdir()
-    store.describe(plan.student)
-    train_with_ranks(plan.student, two, [], [], 2)
+    store.describe(plan.student, plan.student.settings)
+    store.finish(plan.student, train_with_ranks(plan.student, two, [], [], 2))
     torch.testing.assert_close(weights(one), weights(two), rtol=1e-4, atol=1e-5)
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     assert results[0]["test/accuracy"] == pytest.approx(results[1]["test/accuracy"], abs=0.21)

@@ -127,7 +127,7 @@ def test_without_validation_images_nothing_is_ranked(lab):
     assert evidence.best is None
     assert [setting.label for setting in evidence.settings] == ["T 2", "T 4"]
     assert evidence.answer == (
-        "No images were held out for validation (data.val_fraction=0), so nothing is chosen; the gains of 2 settings "
+        "No samples were held out for validation (data.val_fraction=0), so nothing is chosen; the gains of 2 settings "
         "over the baseline run from +5.0 to +7.0 points."
     )
 
@@ -138,7 +138,7 @@ def test_different_data_are_not_ranked(lab):
     evidence = collect([lab.root])
     assert evidence.best is None
     assert evidence.answer.startswith(
-        "These runs are on different data (CIFAR10, Digits), whose accuracies do not compare"
+        "These runs are on different data (CIFAR10, Digits), whose figures do not compare"
     )
 
 

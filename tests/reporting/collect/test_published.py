@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.reporting.assemble import collect
 from kdlab.reporting.collect.published import table
 from tests.reporting.lab import Lab

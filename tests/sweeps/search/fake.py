@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 
 from kdlab.errors import BadInput
 from kdlab.jobs.training.history import write_history
+from kdlab.sweeps.cell import note_run
 from kdlab.sweeps.cli import run
-from kdlab.sweeps.records import note_run
 from kdlab.sweeps.search.journal import open_study
 from kdlab.sweeps.search.study import trial_seed
 

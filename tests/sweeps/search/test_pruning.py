@@ -1,5 +1,6 @@
 """A search that trains: who is stopped and why, and that nobody else notices."""
 
+import contextlib
 import json
 import statistics
 from types import SimpleNamespace
@@ -10,10 +11,11 @@ import torch
 from optuna.trial import TrialState
 
 from kdlab.errors import StoppedEarly
+from kdlab.jobs.events import Progress
 from kdlab.jobs.training.history import read_history
 from kdlab.sweeps.cli import run
 from kdlab.sweeps.search.journal import open_study
-from kdlab.sweeps.search.pruning import Judge
+from kdlab.sweeps.search.pruning import Pruning
 from kdlab.train import train
 from tests.small import TINY
 
@@ -112,8 +114,8 @@ def test_students_are_the_same_bits_with_a_search_around_them_also_when_one_stop
         assert (directory(found, number) / "student" / "student.safetensors").read_bytes() == alone.read_bytes()
 
 
-def judged(folder, *others, **pruning):
-    """A judge of a new trial, beside finished ones with these accuracies epoch by epoch."""
+def pruning_beside(folder, *others, **pruning):
+    """The pruning callback of a new trial, beside finished ones with these accuracies epoch by epoch."""
     study = open_study(folder)
     space = {"x": optuna.distributions.FloatDistribution(0, 1)}
     for accuracies in others:
@@ -122,42 +124,52 @@ def judged(folder, *others, **pruning):
             trial.report(accuracy, epoch)
         study.tell(trial, accuracies[-1])
     study.ask(space)
-    return Judge(STAGE, folder, len(others), {**PRUNING, **pruning})
+    return Pruning(STAGE, folder, len(others), {**PRUNING, **pruning})
 
 
-def hear(judge, *accuracies):
-    """The epoch that it does not let begin; None where it lets all of them."""
+def epoch_ends(epoch, accuracy, stage=STAGE):
+    return Progress(stage, epoch, 4, {"epoch": float(epoch), "step": 1.0, "val/accuracy": accuracy})
+
+
+def ended_by(pruning, *accuracies):
+    """The epoch after which it ends the student; None where it never does."""
     for epoch, accuracy in enumerate(accuracies, start=1):
         try:
-            judge.on_train_epoch_start(None, None)
+            pruning(epoch_ends(epoch, accuracy))
         except StoppedEarly:
             return epoch
-        judge.hear({"epoch": float(epoch), "step": 1.0, "val/accuracy": accuracy})
     return None
 
 
 @pytest.mark.parametrize(
     ("accuracies", "pruning", "expected"),
     [
-        ((10.0, 10.0, 10.0, 10.0), {}, 2),
-        ((50.0, 60.0, 10.0, 10.0), {}, 4),  # 60 is below 70
+        ((10.0, 10.0, 10.0, 10.0), {}, 1),
+        ((50.0, 60.0, 10.0, 10.0), {}, 3),  # 60 is below 70
         ((80.0, 10.0, 10.0, 10.0), {}, None),  # its best counts
-        ((10.0, 10.0, 10.0, 10.0), {"n_warmup_epochs": 3}, 4),
+        ((10.0, 10.0, 10.0, 10.0), {"n_warmup_epochs": 3}, 3),
         ((60.0, 65.0, 70.0, 10.0), {}, None),  # nothing stops what has trained its last epoch
         ((10.0, 10.0, 10.0, 10.0), {"n_startup_trials": 3}, None),
     ],
 )
-def test_the_epoch_after_the_verdict_does_not_begin(tmp_path, accuracies, pruning, expected):
-    assert hear(judged(tmp_path, GOOD, GOOD, **pruning), *accuracies) == expected
+def test_a_bad_trial_ends_after_the_epoch_that_shows_it(tmp_path, accuracies, pruning, expected):
+    assert ended_by(pruning_beside(tmp_path, GOOD, GOOD, **pruning), *accuracies) == expected
 
 
-def test_a_resumed_student_is_judged_by_the_epochs_that_it_had(tmp_path):
-    judge = judged(tmp_path, GOOD, GOOD)
+def test_other_stages_and_progress_within_an_epoch_are_no_concern_of_it(tmp_path):
+    pruning = pruning_beside(tmp_path, GOOD, GOOD)
+    pruning(epoch_ends(1, 10.0, stage=SimpleNamespace(epochs=4)))
+    pruning(Progress(STAGE, 1, 4))
+    assert open_study(tmp_path).trials[2].intermediate_values == {}
+
+
+def test_a_resumed_student_is_pruned_by_the_epochs_that_it_had(tmp_path):
+    pruning = pruning_beside(tmp_path, GOOD, GOOD)
     for _ in range(2):  # also when its trial knows them already
         for epoch in (1, 2):
-            judge.hear({"epoch": float(epoch), "step": 1.0, "val/accuracy": 10.0})
-        judge = Judge(STAGE, tmp_path, 2, PRUNING)
-    judge.hear({"epoch": 1.0, "step": 1.0, "val/accuracy": 10.0})
+            with contextlib.suppress(StoppedEarly):
+                pruning(epoch_ends(epoch, 10.0))
+        pruning = Pruning(STAGE, tmp_path, 2, PRUNING)
     with pytest.raises(StoppedEarly, match=r"val/accuracy 10\.00 % after epoch 1 of 4: its best is below the median"):
-        judge.on_train_epoch_start(None, None)
+        pruning(epoch_ends(1, 10.0))
     assert open_study(tmp_path).trials[2].intermediate_values == {1: 10.0, 2: 10.0}

@@ -60,7 +60,7 @@ def test_choices_with_special_characters_come_back_as_they_were():
         ("seed=0,1,2", "seed=0,1,2: a search would choose the luckiest seed. Search with one seed, such as seed=0, "),
         ("model.teacher.train.seed=range(0,3)", "such as model.teacher.train.seed=0, and give its winner several with"),
         ("data.split_seed=0,1", "the luckiest seed"),
-        ("data=cifar10,cifar100", "data=cifar10,cifar100: val/accuracy compares trials on the same images"),
+        ("data=cifar10,cifar100", "data=cifar10,cifar100: a search compares trials on the same validation samples"),
         ("data.val_fraction=interval(0.1,0.5)", "Search on each by itself: data.val_fraction=…"),
     ],
 )

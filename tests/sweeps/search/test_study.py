@@ -1,5 +1,6 @@
 """The study of a search without Hydra: what it draws, and that its journal may be cut off anywhere."""
 
+import json
 import os
 import socket
 
@@ -11,10 +12,13 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from kdlab.errors import BadInput
-from kdlab.sweeps.records import Cell
+from kdlab.jobs.training.history import write_history
+from kdlab.runtime.sweep_records import Cell
+from kdlab.sweeps.search.conclusion import conclusion
 from kdlab.sweeps.search.journal import JOURNAL, open_study, sole_searcher
 from kdlab.sweeps.search.space import Space
 from kdlab.sweeps.search.study import Search, pruner_of
+from kdlab.tasks.description import IMAGE_CLASSIFICATION, Description, Metric
 from tests.sweeps.search.fake import SPACE, drawn_by_optuna, facts, height, leave
 
 
@@ -22,9 +26,9 @@ def space(*lines):
     return Space.of(OverridesParser.create().parse_overrides([*(lines or SPACE)]))
 
 
-def begin(folder, seed=0, lines=SPACE, fixed="this"):
+def begin(folder, seed=0, lines=SPACE, fixed="this", task=IMAGE_CLASSIFICATION):
     folder.mkdir(exist_ok=True)
-    return Search.begin(folder, space(*lines), fixed, seed, random_trials=2)
+    return Search.begin(folder, space(*lines), fixed, seed=seed, random_trials=2, task=task)
 
 
 def ended(folder, trial, status="finished"):
@@ -112,6 +116,21 @@ def test_a_folder_keeps_to_one_search(tmp_path):
         begin(tmp_path, fixed="that")
     with pytest.raises(BadInput, match=r"has another search in it, of loss\.temperature=Float.*; got optimizer\.lr="):
         begin(tmp_path, lines=["optimizer.lr=interval(0,1)"])
+
+
+def test_of_a_metric_that_is_better_low_the_lowest_is_the_best(tmp_path):
+    metric = Metric("perplexity", "perplexity", higher_is_better=False, is_relative=True)
+    search = begin(tmp_path, task=Description("toy", "token", (metric,)))
+    for reached in (12.0, 7.0, 9.0):
+        (trial,) = search.next_batch(1, 3)
+        cell, run = ended(tmp_path, trial), tmp_path / f"run-{trial.number}"
+        write_history(run / "student" / "metrics.csv", [{"epoch": 1, "step": 3, "val/perplexity": reached + 1}])
+        (run / "result.json").write_text(json.dumps({"student": {"val/perplexity": reached}}))
+        search.conclude(trial.number, cell)
+    assert (search.best.number, search.best.value) == (1, 7.0)
+    assert begin(tmp_path, task=search.task).best.number == 1
+    assert [trial.intermediate_values[1] for trial in search.study.trials] == [13.0, 8.0, 10.0]
+    assert "is cell 2, val/perplexity 7.000:" in conclusion(search, [])
 
 
 def test_one_process_at_a_time_draws_trials(tmp_path):

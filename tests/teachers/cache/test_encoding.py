@@ -12,7 +12,7 @@ from kdlab.teachers.cache.encoding import Encoding
 SHAPES = [(10,), (7, 300)]
 
 
-def answers(shape, samples=5, spread=3.0):
+def random(shape, samples=5, spread=3.0):
     return spread * torch.randn(samples, *shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -43,7 +43,7 @@ def smoothed(logits, k):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_float32_comes_back_bit_for_bit(shape):
-    logits = answers(shape)
+    logits = random(shape)
     logits.view(-1)[:5] = torch.tensor([0.0, -0.0, 1e-45, -1e-40, 3.4e38])
     back = through(Encoding(shape), Outputs(logits)).logits
     assert back.shape == logits.shape
@@ -51,9 +51,9 @@ def test_float32_comes_back_bit_for_bit(shape):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_answers_in_half_precision_come_back_as_they_are(dtype):
+def test_outputs_in_half_precision_come_back_as_they_are(dtype):
     given = {"float32": torch.bfloat16, "float16": torch.float16}[dtype]
-    logits = answers((10,)).to(given)
+    logits = random((10,)).to(given)
     assert torch.equal(through(Encoding((10,), dtype=dtype), Outputs(logits)).logits, logits.float())
 
 
@@ -74,15 +74,15 @@ def test_float16_ends_at_its_largest_value():
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_top_k_keeps_the_largest_and_shares_the_rest_evenly(shape, k):
-    logits = answers(shape)
+    logits = random(shape)
     back = through(Encoding(shape, top_k=k), Outputs(logits)).logits
     torch.testing.assert_close(back.double().softmax(-1), smoothed(logits, k), rtol=1e-5, atol=1e-12)
     values, classes = logits.topk(k)
     assert torch.equal(back.gather(-1, classes), values)
 
 
-def test_top_k_of_all_but_one_is_the_whole_answer():
-    logits = answers((10,))
+def test_top_k_of_all_but_one_is_the_whole_output():
+    logits = random((10,))
     torch.testing.assert_close(through(Encoding((10,), top_k=9), Outputs(logits)).logits, logits)
 
 
@@ -113,10 +113,10 @@ def test_the_numbers_of_the_last_classes_come_back(classes, number_bytes):
     ],
 )
 def test_features_come_along_whole(settings, row_bytes):
-    features = {"last": answers((6,)), "mid": answers((3, 2, 2)), "unused": answers((1,))}
+    features = {"last": random((6,)), "mid": random((3, 2, 2)), "unused": random((1,))}
     encoding = Encoding((10,), (("mid", (3, 2, 2)), ("last", (6,))), **settings)
     assert encoding.row_bytes == row_bytes
-    back = through(encoding, Outputs(answers((10,)), features)).features
+    back = through(encoding, Outputs(random((10,)), features)).features
     assert list(back) == ["mid", "last"]
     for role, given in back.items():
         exact = features[role].half().float() if "dtype" in settings else features[role]
@@ -125,16 +125,16 @@ def test_features_come_along_whole(settings, row_bytes):
 
 @pytest.mark.parametrize("settings", [{}, {"dtype": "float16"}, {"top_k": 9}])
 def test_answers_may_lie_in_memory_in_any_order(settings):
-    logits = answers((10,)).T.contiguous().T
+    logits = random((10,)).T.contiguous().T
     encoding = Encoding((10,), **settings)
     assert np.array_equal(encoding.encode(Outputs(logits)), encoding.encode(Outputs(logits.contiguous())))
 
 
 def test_what_came_back_is_the_callers_own():
     encoding = Encoding((10,))
-    rows = encoding.encode(Outputs(answers((10,))))
+    rows = encoding.encode(Outputs(random((10,))))
     encoding.decode(rows).logits.zero_()
-    assert torch.equal(encoding.decode(rows).logits, answers((10,)))
+    assert torch.equal(encoding.decode(rows).logits, random((10,)))
 
 
 @pytest.mark.parametrize("settings", [{}, {"dtype": "float16"}, {"top_k": 3}])
@@ -146,18 +146,18 @@ def test_no_answers_are_no_rows(settings):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["logits", "last"])
-def test_an_answer_that_is_not_finite_is_refused_by_name(name, value):
-    outputs = Outputs(answers((10,)), {"last": answers((6,))})
+def test_an_output_that_is_not_finite_is_refused_by_name(name, value):
+    outputs = Outputs(random((10,)), {"last": random((6,))})
     (outputs.logits if name == "logits" else outputs.features[name])[1, 2] = value
     with pytest.raises(
-        TrainingFailed, match=rf"A teacher's answer is not finite \({name}\).*teacher_precision=float32"
+        TrainingFailed, match=rf"A teacher's output is not finite \({name}\).*teacher_precision=float32"
     ):
         Encoding((10,), (("last", (6,)),)).encode(outputs)
 
 
 def test_an_answer_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"logits of a sample must have the shape \(10,\), got \(9,\)"):
-        Encoding((10,)).encode(Outputs(answers((9,))))
+        Encoding((10,)).encode(Outputs(random((9,))))
 
 
 def test_a_type_that_is_none_of_both_is_named_with_its_setting():

@@ -1,4 +1,4 @@
-"""The fill kernel: an answer depends on its sample alone."""
+"""Fixed batches: the outputs for a sample depend on that sample alone."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import nn
 from kdlab.models.cifar import resnet20
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs
-from kdlab.teachers.cache.fixed_batch import FillKernel, fill_size
+from kdlab.teachers.cache.fixed_batch import FixedBatch, fill_size
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +31,19 @@ def test_the_size_of_its_batch_is_the_next_multiple_of_16():
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
-def test_answers_are_those_of_the_network_in_order(ask, count):
-    said, expected = FillKernel(ask, 16)(IMAGES[:count]), ask(IMAGES[:count])
+def test_outputs_are_those_of_the_network_in_order(ask, count):
+    said, expected = FixedBatch(ask, 16)(IMAGES[:count]), ask(IMAGES[:count])
     assert said.logits.shape == (count, 10)
     torch.testing.assert_close(said.logits, expected.logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(said.features["mean"], expected.features["mean"])
 
 
 def test_no_bit_depends_on_neighbours_or_place(ask):
-    kernel = FillKernel(ask, 16)
+    kernel = FixedBatch(ask, 16)
     together = kernel(IMAGES).logits
     for chosen in (torch.tensor([7]), torch.tensor([3, 49, 20]), torch.randperm(50)):
         assert torch.equal(kernel(IMAGES[chosen]).logits, together[chosen])
-    assert not kernel.depends_on_place(IMAGES[:16])
+    assert not kernel.depends_on_position(IMAGES[:16])
 
 
 def test_the_network_sees_batches_of_one_size():
@@ -53,7 +53,7 @@ def test_the_network_sees_batches_of_one_size():
         seen.append(tuple(images.shape))
         return Outputs(images.float().flatten(1))
 
-    FillKernel(ask, 32)(IMAGES)
+    FixedBatch(ask, 32)(IMAGES)
     assert seen == [(32, 3, 32, 32), (32, 3, 32, 32)]
 
 
@@ -62,10 +62,10 @@ def test_a_network_that_looks_at_its_place_is_found_out():
         def forward(self, images):
             return Outputs(images.float().flatten(1) + torch.arange(len(images))[:, None] * 1e-4)
 
-    assert FillKernel(Counts(), 16).depends_on_place(IMAGES[:16])
+    assert FixedBatch(Counts(), 16).depends_on_position(IMAGES[:16])
 
 
 def test_inputs_by_keyword_are_filled_up_alike():
     inputs = {"ids": torch.arange(20).view(10, 2), "mask": torch.ones(10)}
-    kernel = FillKernel(lambda given: Outputs(given["ids"] * given["mask"][:, None]), 16)
+    kernel = FixedBatch(lambda given: Outputs(given["ids"] * given["mask"][:, None]), 16)
     assert torch.equal(kernel(inputs).logits, inputs["ids"].float())

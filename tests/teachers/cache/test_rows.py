@@ -135,7 +135,7 @@ def test_keeps_within_its_bound_whoever_writes_and_says_how_to_raise_it(tmp_path
     for rows in several:
         assert rows.reason == (
             f"{tmp_path} is full: 40 rows take 1.92e-06 GB, at most 2e-06 GB are allowed. Allow more: cache.max_gb=…; "
-            "or keep less of each answer: cache.dtype=float16, cache.top_k=…"
+            "or keep less of each sample: cache.dtype=float16, cache.top_k=…"
         )
 
 

@@ -1,8 +1,7 @@
-"""Answers that are stored once: the same bits as asking each time, and never those of another question."""
+"""Outputs that are stored once: the same bits as computing each time, and never those of anything else."""
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,27 +9,29 @@ import safetensors.torch
 import torch
 
 from kdlab.data import Digits
-from kdlab.jobs.cache_fill import fill
-from kdlab.jobs.training.cache_specs import places
+from kdlab.jobs.cache_fill import CacheFill
+from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.identity import _data_facts as data_facts_of
 from kdlab.jobs.training.identity import data_facts, stage_fingerprint
 from kdlab.jobs.training.parts import make_data
-from kdlab.runtime.executor import Watch, execute
-from kdlab.screen.run import Screen
+from kdlab.runtime.executor import execute
 from kdlab.store.store import Store
-from kdlab.teachers.cache.fixed_batch import FillKernel
+from kdlab.teachers.cache.fixed_batch import FixedBatch
 from tests.small import tiny_plan
 
 LONG = ("epochs=6", "data.padding=1")  # nine views: most samples are met in the same view again
 
 
+def unheard(event):
+    """Nobody listens."""
+
+
 @pytest.fixture(scope="module")
 def teachers(tmp_path_factory):
-    """A store that has the tiny plans' teachers, and no answers."""
+    """A store that has the tiny plans' teachers, and none of their outputs."""
     root = tmp_path_factory.mktemp("teachers")
     for overrides in ((), LONG):
-        plan = tiny_plan(*overrides)
-        execute(replace(plan, stages=plan.stages[:1]), Store(root), Watch(Screen()))
+        execute(tiny_plan(*overrides).stages[:1], Store(root), unheard)
     return root
 
 
@@ -43,7 +44,7 @@ def store(teachers, tmp_path):
 def run(store, *overrides):
     """The result of the student alone; a teacher that is not in the store is trained first."""
     plan = tiny_plan("baseline=false", *overrides)
-    execute(plan, store, Watch(Screen()))
+    execute(plan.stages, store, unheard)
     return store.result(plan.student)
 
 
@@ -77,10 +78,10 @@ def distinct_visits(*overrides):
     return {pair for batch in batches for pair in zip(batch.index.tolist(), batch.view.tolist(), strict=True)}
 
 
-def test_reading_gives_the_bits_of_asking_at_every_step(store):
-    asked = run(store, *LONG, "cache.enabled=false")
+def test_reading_gives_the_bits_of_computing_at_every_step(store):
+    computed = run(store, *LONG, "cache.enabled=false")
     before = weights(store, *LONG)
-    assert (asked["teacher_forwards"], asked["teacher_recalls"]) == (6 * 96, 0)
+    assert (computed["teacher_forwards"], computed["teacher_recalls"]) == (6 * 96, 0)
     forget_student(store, *LONG)
     filled = run(store, *LONG)
     assert filled["teacher_forwards"] == len(distinct_visits(*LONG)) < 6 * 96
@@ -91,36 +92,43 @@ def test_reading_gives_the_bits_of_asking_at_every_step(store):
     assert_same(weights(store, *LONG), before)
 
 
-def test_a_sweep_asks_once_about_each_image_in_each_view(store):
+def test_a_sweep_computes_each_image_in_each_view_once(store):
     cells = [("loss.temperature=2",), ("loss.alpha=0.3",), ("seed=1",), ("plan.student.data.batch_size=31",)]
     forwards = [run(store, *LONG, *cell)["teacher_forwards"] for cell in cells]
     assert forwards == [len(distinct_visits(*LONG)), 0, 0, 0]
     assert len(caches(store)) == 1
 
 
-def test_a_teacher_that_only_answers_from_the_cache_is_never_loaded(store, monkeypatch):
+def test_a_teacher_whose_outputs_are_all_stored_is_never_loaded(store, monkeypatch):
     run(store)
     forget_student(store)
     monkeypatch.setattr("kdlab.jobs.training.preparation.load_network", lambda *given, **named: pytest.fail("loaded"))
     run(store)
 
 
-def test_it_asks_in_full_batches_as_long_as_anything_is_to_come(store, monkeypatch):
-    sizes, ask = [], FillKernel.__call__
-    monkeypatch.setattr(FillKernel, "__call__", lambda kernel, inputs: sizes.append(len(inputs)) or ask(kernel, inputs))
+def test_batches_are_full_as_long_as_anything_is_to_come(store, monkeypatch):
+    sizes, compute = [], FixedBatch.__call__
+    monkeypatch.setattr(FixedBatch, "__call__", lambda self, inputs: sizes.append(len(inputs)) or compute(self, inputs))
     run(store, *LONG)
-    assert sizes[:3] == [32, 32, 32]  # the shape of an answer, and that places make no difference
+    assert sizes[:3] == [32, 32, 32]  # the shape of the outputs, and that positions make no difference
     assert sum(sizes[3:]) == len(distinct_visits(*LONG))
     assert len([size for size in sizes if size < 32]) <= 6  # the last of an epoch
 
 
-def test_a_cache_that_is_filled_ahead_answers_everything(store):
+def test_a_cache_that_is_filled_ahead_leaves_nothing_to_compute(store):
     stage = tiny_plan(*LONG).student
-    (filled,) = fill(stage, store, lambda: None)
-    assert filled.complete and filled.computed == filled.stored == len(distinct_visits(*LONG))
+    filled = filled_ahead(stage, store)
+    assert filled["complete"] and filled["computed"] == filled["stored"] == len(distinct_visits(*LONG))
     assert run(store, *LONG)["teacher_forwards"] == 0
-    (again,) = fill(stage, store, lambda: None)
-    assert (again.computed, again.stored) == (0, filled.stored)
+    again = filled_ahead(stage, store)
+    assert (again["computed"], again["stored"]) == (0, filled["stored"])
+
+
+def filled_ahead(stage, store):
+    """Of its only teacher."""
+    folder = store.folder(CacheFill(stage))
+    (found,) = CacheFill(stage).run(folder, [store.folder(teacher) for teacher in stage.needs], unheard)["teachers"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -139,8 +147,8 @@ def test_a_cache_that_is_filled_ahead_answers_everything(store):
         "cache.top_k=3",
     ],
 )
-def test_another_question_has_another_place(override, store):
-    assert place(store) != place(store, override)
+def test_other_outputs_have_another_folder(override, store):
+    assert cache_folder(store) != cache_folder(store, override)
 
 
 @pytest.mark.parametrize(
@@ -160,28 +168,28 @@ def test_another_question_has_another_place(override, store):
         "cache.max_gb=1",
     ],
 )
-def test_the_same_question_has_the_same_place(override, store):
-    assert place(store) == place(store, override)
+def test_the_same_outputs_have_the_same_folder(override, store):
+    assert cache_folder(store) == cache_folder(store, override)
 
 
-def place(store, *overrides):
-    """Of the answers of a teacher whose weights are the same, whatever else differs."""
+def cache_folder(store, *overrides):
+    """Of the outputs of a teacher whose weights are the same, whatever else differs."""
     stage = tiny_plan(*overrides).student
     folder = store.folder(stage.teachers[0][0])
     folder.mkdir(exist_ok=True)
     (folder / "student.safetensors").write_bytes(b"weights")
-    (found,) = places(stage, store.root)
+    (found,) = cache_specs(stage, store.root)
     return found.folder
 
 
-def test_other_weights_have_another_place(store):
+def test_other_weights_have_another_cache_folder(store):
     stage = tiny_plan().student
-    (before,) = places(stage, store.root)
+    (before,) = cache_specs(stage, store.root)
     path = store.folder(stage.teachers[0][0]) / "student.safetensors"
     tensors = safetensors.torch.load_file(path)
     next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] += 1e-3
     safetensors.torch.save_file(tensors, path)
-    (after,) = places(stage, store.root)
+    (after,) = cache_specs(stage, store.root)
     assert before.folder != after.folder
 
 
@@ -235,7 +243,7 @@ def test_vectors_are_stored_and_maps_are_not(store):
     assert len(caches(store)) == 3
 
 
-def test_a_transfer_set_is_asked_about_by_its_own_samples(store):
+def test_a_transfer_set_is_stored_by_its_own_samples(store):
     overrides = ("data@transfer=digits", "transfer.train_samples=64", *LONG)
     assert run(store, *overrides)["teacher_forwards"] == len(distinct_visits(*overrides))
     (about,) = (store.root / "cache").glob("*/about.json")
@@ -266,7 +274,7 @@ def test_no_file_stays_open(store):
     assert not [path for path in Path("/proc/self/fd").iterdir() if "rows.bin" in str(path.resolve())]
 
 
-def test_two_teachers_have_a_place_each(store):
+def test_two_teachers_have_a_folder_each(store):
     second = ("model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[4,4,4,4]")
     result = run(store, *second, "model.teachers.second.train.epochs=1")
     assert len(caches(store)) == 2

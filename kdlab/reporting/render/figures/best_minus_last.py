@@ -6,7 +6,7 @@ from kdlab.reporting.render.figures.style import Picture
 
 
 def best_minus_last(evidence: Evidence) -> Picture | None:
-    """Best minus last validation accuracy of each setting, in the order of the table."""
+    """What the best epoch is better than the last on validation, of each setting, in the order of the table."""
     rows = [
         Row(setting.label, setting.figures["best_minus_last"], is_best=setting is evidence.best)
         for setting in evidence.settings
@@ -14,14 +14,16 @@ def best_minus_last(evidence: Evidence) -> Picture | None:
     ]
     if len(rows) < 2:
         return None
+    metric = evidence.task.headline
     largest = max(rows, key=lambda row: row.points.mean)
     alt = (
-        f"Best minus last validation accuracy for {len(rows)} settings: at most {largest.points.mean:.2f} points, "
+        f"Best minus last validation {metric.label} for {len(rows)} settings: at most {largest.points.mean:.2f} "
+        f"{metric.gain_unit}, "
         f"of {largest.label}."
     )
     caption = (
-        "Everything here is measured after the last epoch; choosing each run's best epoch by the same images would "
+        "Everything here is measured after the last epoch; choosing each run's best epoch by the same samples would "
         "look this much better. At zero the last epoch was the best."
     )
-    figure = forest(rows, "best minus last (points of validation accuracy)")
+    figure = forest(rows, f"best minus last ({metric.gain_words('validation')})")
     return Picture("best-minus-last", figure, alt, caption)

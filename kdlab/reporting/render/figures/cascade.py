@@ -9,46 +9,43 @@ from matplotlib.axes import Axes
 from kdlab.reporting.evidence import Evidence, Setting
 from kdlab.reporting.render.figures.style import ACCENT, FAINT, INK, MUTED, Picture, logarithmic, shortened, single
 
-ACCURACY = "test/accuracy"
 MOST_CHAINS = 8
 
 
 def generations(evidence: Evidence) -> Picture | None:
-    """Test accuracy of each generation, and of the control that trained as long in one go."""
+    """The headline metric on test of each generation, and of the control that trained as long in one go."""
     chains = _chains(evidence, "generations")
     if not chains:
         return None
     figure, axes = single(top=0.1)
     for place, (setting, chain) in enumerate(chains):
         steps = range(1, len(chain[0]) + 1)
-        _draw(axes, list(steps), _mean(chain, ACCURACY), setting, place)
+        _draw(axes, list(steps), _mean(chain, setting.task.outcome), setting, place)
         _control(axes, [len(steps)], setting, place)
-    axes.set(xlabel="generation", ylabel="test accuracy (%)")
+    axes.set(xlabel="generation", ylabel=evidence.task.headline.axis("test"))
     axes.locator_params(axis="x", integer=True)
     axes.legend()
     return Picture("generations", figure, _alt("generation", chains), CAPTION)
 
 
 def steps(evidence: Evidence) -> Picture | None:
-    """Test accuracy of each step of a cascade against its size, from the teacher down, and of the control."""
+    """What each step of a cascade reaches on test against its size, from the teacher down, and the control."""
     chains = _chains(evidence, "steps")
     if not chains:
         return None
     figure, axes = single(top=0.1)
     for place, (setting, chain) in enumerate(chains):
-        sizes, accuracies = (
-            _mean(chain, "params"),
-            _mean([[step["figures"] for step in run] for run in chain], ACCURACY),
-        )
-        _draw(axes, sizes, accuracies, setting, place)
+        sizes = _mean(chain, "params")
+        reached = _mean([[step["figures"] for step in run] for run in chain], setting.task.outcome)
+        _draw(axes, sizes, reached, setting, place)
         _control(axes, sizes[-1:], setting, place)
-        if place == 0 and (teacher := setting.figures.get(f"teacher/{ACCURACY}")):
+        if place == 0 and (teacher := setting.reached("teacher")):
             size = setting.figures["teacher/params"].mean
-            axes.plot([size, sizes[0]], [teacher.mean, accuracies[0]], ":", color=MUTED, linewidth=1)
+            axes.plot([size, sizes[0]], [teacher.mean, reached[0]], ":", color=MUTED, linewidth=1)
             axes.plot(size, teacher.mean, "s", color=INK, ms=7, label="teacher")
     logarithmic(axes, "x")
     axes.invert_xaxis()
-    axes.set(xlabel="parameters, smaller to the right", ylabel="test accuracy (%)")
+    axes.set(xlabel="parameters, smaller to the right", ylabel=evidence.task.headline.axis("test"))
     axes.legend()
     return Picture("steps", figure, _alt("step", chains), CAPTION)
 
@@ -64,14 +61,14 @@ def _chains(evidence: Evidence, key: str) -> list[tuple[Setting, Chain]]:
         for setting in evidence.settings
         if (chain := [run.result[key] for run in setting.runs if run.result.get(key)])
         and len({len(links) for links in chain}) == 1
-        and all(_is_whole(link) for links in chain for link in links)
+        and all(_is_whole(link, setting.task.outcome) for links in chain for link in links)
     ]
     return found[:MOST_CHAINS]
 
 
-def _is_whole(link: Mapping[str, Any]) -> bool:
+def _is_whole(link: Mapping[str, Any], outcome: str) -> bool:
     """Whether a link has the figures that are drawn; results of an older kdlab may lack some."""
-    return (link.get("figures") or link).get(ACCURACY) is not None and link.get("params") is not None
+    return (link.get("figures") or link).get(outcome) is not None and link.get("params") is not None
 
 
 def _mean(chain: Chain, key: str) -> list[float]:
@@ -84,7 +81,7 @@ def _draw(axes: Axes, x: Sequence[float], y: Sequence[float], setting: Setting, 
 
 
 def _control(axes: Axes, x: Sequence[float], setting: Setting, place: int) -> None:
-    if control := setting.figures.get(f"control/{ACCURACY}"):
+    if control := setting.reached("control"):
         axes.plot(
             x, [control.mean], "X", color=INK if place == 0 else MUTED, ms=8, label="control" if not place else None
         )
@@ -93,7 +90,7 @@ def _control(axes: Axes, x: Sequence[float], setting: Setting, place: int) -> No
 def _alt(link: str, chains: Sequence[tuple[Setting, Chain]]) -> str:
     setting, chain = chains[0]
     figures = [[item.get("figures", item) for item in run] for run in chain]
-    listed = ", ".join(f"{value:.2f}" for value in _mean(figures, ACCURACY))
-    control = setting.figures.get(f"control/{ACCURACY}")
-    beside = f"; the control {control.mean:.2f} %" if control else ""
-    return f"Test accuracy in percent of each {link} of {setting.label or 'the run'}: {listed}{beside}."
+    metric, control = setting.task.headline, setting.reached("control")
+    listed = ", ".join(metric.show(value) for value in _mean(figures, setting.task.outcome))
+    beside = f"; the control {metric.show(control.mean)}" if control else ""
+    return f"Test {metric.label} of each {link} of {setting.label or 'the run'}: {listed}{beside}."

@@ -20,7 +20,6 @@ from kdlab.reporting.render.figures.style import (
 )
 from kdlab.reporting.render.magnitude import scaled
 
-ACCURACY = "test/accuracy"
 DECADE = 10
 LOOKS: Mapping[str, tuple[str, str, float]] = {
     "teacher": ("s", INK, 7),
@@ -49,13 +48,13 @@ class Point(NamedTuple):
     """One network of one setting."""
 
     cost: float
-    accuracy: float
+    reached: float
     role: str
     label: str
 
 
 def costs(evidence: Evidence) -> list[Picture]:
-    """Test accuracy against each cost, with the Pareto front."""
+    """The headline metric on test against each cost, with the Pareto front."""
     return [picture for cost in COSTS if (picture := _cost(evidence, cost))]
 
 
@@ -63,20 +62,28 @@ def _cost(evidence: Evidence, cost: Cost) -> Picture | None:
     points = _points(evidence.settings, cost)
     if len({point.cost for point in points}) < 2:
         return None
-    front = [points[index] for index in pareto_front([p.cost for p in points], [p.accuracy for p in points])]
+    metric = evidence.task.headline
+    merits = [metric.merit(point.reached) for point in points]
+    front = [points[index] for index in pareto_front([point.cost for point in points], merits)]
     figure, axes = single(top=0.1)
     _draw(axes, points, front)
     if evidence.best and (best := _points([evidence.best], cost)):
-        axes.plot(best[0].cost, best[0].accuracy, "o", color=ACCENT, ms=9, mec=PAPER, label="best setting", zorder=5)
+        axes.plot(best[0].cost, best[0].reached, "o", color=ACCENT, ms=9, mec=PAPER, label="best setting", zorder=5)
     if min(point.cost for point in points) > 0 and front[-1].cost / min(p.cost for p in points) > DECADE:
         logarithmic(axes, "x")
     else:
         axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
-    axes.set(xlabel=cost.words, ylabel="test accuracy (%)")
+    axes.set(xlabel=cost.words, ylabel=metric.axis("test"))
     axes.legend(loc="best")
-    named = "; ".join(f"{point.label}, {scaled(point.cost)}, {point.accuracy:.2f} %" for point in front[:6])
-    alt = f"Test accuracy against {cost.words} of {len(points)} networks. On the Pareto front, cheapest first: {named}."
-    caption = "Line: the Pareto front, networks that none beats in both. Accuracy of each setting is a mean over seeds."
+    named = "; ".join(f"{point.label}, {scaled(point.cost)}, {metric.show(point.reached)}" for point in front[:6])
+    alt = (
+        f"Test {metric.label} against {cost.words} of {len(points)} networks. On the Pareto front, cheapest first: "
+        f"{named}."
+    )
+    caption = (
+        f"Line: the Pareto front, networks that none beats in both. {metric.label.capitalize()} of each setting is a "
+        "mean over seeds."
+    )
     return Picture(f"cost-{cost.key}", figure, alt, caption)
 
 
@@ -85,7 +92,7 @@ def _points(settings: Sequence[Setting], cost: Cost) -> list[Point]:
     found: dict[tuple[float, float, str], Point] = {}
     for role in cost.roles:
         for setting in settings:
-            x, y = (setting.figures.get(f"{role}/{key}") for key in (cost.key, ACCURACY))
+            x, y = setting.figures.get(f"{role}/{cost.key}"), setting.reached(role)
             if x and y:
                 label = shortened(setting.label) if role == "student" else role
                 point = Point(x.mean, y.mean, role, label or role)
@@ -94,9 +101,9 @@ def _points(settings: Sequence[Setting], cost: Cost) -> list[Point]:
 
 
 def _draw(axes: Axes, points: Sequence[Point], front: Sequence[Point]) -> None:
-    axes.plot([p.cost for p in front], [p.accuracy for p in front], color=MUTED, lw=1, drawstyle="steps-post", zorder=2)
+    axes.plot([p.cost for p in front], [p.reached for p in front], color=MUTED, lw=1, drawstyle="steps-post", zorder=2)
     for role, (marker, colour, size) in LOOKS.items():
         own = [point for point in points if point.role == role]
         if own:
-            x, y = [point.cost for point in own], [point.accuracy for point in own]
+            x, y = [point.cost for point in own], [point.reached for point in own]
             axes.plot(x, y, marker, color=colour, ms=size, mec=PAPER, label=role, zorder=3)

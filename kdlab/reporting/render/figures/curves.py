@@ -16,7 +16,7 @@ Histories = Sequence[dict[str, Column]]
 
 
 def curves(evidence: Evidence) -> list[Picture]:
-    """Validation accuracy of student and baseline, and each term of the student's loss, by epoch.
+    """The headline metric of student and baseline on validation, and each term of the student's loss, by epoch.
 
     One setting is shown in full: the best, or the first where nothing may be ranked. Of the others some are drawn
     thin, spread evenly over the ranking.
@@ -29,7 +29,7 @@ def curves(evidence: Evidence) -> list[Picture]:
     students, baselines = (_histories(shown, role) for role in ("student", "baseline"))
     left_out = len(evidence.settings) - 1 - len(thin)
     pictures = (
-        _accuracy(shown, students, baselines, thin, left_out),
+        _headline(shown, students, baselines, thin, left_out),
         _terms(shown, students, baselines, thin),
     )
     return [picture for picture in pictures if picture]
@@ -45,20 +45,20 @@ def _histories(setting: Setting, role: str) -> Histories:
     return [found for run in setting.runs if (found := history(run.path / role))]
 
 
-def _accuracy(
+def _headline(
     shown: Setting, students: Histories, baselines: Histories, thin: Histories, left_out: int
 ) -> Picture | None:
-    key = "val/accuracy"
+    key, metric = shown.task.objective, shown.task.headline
     if not any(key in found for found in students):
         return None
     figure, axes = single()
     _draw(axes, key, students, baselines, thin)
-    axes.set(xlabel="epoch", title="Validation accuracy (%)")
-    axes.legend(loc="lower right")
+    axes.set(xlabel="epoch", title=_capital(metric.axis("validation")))
+    axes.legend(loc="lower right" if metric.higher_is_better else "upper right")
     last = {name: _last(found, key) for name, found in (("student", students), ("baseline", baselines))}
-    ends = ", ".join(f"{name} {value:.2f} %" for name, value in last.items() if value is not None)
-    alt = f"Validation accuracy by epoch of {shown.label or 'the run'}; after the last epoch: {ends}."
-    return Picture("curves-accuracy", figure, alt, _caption(shown, thin, left_out))
+    ends = ", ".join(f"{name} {metric.show(value)}" for name, value in last.items() if value is not None)
+    alt = f"Validation {metric.label} by epoch of {shown.label or 'the run'}; after the last epoch: {ends}."
+    return Picture(f"curves-{metric.name}", figure, alt, _caption(shown, thin, left_out))
 
 
 def _caption(shown: Setting, thin: Histories, left_out: int) -> str:
@@ -107,6 +107,10 @@ def _plot(axes: Axes, found: Mapping[str, Column], key: str, **look: object) -> 
     there = np.isfinite(found[key])
     marker = "o" if there.sum() == 1 else None
     axes.plot(found["epoch"][there], found[key][there], marker=marker, markersize=4, **look)  # type: ignore[arg-type]
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _last(histories: Histories, key: str) -> float | None:

@@ -40,7 +40,7 @@ Pixels = NDArray[np.uint8]
 
 def dark_knowledge(evidence: Evidence) -> list[Picture]:
     """Three telling test samples through a teacher's eyes, and its class-similarity matrix."""
-    for run in (run for setting in evidence.settings for run in setting.runs):
+    for run in (run for setting in evidence.settings for run in setting.runs if run.task.names_classes):
         if found := predictions(run.path / "teacher"):
             logits, targets = found
             shown = examples(run.path / "teacher", logits.shape[1])

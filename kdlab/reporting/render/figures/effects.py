@@ -35,12 +35,21 @@ DECADE = 10  # a positive setting whose values span more than this gets a logari
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something measured for each setting: its name for files, in words, how to get it, and whether it has a sign."""
+    """Something measured for each setting.
+
+    Attributes:
+        name: for files.
+        words: with its unit.
+        of: how to get it.
+        is_signed: whether zero means something.
+        is_better_high: whether the highest is the best.
+    """
 
     name: str
     words: str
     of: Measure
     is_signed: bool = False
+    is_better_high: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Grid:
 
 
 def effects(evidence: Evidence) -> list[Picture]:
-    """How validation accuracy and gain depend on the first two numeric settings that vary, or on the only one."""
+    """How validation and gain depend on the first two numeric settings that vary, or on the only one."""
     numeric = [key for key in evidence.varied if _is_numeric(key, evidence.settings)][:2]
     draw = _plane if len(numeric) == 2 else _line
     pictures = [draw(evidence, numeric, quantity) for quantity in _quantities(evidence)] if numeric else []
@@ -88,11 +97,13 @@ def grid(points: Sequence[tuple[float, float, float]]) -> Grid:
 
 def _quantities(evidence: Evidence) -> tuple[Quantity, Quantity]:
     """What is chosen by, and what it is worth."""
-    role = chosen_role(evidence.varied)
-    whose = "" if role == "student" else f" of the {role}"
+    role, metric = chosen_role(evidence.varied), evidence.task.headline
+    validation = metric.axis("validation" if role == "student" else f"validation (of the {role})")
     return (
-        Quantity("validation", f"validation accuracy{whose} (%)", lambda one: one.figures.get(f"{role}/val/accuracy")),
-        Quantity("gain", "gain (points of test accuracy)", lambda one: one.gain.points if one.gain else None, True),
+        Quantity("validation", validation, lambda one: one.validated(role), is_better_high=metric.higher_is_better),
+        Quantity(
+            "gain", f"gain ({metric.gain_words('test')})", lambda one: one.gain.points if one.gain else None, True
+        ),
     )
 
 
@@ -112,22 +123,25 @@ def _plane(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictu
     figure, axes = single(3.4)
     colours, norm = _colouring([point[2] for point in points], quantity.is_signed)
     if whole.is_filled:
-        _heatmap(axes, whole, colours, norm)
+        _heatmap(axes, whole, colours, norm, quantity.is_better_high)
     else:
         _scatter(axes, points, colours, norm)
     axes.set(xlabel=keys[0], ylabel=keys[1], title=f"{quantity.words[0].upper()}{quantity.words[1:]}")
-    top = max(points, key=lambda point: point[2])
+    best, other, extremes = (max, min, ("highest", "lowest"))
+    if not quantity.is_better_high:
+        best, other, extremes = min, max, extremes[::-1]
+    top = best(points, key=lambda point: point[2])
     alt = (
-        f"{quantity.words} over {keys[0]} and {keys[1]}: highest, {top[2]:.2f}, at {keys[0]} {top[0]:g} and "
-        f"{keys[1]} {top[1]:g}; lowest {min(point[2] for point in points):.2f}."
+        f"{quantity.words} over {keys[0]} and {keys[1]}: {extremes[0]}, {top[2]:.2f}, at {keys[0]} {top[0]:g} and "
+        f"{keys[1]} {top[1]:g}; {extremes[1]} {other(point[2] for point in points):.2f}."
     )
-    return Picture(f"effect-{quantity.name}", figure, alt, _plane_caption(evidence, keys, whole))
+    return Picture(f"effect-{quantity.name}", figure, alt, _plane_caption(evidence, keys, whole, extremes[0]))
 
 
-def _plane_caption(evidence: Evidence, keys: Sequence[str], whole: Grid) -> str:
+def _plane_caption(evidence: Evidence, keys: Sequence[str], whole: Grid, framed: str) -> str:
     others = [key for key in evidence.varied if key not in keys]
     shown = "Mean over seeds" + (f" and over {', '.join(others)}" if others and whole.is_filled else "")
-    return f"{shown}. {'The highest is framed.' if whole.is_filled else 'One point a setting.'}"
+    return f"{shown}. {f'The {framed} is framed.' if whole.is_filled else 'One point a setting.'}"
 
 
 def _colouring(values: Sequence[float], is_signed: bool) -> tuple[Colormap, Normalize]:
@@ -137,13 +151,14 @@ def _colouring(values: Sequence[float], is_signed: bool) -> tuple[Colormap, Norm
     return SEQUENTIAL, Normalize(min(values), max(*values, min(values) + 1e-9))
 
 
-def _heatmap(axes: Axes, whole: Grid, colours: Colormap, norm: Normalize) -> None:
+def _heatmap(axes: Axes, whole: Grid, colours: Colormap, norm: Normalize, is_better_high: bool) -> None:
     axes.pcolormesh(whole.cells, cmap=colours, norm=norm, edgecolors="face", linewidth=0.2)
     axes.grid(visible=False)
     axes.set_xticks(np.arange(len(whole.columns)) + 0.5, [f"{value:g}" for value in whole.columns])
     axes.set_yticks(np.arange(len(whole.rows)) + 0.5, [f"{value:g}" for value in whole.rows])
     axes.tick_params(length=0)
-    row, column = np.unravel_index(np.nanargmax(whole.cells), whole.cells.shape)
+    best = np.nanargmax if is_better_high else np.nanargmin
+    row, column = np.unravel_index(best(whole.cells), whole.cells.shape)
     axes.add_patch(Rectangle((float(column), float(row)), 1, 1, fill=False, edgecolor=INK, linewidth=2, zorder=3))
     if whole.cells.size <= MOST_WRITTEN:
         for (y, x), value in np.ndenumerate(whole.cells):

@@ -11,11 +11,13 @@ def gains(evidence: Evidence) -> Picture | None:
     if not rows:
         return None
     clear = sum(row.points.half is not None and abs(row.points.mean) > row.points.half for row in rows)
-    figure = forest(rows, "gain (points of test accuracy)")
+    metric = evidence.task.headline
+    figure = forest(rows, f"gain ({metric.gain_words('test')})")
     top = rows[0]
     alt = (
         f"Gain over the baseline for {len(rows)} settings, from {min(row.points.mean for row in rows):+.2f} to "
-        f"{max(row.points.mean for row in rows):+.2f} points; {top.label}, at the top, has {top.points.mean:+.2f}."
+        f"{max(row.points.mean for row in rows):+.2f} {metric.gain_unit}; "
+        f"{top.label}, at the top, has {top.points.mean:+.2f}."
     )
     return Picture("gains", figure, alt, _caption(rows, clear))
 

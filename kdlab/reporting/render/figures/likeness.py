@@ -28,7 +28,7 @@ def likeness(evidence: Evidence) -> Picture | None:
     closest = max(points, key=lambda point: point[1])
     alt = (
         f"Agreement with the teacher against KL divergence for {len(points)} settings; {closest[2].label} agrees most, "
-        f"on {closest[1]:.2f} % of the test samples at {closest[0]:.4g} nats."
+        f"on {closest[1]:.2f} % of the test set at {closest[0]:.4g} nats."
     )
-    caption = "Up and left is more like the teacher. Agreement: share of test samples given the same class."
+    caption = "Up and left is more like the teacher. Agreement: share of the test set for which both predict the same."
     return Picture("likeness", figure, alt, caption)

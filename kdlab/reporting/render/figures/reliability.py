@@ -27,7 +27,7 @@ Bins = list[tuple[float, float, int]]
 def calibration(evidence: Evidence) -> Picture | None:
     """Reliability diagram of teacher, baseline and student of the best setting's first run."""
     setting = evidence.best or next(iter(evidence.settings), None)
-    if setting is None or not setting.runs:
+    if setting is None or not setting.runs or not setting.task.names_classes:
         return None
     found = {role: bins for role in LOOKS if (bins := reliability(setting.runs[0].path / role))}
     if not found:

@@ -21,7 +21,7 @@ def test_each_generation_is_the_mean_over_seeds_and_the_control_stands_beside_th
     chain, control = picture.figure.axes[0].lines
     assert chain.get_xydata().tolist() == [[1, 90.5], [2, 92.5], [3, 94]]
     assert control.get_xydata().tolist() == [[3, 91.5]]
-    assert "90.50, 92.50, 94.00; the control 91.50 %" in picture.alt
+    assert "90.50 %, 92.50 %, 94.00 %; the control 91.50 %" in picture.alt
 
 
 def test_steps_go_down_from_the_teacher_by_size(tmp_path):

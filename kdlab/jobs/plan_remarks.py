@@ -1,0 +1,63 @@
+"""What to know of a plan before it trains: a training of very few steps, a teacher that keeps its own epochs."""
+
+from collections.abc import Sequence
+
+from kdlab.data.module import Addressed
+from kdlab.jobs.plan import Plan
+from kdlab.jobs.training.parts import make_data
+from kdlab.jobs.training.stage import Stage
+
+FEW_STEPS = 100  # of a whole training
+FEW_BATCHES = 5  # of an epoch: with more, a short training was asked for by its epochs, not by its batch size
+
+
+def plan_remarks(plan: Plan, typed: Sequence[str] = ()) -> list[str]:
+    """Sentences about a plan; none where there is nothing to say.
+
+    Args:
+        plan: that is about to be executed.
+        typed: the overrides of the command line, such as `epochs=3`.
+    """
+    return [*_few_steps(plan), *_own_epochs(plan, typed)]
+
+
+def _few_steps(plan: Plan) -> list[str]:
+    batches = {stage.name: _batches(stage) for stage in plan.stages if stage.epochs}
+    steps = {stage.name: batches[stage.name] * stage.epochs for stage in plan.stages if stage.epochs}
+    few = [name for name in steps if 0 < batches[name] < FEW_BATCHES and steps[name] < FEW_STEPS]
+    if not few:
+        return []
+    sizes = ", ".join(f"{name} {steps[name]}" for name in few)
+    batch_size = plan.student.data.get("batch_size") or plan.student.data["of"]["batch_size"]
+    return [
+        f"Very few training steps: data.batch_size={batch_size} makes {min(batches[name] for name in few)} an epoch "
+        f"(in all: {sizes}). Fewer than {FEW_STEPS} teach a network little: try a smaller data.batch_size."
+    ]
+
+
+def _batches(stage: Stage) -> int:
+    """How many an epoch has; 0 where the data are not kdlab's own."""
+    data = make_data(stage.data)
+    if not isinstance(data, Addressed):
+        return 0
+    data.setup("fit")
+    return len(data.train_dataloader())
+
+
+def _own_epochs(plan: Plan, typed: Sequence[str]) -> list[str]:
+    """`epochs` is the student's: whoever changes it may expect the teacher to follow."""
+    given = dict(override.lstrip("+").partition("=")[::2] for override in typed)
+    if "epochs" not in given:
+        return []
+    teachers = [teacher for teacher, _ in plan.teachers if teacher.epochs and not _has_own_epochs(teacher, given)]
+    return [
+        f"The {teacher.name} keeps its own {teacher.epochs} epochs: {teacher.setting}.train.epochs={given['epochs']} "
+        "changes that."
+        for teacher in teachers
+        if str(teacher.epochs) != given["epochs"]
+    ]
+
+
+def _has_own_epochs(teacher: Stage, given: dict[str, str]) -> bool:
+    named = (f"{teacher.setting}.train", f"plan.{teacher.name}")
+    return not teacher.setting.startswith("model.teacher") or any(key.startswith(named) for key in given)

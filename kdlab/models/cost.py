@@ -1,0 +1,28 @@
+"""What a network costs: its parameters, and the arithmetic of a forward pass."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def flops(network: nn.Module, inputs: Any) -> int:
+    """Floating-point operations of one sample's forward pass; a multiply-add counts as two.
+
+    Args:
+        network: anything callable on `inputs`; left in the mode it had.
+        inputs: a batch of one sample.
+    """
+    training = network.training
+    network.eval()
+    with FlopCounterMode(display=False) as counter:
+        network(inputs)
+    network.train(training)
+    return int(counter.get_total_flops())

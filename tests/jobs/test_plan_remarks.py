@@ -1,0 +1,98 @@
+"""What is said of a plan before it trains, and that nothing is said where nothing is odd."""
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kdlab.config.compose import compose_config
+from kdlab.jobs.plan import make_plan
+from kdlab.jobs.plan_remarks import plan_remarks
+from kdlab.screen.run import Screen
+from kdlab.sweeps.cli import run
+from kdlab.train import train
+from tests.small import TINY
+
+
+def remarks(*typed):
+    return plan_remarks(make_plan(compose_config(list(typed))), typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        (),
+        ("experiment=digits_converged",),
+        ("model.teacher.train.epochs=3",),
+        ("epochs=24",),  # the teacher's own
+        ("epochs=3", "model.teacher.train.epochs=24"),
+        ("epochs=3", "plan.teacher.epochs=24"),
+        ("epochs=3", "loss=ce"),  # no teacher
+        ("plan=born_again", "loss=born_again", "epochs=3"),
+        ("data.batch_size=256", "epochs=30", "model.teacher.train.epochs=30"),
+    ],
+)
+def test_an_ordinary_plan_gets_no_remark(typed):
+    assert remarks(*typed) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        (["epochs=3"], "The teacher keeps its own 24 epochs: model.teacher.train.epochs=3 changes that."),
+        (["++epochs=60"], "The teacher keeps its own 24 epochs: model.teacher.train.epochs=60 changes that."),
+    ],
+)
+def test_a_teacher_that_keeps_its_own_epochs_is_mentioned_where_the_students_were_changed(typed, text):
+    assert remarks(*typed) == [text]
+
+
+def test_the_command_that_the_remark_gives_ends_it():
+    (line,) = remarks("epochs=3")
+    assert remarks("epochs=3", line.split(": ")[1].split()[0]) == []
+
+
+def test_each_teacher_is_mentioned_by_its_own_key():
+    lines = remarks("epochs=3", "+model/teacher@model.teachers.second=resnet20")
+    assert [line.split(": ")[1].split("=")[0] for line in lines] == [
+        "model.teacher.train.epochs",
+        "model.teachers.second.train.epochs",
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [100_000, 1168, 400])
+def test_very_few_steps_are_counted(batch_size):
+    batches = math.ceil(1168 / batch_size)  # of 1,297 training images, a tenth held out
+    (line,) = remarks(f"data.batch_size={batch_size}", "epochs=20", "model.teacher.train.epochs=40")
+    counted = f"data.batch_size={batch_size} makes {batches} an epoch"
+    stages = [("teacher", 40), ("baseline", 20), ("student", 20)]
+    few = ", ".join(f"{name} {batches * epochs}" for name, epochs in stages if batches * epochs < 100)
+    assert line.startswith(f"Very few training steps: {counted} (in all: {few}). Fewer than 100 ")
+
+
+def test_few_batches_an_epoch_are_no_matter_in_a_long_training():
+    assert remarks("data.batch_size=1000", "epochs=100", "model.teacher.train.epochs=100") == []
+
+
+def test_a_transfer_set_is_counted_by_its_own_images():
+    (line,) = remarks("data@transfer=digits", "data.batch_size=100000")
+    assert "data.batch_size=100000 makes 1 an epoch (in all: teacher 24, baseline 30, student 30)" in line
+
+
+def test_the_remarks_stand_where_the_plan_is_printed():
+    console = Console(file=io.StringIO(), width=300)
+    plan = make_plan(compose_config(["epochs=3"]))
+    Screen(console).opening(Path("run"), plan, ["epochs=3"])
+    first, second = console.file.getvalue().splitlines()
+    assert first.endswith("on Digits") or first.endswith("bfloat16")
+    assert second == "The teacher keeps its own 24 epochs: model.teacher.train.epochs=3 changes that."
+
+
+def test_the_command_line_is_what_the_remarks_are_about(tmp_path, capfd):
+    typed = [*(line for line in TINY if "epochs" not in line), "epochs=1", "plan.teacher.epochs=1"]
+    assert run(train, [*typed, f"paths.outputs={tmp_path}"]) == 0
+    said = capfd.readouterr().out
+    assert "Very few training steps: data.batch_size=32 makes 3 an epoch (in all: teacher 3" in said
+    assert "keeps its own" not in said

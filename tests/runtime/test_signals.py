@@ -1,0 +1,108 @@
+"""Ctrl-C and SIGTERM under the train command: what was reached is saved, whenever they come."""
+
+import signal
+
+import pytest
+
+from kdlab.errors import Interrupted
+from kdlab.jobs.events import Finished, Progress, Started
+from kdlab.runtime.signals import SIGNALS, StopOnSignal
+from kdlab.screen.run import Screen
+from kdlab.sweeps.cli import run
+from kdlab.train import train
+from tests.jobs.test_job import Counting
+from tests.small import TINY
+
+STUDENT = [*TINY, "loss=ce", "model.student.kwargs.dropout=0.3"]  # 2 epochs of 3 steps
+JOB = Counting(1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert run(train, [*STUDENT, f"paths.outputs={folder}"]) == 0
+    return weights(folder)
+
+
+def weights(folder):
+    (path,) = folder.glob("ce-*/student/student.safetensors")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def listening(monkeypatch, tmp_path):
+    """A folder for outputs, and what has a function called with every event, before what answers signals is."""
+
+    def listen(function):
+        monkeypatch.setattr(Screen, "__call__", lambda self, event: function(event))
+
+    return tmp_path, listen
+
+
+def steps_of(events):
+    return [event.done for event in events if isinstance(event, Progress) and event.total and not event.figures]
+
+
+def in_training(events):
+    return steps_of(events)[-1:] == [4]
+
+
+def in_the_last_step(events):
+    return steps_of(events)[-1:] == [6]
+
+
+def in_evaluation(events):
+    return isinstance(events[-1], Progress) and steps_of(events)[-1:] == [6] and events[-1].total is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        (([signal.SIGINT], in_training), [4, 5, 6]),
+        (([signal.SIGTERM], in_training), [4, 5, 6]),
+        (([signal.SIGINT] * 2, in_training), [3, 4, 5, 6]),  # at once: back to the last epoch
+        (([signal.SIGINT], in_the_last_step), []),
+        (([signal.SIGINT], in_evaluation), []),
+        (([signal.SIGINT] * 2, in_evaluation), []),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "twice", "in the last step", "in the evaluation", "twice in the evaluation"],
+)
+def test_the_command_ends_with_130_and_goes_on_to_the_same_bits(asked, left, undisturbed, listening, capfd):
+    folder, listen = listening
+    arguments, events = [*STUDENT, f"paths.outputs={folder}"], []
+    signals, moment = list(asked[0]), asked[1]
+    handlers = [signal.getsignal(one) for one in SIGNALS]
+
+    def press(event):
+        events.append(event)
+        while signals and moment(events):
+            signal.raise_signal(signals.pop())
+
+    listen(press)
+    assert run(train, arguments) == 130
+    said = capfd.readouterr().err
+    assert "the same command continues" in said
+    assert "Traceback" not in said
+    assert [signal.getsignal(one) for one in SIGNALS] == handlers
+    assert not any(isinstance(event, Finished) for event in events)
+
+    again = []
+    listen(again.append)
+    assert run(train, arguments) == 0
+    assert steps_of(again) == left
+    assert weights(folder) == undisturbed
+
+
+def test_what_would_not_notice_is_ended_at_once():
+    with StopOnSignal() as stop:
+        stop(Started(JOB, None))
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_next_event_ends_what_reports():
+    with StopOnSignal() as stop:
+        stop(Progress(JOB, 1))
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted, match="what was reached is saved; the same command continues it"):
+            stop(Progress(JOB, 2))

@@ -1,0 +1,176 @@
+"""Results of kdlab's components stay what they were at their version: finished stages are reused on that promise.
+
+Where a change of results is meant, raise the version in `kdlab.store.versions` and run `python -m tests.recorded`.
+"""
+
+import inspect
+import logging
+import sys
+
+import pytest
+import torch
+import yaml
+from hydra.utils import get_object
+
+import kdlab.data
+import kdlab.losses
+import kdlab.methods
+from kdlab.config.search_path import CONF
+from kdlab.data.image.base import ImageData
+from kdlab.models import cifar
+from kdlab.store.versions import PART_OF, VERSIONS, component, components, versions
+from tests.recorded.book import Case, agree, case_of, differences, read_book, record, summary, trouble
+from tests.recorded.cases import CASES
+
+BOOK = read_book()
+
+
+@pytest.fixture(autouse=True)
+def one_quiet_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)  # Lightning's, between the lines that count
+    yield
+    logging.disable(logging.NOTSET)
+    torch.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_results_are_those_recorded_for_the_version(name):
+    if wrong := trouble(name, CASES[name], BOOK.get(name)):
+        pytest.fail(wrong, pytrace=False)
+
+
+def test_nothing_is_recorded_that_is_no_longer_computed():
+    assert set(BOOK) <= set(CASES), "run python -m tests.recorded"
+
+
+def test_every_component_has_recorded_results():
+    recorded = {name for case in CASES.values() for name in case.components()}
+    assert recorded == set(VERSIONS)
+
+
+def own(kind):
+    """The component that something has for itself, and not by what it extends."""
+    return component((getattr(kind, "func", None) or kind).__module__)
+
+
+@pytest.mark.parametrize("name", kdlab.losses.__all__)
+def test_every_loss_has_a_version(name):
+    assert own(getattr(kdlab.losses, name)).startswith("losses.")
+
+
+@pytest.mark.parametrize("name", kdlab.methods.__all__)
+def test_every_method_has_a_version(name):
+    kind = getattr(kdlab.methods, name)
+    assert own(kind) == "training" if kind is kdlab.methods.Distiller else own(kind).startswith("methods.")
+
+
+@pytest.mark.parametrize("name", [name for name in kdlab.data.__all__ if name not in ("Batch", "UNLABELLED")])
+def test_every_data_set_has_a_version(name):
+    kind = getattr(kdlab.data, name)
+    assert own(kind) == "views" if inspect.isabstract(kind) else own(kind).startswith("data.")
+    assert "views" in components(kind) or not issubclass(kind, ImageData)
+
+
+@pytest.mark.parametrize("name", cifar.__all__)
+def test_every_network_has_a_version(name):
+    assert own(getattr(cifar, name)).startswith("models.")
+
+
+def targets(settings):
+    if isinstance(settings, dict):
+        yield from [settings["_target_"]] if "_target_" in settings else []
+        settings = list(settings.values())
+    for inner in settings if isinstance(settings, list) else []:
+        yield from targets(inner)
+
+
+GROUPS = ("data", "loss", "optimizer", "scheduler", "callbacks")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_everything_of_kdlab_that_a_config_names_has_a_version(group):
+    settings = [yaml.safe_load(path.read_text()) for path in (CONF / group).rglob("*.yaml")]
+    named = {target for one in settings for target in targets(one) if target.startswith("kdlab.")}
+    assert [target for target in named if not own(get_object(target))] == []
+
+
+def test_a_shared_part_stands_for_the_modules_that_it_is_made_of():
+    assert set(PART_OF.values()) <= set(VERSIONS)
+    assert not set(PART_OF) & set(VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("kdlab.losses.dkd", "losses.dkd"),
+        ("kdlab.losses.soft.dkd", "losses.dkd"),  # moved
+        ("kdlab.data.image.digits", "data.digits"),
+        ("kdlab.models.sources.resnet", "models.resnet"),
+        ("kdlab.methods.adapters", "adapters"),
+        ("kdlab.teachers.frozen", "teachers"),
+        ("kdlab.losses.preconditions", None),
+        ("kdlab.errors", None),
+        ("kdlab", None),
+        ("mine.losses.dkd", None),
+    ],
+)
+def test_a_component_is_known_wherever_in_its_package_it_lies(module, name):
+    assert component(module) == name
+
+
+def made_up(value, **raised):
+    return Case(lambda: {"losses.dkd": 1, **raised}, lambda: {"loss": value, "tensor": [value, 2.0]})
+
+
+def test_changed_results_without_a_new_version_are_refused_with_what_to_do():
+    book = record({"x": made_up(1.0)}, {})
+    assert trouble("x", made_up(1.0), book["x"]) is None
+    assert trouble("x", made_up(1.00001), book["x"]) is None  # another processor's rounding
+    wrong = trouble("x", made_up(1.001), book["x"])
+    assert "Results of x changed, and no version was raised" in wrong
+    assert "loss was 1.0, is 1.001" in wrong
+    assert "kdlab.store.versions.VERSIONS, one of losses.dkd" in wrong and "python -m tests.recorded" in wrong
+
+
+def test_a_raised_version_is_refused_until_it_is_recorded_again():
+    book = record({"x": made_up(1.0)}, {})
+    raised = made_up(1.5, **{"losses.dkd": 2})
+    assert "recorded for other versions" in trouble("x", raised, book["x"])
+    assert trouble("x", raised, record({"x": raised}, book)["x"]) is None
+    assert "not recorded yet" in trouble("y", raised, book.get("y"))
+
+
+def test_the_recorder_does_not_record_over_a_version_that_is_recorded():
+    book = record({"x": made_up(1.0)}, {})
+    assert record({"x": made_up(2.0)}, book) == book
+    assert record({}, book) == {}
+
+
+def test_a_loss_that_computes_something_else_turns_its_results_red(monkeypatch):
+    module = sys.modules["kdlab.losses.dkd"]  # the package has the function under that name
+    kl = module._kl
+    monkeypatch.setattr(module, "_kl", lambda *pair: 1.001 * kl(*pair))
+    assert "Results of losses.dkd" in trouble(
+        "losses.dkd: dkd()", CASES["losses.dkd: dkd()"], BOOK["losses.dkd: dkd()"]
+    )
+    wrong = trouble("loss=dkd", CASES["loss=dkd"], BOOK["loss=dkd"])
+    assert "train/dkd" in wrong and "losses.dkd" in wrong
+    assert trouble("losses.pkt: pkt()", CASES["losses.pkt: pkt()"], BOOK["losses.pkt: pkt()"]) is None
+
+
+def test_summaries_tell_tensors_apart_that_have_the_same_sum():
+    one, other = torch.tensor([1.0, 2.0, -3.0]), torch.tensor([2.0, 1.0, -3.0])
+    assert not agree(summary(one), summary(other))
+    assert not agree(summary(one), summary(-one))
+    assert agree(summary(one), summary(one + 1e-6))
+    assert differences({"a": 1}, {"a": 2}) == ["a was 1, is 2"]
+    assert differences({"a": 1}, {"b": 1}) == ["a is no longer computed", "b is new: 1"]
+
+
+def test_versions_of_what_is_not_a_component_are_not_asked_for():
+    with pytest.raises(KeyError):
+        versions(["losses.nothing"])
+    assert case_of("losses.dkd", dict).components() == {"losses.dkd": VERSIONS["losses.dkd"]}
