@@ -102,7 +102,7 @@ def taught_stage(cfg: DictConfig, name: str, teachers: Taught, step: int | None,
     if not make_method(stage).needs_teacher:
         raise BadInput(
             f"plan: {name} is to be taught by {teachers[0][0].name}, but no term of its loss with a weight above 0 "
-            f"reads a teacher; got {', '.join(stage.loss['terms'])}. Choose another loss=, or plan=single."
+            f"reads a teacher; got {', '.join(stage.loss.get('terms') or ())}. Choose another loss=, or plan=single."
         )
     return on_transfer_set(cfg, replace(stage, teachers=teachers))
 
@@ -118,7 +118,7 @@ def on_transfer_set(cfg: DictConfig, stage: Stage) -> Stage:
     if make_method(stage).is_supervised:
         raise BadInput(
             f"transfer: its images have no labels, and {stage.name} learns from labels alone; got "
-            f"{', '.join(stage.loss['terms'])}. Choose a loss with a teacher, such as loss=response."
+            f"{', '.join(stage.loss.get('terms') or ())}. Choose a loss with a teacher, such as loss=response."
         )
     return replace(stage, data=transfer_settings(stage.data, plain(cfg.transfer)))
 

@@ -4,15 +4,115 @@ An adapter changes the width. Sizes are the business of `match_size`, which both
 larger is averaged down to the other's height and width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import isclass, signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kdlab.errors import BadInput
+from kdlab.errors import BadInput, first_line
 from kdlab.losses.shapes import pool_to, smaller_size
+from kdlab.settings.targets import check_known, find, refused
 
+SIDES = ("student", "teacher")
 KINDS = {1: "a vector", 2: "tokens", 3: "a map"}
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """Which side of a term is mapped to the other's shape, and by what.
+
+    Attributes:
+        side: `student` or `teacher`; the adapter of a teacher stays as it was drawn, for a target that learns would
+            make itself easy.
+        kind: a class of the user's, made from the shapes `own` and `other` as `make_adapter` gets them, and
+            `arguments`; None for `make_adapter` itself.
+        arguments: of the class besides.
+        setting: the config key, for messages.
+    """
+
+    side: str
+    kind: type[nn.Module] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    setting: str = "adapter"
+
+    @classmethod
+    def read(cls, setting: str, said: Any) -> "AdapterSettings | None":
+        """Reads `none`, `student`, `teacher`, or a class by `_target_` with its `side`; None for `none`.
+
+        Raises:
+            BadInput: it is none of these, or the class does not take the shapes or the arguments.
+        """
+        if not isinstance(said, Mapping):
+            if said not in ("none", *SIDES):
+                raise BadInput(
+                    f"{setting} must be one of none, student, teacher, or a class such as "
+                    f"{{_target_: my.module.Adapter, side: student}}; got {said!r}."
+                )
+            return None if said == "none" else cls(said, setting=setting)
+        arguments = dict(said)
+        side, target = arguments.pop("side", SIDES[0]), arguments.pop("_target_", None)
+        if side not in SIDES:
+            raise BadInput(
+                f"{setting}.side must be {' or '.join(SIDES)}, got {side!r}. For example {setting}.side=student."
+            )
+        if target is None:
+            raise BadInput(
+                f"{setting}._target_ is missing, got {dict(said)!r}. Set {setting}._target_=my.module.Adapter."
+            )
+        kind = find(target, setting)
+        _check_class(setting, kind, arguments)
+        return cls(side, kind, arguments, setting)
+
+    def build(self, student: torch.Size, teacher: torch.Size) -> nn.Module:
+        """The adapter between features of these shapes, without the batch; from torch's global generator.
+
+        Raises:
+            BadInput: there is none, or the class of the user's refuses them or gives features of another shape.
+        """
+        own, other = (student, teacher) if self.side == "student" else (teacher, student)
+        adapter = self._made(own, other) if self.kind else make_adapter(own, other) or nn.Identity()
+        return adapter.requires_grad_(self.side == "student")
+
+    def _made(self, own: torch.Size, other: torch.Size) -> nn.Module:
+        """Tried once in eval mode, so that a shape that does not fit is found before anything trains."""
+        assert self.kind is not None
+        name = self.kind.__name__
+        try:
+            adapter = self.kind(own=own, other=other, **self.arguments)
+        except Exception as error:  # the user's own code, which raises what it likes
+            raise refused(self.setting, name, {"own": own, "other": other, **self.arguments}, error) from error
+        features, wanted = match_size(torch.zeros(2, *own), other), match_size(torch.zeros(2, *other), own).shape[1:]
+        try:
+            with torch.no_grad():
+                found = adapter.eval()(features).shape[1:]
+        except Exception as error:
+            raise BadInput(
+                f"{self.setting}: {name} does not take features of shape {tuple(features.shape[1:])}: "
+                f"{first_line(error).rstrip('.')}. Maps come averaged down to the other's size where that is smaller."
+            ) from error
+        if found != wanted:
+            raise BadInput(
+                f"{self.setting}: {name} must map features of shape {tuple(features.shape[1:])} to {tuple(wanted)}, "
+                f"got {tuple(found)}. Make it from `own` and `other`, or tap other layers."
+            )
+        return adapter.train()
+
+
+def _check_class(setting: str, kind: Any, arguments: Mapping[str, Any]) -> None:
+    if not isclass(kind) or not issubclass(kind, nn.Module):
+        raise BadInput(f"{setting}._target_ must name a torch.nn.Module class, got {kind!r}. Name the class itself.")
+    parameters = signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    if missing := [name for name in ("own", "other") if name not in parameters]:
+        raise BadInput(
+            f"{setting}: {kind.__name__} must take the shapes `own` and `other` of the features, without the batch; "
+            f"got no {' and '.join(missing)}. Add them to its __init__."
+        )
+    check_known(setting, arguments, [name for name in parameters if name not in ("own", "other")])
 
 
 def make_adapter(own: torch.Size, other: torch.Size) -> nn.Module | None:

@@ -6,15 +6,25 @@ from math import prod
 from kdlab.errors import BadInput
 from kdlab.losses.attention import attention_transfer
 from kdlab.methods.base import Distiller
+from kdlab.methods.term_settings import Terms, merge_terms
 from kdlab.methods.terms import BuildContext, Shapes
 
 
 class AttentionTransfer(Distiller):
     """Matches spatial attention maps on several layers (Zagoruyko & Komodakis 2017, arXiv:1612.03928).
 
+    Args:
+        terms: see `Distiller`; by default attention of weight 1000 on three layers beside the labels.
+
     Raises:
         BadInput: when it is built, a tap whose map has one position: normalised, its attention is the constant 1.
     """
+
+    own_terms = ("ce", "attention")
+
+    def __init__(self, terms: Terms | None = None) -> None:
+        attention = {"_target_": "kdlab.losses.attention_transfer", "weight": 1000.0, "taps": ["low", "mid", "high"]}
+        super().__init__(merge_terms({"ce": {"weight": 1.0}, "attention": attention}, terms))
 
     def build_terms(self, context: BuildContext, seed: int = 0) -> None:
         """Makes the terms, once every map is known to have places to choose from."""

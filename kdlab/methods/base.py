@@ -15,7 +15,7 @@ from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
 from kdlab.methods.reseed import reseed
 from kdlab.methods.shares import Shares, Window, scaled
-from kdlab.methods.term_settings import TermSettings
+from kdlab.methods.term_settings import Terms, TermSettings
 from kdlab.methods.terms import BuildContext, LossInputs, Term, Weighted
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
@@ -31,6 +31,9 @@ class Distiller(LightningModule):
     It is made from its terms alone, which checks them before anything trains, and is then given its networks by
     `prepare`. Terms of weight 0 are left out entirely.
 
+    A method that extends this makes its `own_terms` from its arguments. What `terms` says of one of them wins over the
+    arguments, further terms are added, and None leaves one out.
+
     Args:
         terms: by name, what `kdlab.methods.term_settings.TermSettings` reads.
 
@@ -38,13 +41,14 @@ class Distiller(LightningModule):
         BadInput: an unknown term, argument or weight, or no term with a weight above 0.
     """
 
+    own_terms: ClassVar[Sequence[str]] = ()  # names of those that a method makes from its arguments
     taught_by: ClassVar[str] = "stages"  # or `peer`, a second network that is trained along, or `itself`
     student: Network
     companions: nn.ModuleList  # those of its teachers that change with the student
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, terms: Terms) -> None:
         super().__init__()
-        every = [TermSettings.read(name, settings) for name, settings in terms.items()]
+        every = [TermSettings.read(name, settings) for name, settings in terms.items() if settings is not None]
         self.settings = [term for term in every if term.weight > 0]
         if not self.settings:
             raise BadInput(f"loss.terms needs at least one weight above 0, got {', '.join(terms) or 'no terms'}.")

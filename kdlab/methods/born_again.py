@@ -1,10 +1,8 @@
 """Born-again networks: a student of the teacher's own architecture, generation after generation."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from kdlab.errors import BadInput
-from kdlab.methods.teacher_student import TeacherStudent
+from kdlab.methods.teacher_student import TeacherStudent, alpha_terms
+from kdlab.methods.term_settings import Terms, merge_terms
 
 TREATMENTS = ("none", "cwtm", "dkpp")
 
@@ -17,31 +15,27 @@ class BornAgain(TeacherStudent):
     knowledge with permuted predictions) keeps the teacher's maximum and permutes its other probabilities.
 
     Args:
-        terms: see `Distiller`; `ce` and `response_kd` are replaced as the treatment says.
         temperature: above 0.
         alpha: in [0, 1], the weight of the teacher's term. The paper has 1, with temperature 1.
         treatment: `none`, `cwtm` or `dkpp`.
+        terms: see `Distiller`; `ce` and `response_kd` are replaced as the treatment says.
 
     Raises:
         BadInput: a value is out of its range.
     """
 
-    def __init__(
-        self,
-        terms: Mapping[str, Mapping[str, Any]],
-        temperature: float,
-        alpha: float,
-        treatment: str = "none",
-    ) -> None:
+    def __init__(self, temperature: float, alpha: float, treatment: str = "none", terms: Terms | None = None) -> None:
         if treatment not in TREATMENTS:
             raise BadInput(f"loss.treatment must be one of {', '.join(TREATMENTS)}; got {treatment!r}.")
-        super().__init__(_treated(terms, treatment), temperature, alpha)
+        merged = merge_terms(alpha_terms(temperature, alpha), terms)
+        super().__init__(temperature, alpha, _treated(merged, treatment))
 
 
-def _treated(terms: Mapping[str, Mapping[str, Any]], treatment: str) -> dict[str, Mapping[str, Any]]:
-    if treatment == "none":
-        return dict(terms)
+def _treated(terms: Terms, treatment: str) -> Terms:
+    """With the term of the treatment, and without those that it replaces."""
     if treatment == "cwtm":
-        others = {name: settings for name, settings in terms.items() if name not in ("ce", "response_kd")}
-        return {"confidence_weighted_ce": {"weight": 1.0}, **others}
-    return {"permuted_kd" if name == "response_kd" else name: settings for name, settings in terms.items()}
+        return {"confidence_weighted_ce": {"weight": 1.0}, **terms, "ce": None, "response_kd": None}
+    if treatment == "dkpp":
+        renamed = {"permuted_kd" if name == "response_kd" else name: settings for name, settings in terms.items()}
+        return {**renamed, "response_kd": None}
+    return terms

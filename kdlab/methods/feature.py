@@ -5,40 +5,47 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdlab.errors import BadInput
-from kdlab.methods.soft_targets import SoftTargets
+from kdlab.methods.soft_targets import SoftTargets, check_temperature, soft_terms
+from kdlab.methods.term_settings import Terms, merge_terms
 from kdlab.settings.numbers import is_fraction
+
+FEATURE = {"_target_": "kdlab.losses.normalised_distance", "taps": ["mid", "high"], "adapter": "student"}
 
 
 class FeatureDistillation(SoftTargets):
     """Matches tapped features through probed adapters, beside labels and soft targets (FitNets, arXiv:1412.6550).
 
-    The three-weight form alpha · KD + beta · feature + gamma · CE is asked for by naming all three; without them every
-    term keeps the weight it has at `loss.terms.<name>.weight`.
+    All three weights make the form alpha · KD + beta · feature + gamma · CE; without them each term has weight 1.
 
     Args:
-        terms: see `Distiller`; their weights follow alpha, beta and gamma in `conf/loss/feature.yaml`.
         temperature: above 0.
         alpha: of the soft targets, in [0, 1]; None without the three-weight form.
         beta: of the features, likewise.
         gamma: of the cross-entropy, likewise.
+        terms: see `Distiller`.
 
     Raises:
         BadInput: only some of the three weights, or three that do not sum to 1.
     """
 
+    own_terms = ("ce", "response_kd", "feature")
+
     def __init__(
         self,
-        terms: Mapping[str, Mapping[str, Any]],
         temperature: float,
         alpha: float | None = None,
         beta: float | None = None,
         gamma: float | None = None,
+        terms: Terms | None = None,
     ) -> None:
         weights = {"alpha": alpha, "beta": beta, "gamma": gamma}
         given = {name: weight for name, weight in weights.items() if weight is not None}
         if given:
             _check_three(given)
-        super().__init__(terms, temperature)
+        check_temperature(temperature)
+        kd, feature, labels = (1.0 if weight is None else weight for weight in (alpha, beta, gamma))
+        own = {**soft_terms(labels, kd, temperature), "feature": {**FEATURE, "weight": feature}}
+        super().__init__(temperature, merge_terms(own, terms))
 
 
 def _check_three(given: Mapping[str, Any]) -> None:

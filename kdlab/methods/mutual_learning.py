@@ -1,14 +1,14 @@
 """Deep mutual learning: two students, trained together, each the other's teacher."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor, nn
 
 from kdlab.errors import BadInput
 from kdlab.methods.shares import Shares
 from kdlab.methods.soft_targets import SoftTargets
+from kdlab.methods.term_settings import Terms
 from kdlab.methods.terms import BuildContext, LossInputs, Weighted
 from kdlab.models.taps import Outputs
 
@@ -20,8 +20,8 @@ class MutualLearning(SoftTargets):
     is logged of a term is the sum over both.
 
     Args:
-        terms: see `Distiller`.
         temperature: above 0; the paper has 1.
+        terms: see `Distiller`.
 
     Raises:
         BadInput: the temperature is out of its range, or no term reads the other network.
@@ -29,8 +29,8 @@ class MutualLearning(SoftTargets):
 
     taught_by = "peer"
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any]], temperature: float) -> None:
-        super().__init__(terms, temperature)
+    def __init__(self, temperature: float, terms: Terms | None = None) -> None:
+        super().__init__(temperature, terms)
         if self.is_supervised:
             raise BadInput(
                 "loss.terms needs one with a weight above 0 that compares the two networks, got only "

@@ -2,25 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from kdlab.errors import BadInput
 from kdlab.methods.teacher_student import TeacherStudent
+from kdlab.methods.term_settings import Terms, merge_terms
 from kdlab.methods.terms import BuildContext
 from kdlab.models.network import Network
 from kdlab.settings.numbers import is_fraction
 from kdlab.teachers.moving_average import MovingAverage
 from kdlab.teachers.protocol import Teacher
 
+WARMUP = 5  # epochs in which the average has little to teach
+
 
 class SelfDistillation(TeacherStudent):
     """Learns from the exponential moving average of its own weights (Mean Teacher, arXiv:1703.01780).
 
     Args:
-        terms: see `Distiller`; what they read of a teacher is the average's.
         temperature: above 0.
         alpha: in [0, 1], the weight of the average's term.
         decay: in [0, 1), of the average per step.
+        terms: see `Distiller`; what they read of a teacher is the average's. Soft targets warm up over 5 epochs.
 
     Raises:
         BadInput: a value is out of its range.
@@ -28,12 +30,10 @@ class SelfDistillation(TeacherStudent):
 
     taught_by = "itself"
 
-    def __init__(
-        self, terms: Mapping[str, Mapping[str, Any]], temperature: float, alpha: float, decay: float = 0.99
-    ) -> None:
+    def __init__(self, temperature: float, alpha: float, decay: float = 0.99, terms: Terms | None = None) -> None:
         if not is_fraction(decay) or decay == 1:
             raise BadInput(f"loss.decay must lie in [0, 1), got {decay!r}. For example loss.decay=0.99.")
-        super().__init__(terms, temperature, alpha)
+        super().__init__(temperature, alpha, merge_terms({"response_kd": {"warmup": WARMUP}}, terms))
         self.decay = decay
 
     @property

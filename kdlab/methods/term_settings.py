@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from kdlab.errors import BadInput
+from kdlab.methods.adapters import AdapterSettings
 from kdlab.settings.numbers import is_weight, is_whole
 from kdlab.settings.targets import find
 
@@ -21,9 +22,9 @@ CONTEXT = (
 )  # what a loss may be built from
 SHAPES = {"student_shape", "teacher_shape"}  # those that only taps have
 SOURCES = ("teacher", "self")
-ADAPTERS = ("none", "student", "teacher")
 
 Roles = tuple[str, ...]
+Terms = Mapping[str, Mapping[str, Any] | None]  # by name, as `loss.terms` says them; None leaves one out
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TermSettings:
         taps: for each value to be summed, the roles whose features the loss reads; empty for logits.
         teacher_taps: the teacher's roles, in the same shape.
         source: who plays the teacher: a `teacher`, or the student itself (`self`).
-        adapter: which side is mapped to the other's shape where they differ: `none`, `student` or `teacher`.
+        adapter: which side is mapped to the other's shape, and by what; None where they are compared as they are.
         warmup: epochs over which the weight rises to its full value.
         from_epoch: the first epoch, from 0, in which the term counts.
         until_epoch: the first epoch in which it counts no longer; None for never.
@@ -50,7 +51,7 @@ class TermSettings:
     taps: tuple[Roles, ...] = ()
     teacher_taps: tuple[Roles, ...] = ()
     source: str = "teacher"
-    adapter: str = "none"
+    adapter: AdapterSettings | None = None
     warmup: int = 0
     from_epoch: int = 0
     until_epoch: int | None = None
@@ -128,15 +129,15 @@ def _checked(name: str, own: Mapping[str, Any]) -> dict[str, Any]:
     """kdlab's own settings of a term, with the roles in their full form."""
     setting = f"loss.terms.{name}"
     _check_weight(f"{setting}.weight", own.get("weight", 1.0))
-    for key, known in (("source", SOURCES), ("adapter", ADAPTERS)):
-        if own.get(key, known[0]) not in known:
-            raise BadInput(f"{setting}.{key} must be one of {', '.join(known)}; got {own[key]!r}.")
+    if own.get("source", SOURCES[0]) not in SOURCES:
+        raise BadInput(f"{setting}.source must be one of {', '.join(SOURCES)}; got {own['source']!r}.")
     for key, least in (("warmup", 0), ("from_epoch", 0), ("until_epoch", 1)):
         if own.get(key) is not None:
             _check_epochs(f"{setting}.{key}", own[key], least)
     taps = _entries(f"{setting}.taps", own.get("taps", ()))
     teacher_taps = _entries(f"{setting}.teacher_taps", own["teacher_taps"]) if own.get("teacher_taps") else taps
-    return {**own, "taps": taps, "teacher_taps": teacher_taps}
+    adapter = AdapterSettings.read(f"{setting}.adapter", own.get("adapter", "none"))
+    return {**own, "taps": taps, "teacher_taps": teacher_taps, "adapter": adapter}
 
 
 def _check_weight(setting: str, weight: Any) -> None:
@@ -187,3 +188,18 @@ def _check_arguments(name: str, loss: Callable[..., Any], arguments: Mapping[str
 
 def _listed(entries: Sequence[Roles]) -> str:
     return "[" + ", ".join(roles[0] if len(roles) == 1 else f"[{', '.join(roles)}]" for roles in entries) + "]"
+
+
+def merge_terms(own: Terms, said: Terms | None) -> Terms:
+    """The terms that a method makes from its arguments, with what is said of them and of further ones.
+
+    Args:
+        own: of the method.
+        said: wins, setting by setting; None where nothing is said.
+    """
+    said = said or {}
+    rest = {name: settings for name, settings in own.items() if name not in said}
+    merged = {
+        name: settings if settings is None else {**(own.get(name) or {}), **settings} for name, settings in said.items()
+    }
+    return {**rest, **merged}

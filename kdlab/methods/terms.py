@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdlab.losses.shapes import smaller_size
-from kdlab.methods.adapters import make_adapter, match_size
+from kdlab.methods.adapters import match_size
 from kdlab.methods.gather import gather_samples
 from kdlab.methods.shares import scaled
 from kdlab.methods.term_settings import Roles, TermSettings
@@ -105,9 +105,9 @@ class Comparison(nn.Module):
         self.settings, self.roles = settings, roles
         student, teacher = ([of[role] for role in names] for of, names in zip(shapes, roles, strict=True))
         pairs = list(zip(student, teacher, strict=True))
-        if settings.adapter != "none":
-            self.adapters = nn.ModuleList(_adapter(settings.adapter, *pair) for pair in pairs)
-            pairs = [_adapted(settings.adapter, *pair) for pair in pairs]
+        if settings.adapter:
+            self.adapters = nn.ModuleList(settings.adapter.build(*pair) for pair in pairs)
+            pairs = [_adapted(settings.adapter.side, *pair) for pair in pairs]
         offered = {"num_classes": context.num_classes, "sample_labels": context.sample_labels, **_shapes(pairs)}
         self.loss: Callable[..., Any] = _ready(settings, offered)
 
@@ -129,16 +129,16 @@ class Comparison(nn.Module):
             return student.logits, teacher.logits.detach()
         own = [student.features[role] for role in self.roles[0]]
         other = [teacher.features[role].detach() for role in self.roles[1]]
-        if self.settings.adapter != "none":
-            own, other = self._adapted_features(own, other)
+        if self.settings.adapter:
+            own, other = self._adapted_features(own, other, self.settings.adapter.side)
         return (own[0], other[0]) if len(own) == 1 else (tuple(own), tuple(other))
 
-    def _adapted_features(self, own: list[Tensor], other: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def _adapted_features(self, own: list[Tensor], other: list[Tensor], side: str) -> tuple[list[Tensor], list[Tensor]]:
         own, other = (
-            [match_size(feature, target.shape[1:]) for feature, target in zip(side, opposite, strict=True)]
-            for side, opposite in ((own, other), (other, own))
+            [match_size(feature, target.shape[1:]) for feature, target in zip(features, opposite, strict=True)]
+            for features, opposite in ((own, other), (other, own))
         )
-        mapped = own if self.settings.adapter == "student" else other
+        mapped = own if side == "student" else other
         mapped[:] = [adapter(feature) for adapter, feature in zip(self.adapters, mapped, strict=True)]
         return own, other
 
@@ -154,13 +154,6 @@ def _ready(settings: TermSettings, offered: Mapping[str, Any]) -> Callable[..., 
     except (ValueError, RuntimeError) as error:
         raise refused(f"loss.terms.{settings.name}", settings.loss.__name__, settings.arguments, error) from error
     return made  # type: ignore[no-any-return]
-
-
-def _adapter(side: str, student: torch.Size, teacher: torch.Size) -> nn.Module:
-    """Trained on the student's side; a teacher's stays as drawn: a target that learns would make itself easy."""
-    own, other = (student, teacher) if side == "student" else (teacher, student)
-    adapter = make_adapter(own, other) or nn.Identity()
-    return adapter.requires_grad_(side == "student")
 
 
 def _adapted(side: str, student: torch.Size, teacher: torch.Size) -> tuple[torch.Size, torch.Size]:

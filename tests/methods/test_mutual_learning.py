@@ -139,4 +139,4 @@ def test_the_peer_is_trained_and_reported_beside_the_student_and_not_exported(pl
 def test_without_a_term_between_the_two_there_is_nothing_mutual():
     text = r"^loss\.terms needs one .* that compares the two networks, got only ce\. Set loss\.terms\.response_kd\.wei"
     with pytest.raises(BadInput, match=text):
-        MutualLearning({"ce": {"weight": 1.0}, "response_kd": {"weight": 0.0}}, temperature=1.0)
+        MutualLearning(temperature=1.0, terms={"response_kd": {"weight": 0.0}})

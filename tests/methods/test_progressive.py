@@ -16,7 +16,7 @@ TERMS = {
 
 def at(step, **said):
     """The method of a step."""
-    return Progressive({"ce": {}, "response_kd": {}}, **{"temperature": 4.0, "alpha": 0.8, **said}, step=step)
+    return Progressive(**{"temperature": 4.0, "alpha": 0.8, **said}, step=step)
 
 
 def decided(step, **said):
@@ -64,12 +64,13 @@ def test_every_stage_of_the_plan_knows_its_step():
 
 
 def test_without_a_weight_there_is_no_term_on_features():
-    assert {term.name for term in Progressive(TERMS, 4.0, 0.8).settings} == {"ce", "response_kd"}
+    assert {term.name for term in Progressive(4.0, 0.8, terms=TERMS).settings} == {"ce", "response_kd"}
 
 
 def test_a_term_that_was_removed_is_missed_by_nobody():
-    kept = {"response_kd": TERMS["response_kd"]}  # ~loss.terms.ce
-    assert [term.weight for term in Progressive(kept, 4.0, 0.8, step=2).settings] == [0.6]
+    assert [term.weight for term in Progressive(4.0, 0.8, step=2, terms={"ce": None}).settings] == [0.6]
+    plan = tiny_plan("loss=progressive", "epochs=9", "plan.num_stages=2", "~loss.terms.ce")
+    assert [term.name for term in make_method(plan.student).settings] == ["response_kd"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_term_that_was_removed_is_missed_by_nobody():
 )
 def test_values_out_of_their_range_are_refused(said, text):
     with pytest.raises(BadInput, match=text):
-        Progressive(TERMS, **{"temperature": 4.0, "alpha": 0.8, **said})
+        Progressive(**{"temperature": 4.0, "alpha": 0.8, **said}, terms=TERMS)
 
 
 @pytest.mark.parametrize(
@@ -103,4 +104,4 @@ def test_values_out_of_their_range_are_refused(said, text):
 )
 def test_what_a_step_decides_cannot_be_set_beside_it(term, said, text):
     with pytest.raises(BadInput, match=text):
-        Progressive({**TERMS, term: {**TERMS[term], **said}}, 4.0, 0.8, step=1)
+        Progressive(4.0, 0.8, step=1, terms={**TERMS, term: {**TERMS[term], **said}})

@@ -18,7 +18,6 @@ from tests.methods.first_step import ready
 from tests.small import tiny_plan
 
 DECAY = 0.6
-TERMS = {"ce": {"weight": 0.5}, "response_kd": {"weight": 0.5}}
 
 
 class Watch(Callback):
@@ -137,4 +136,4 @@ def test_its_inner_layers_teach_too():
 )
 def test_values_out_of_their_range_are_refused(said, text):
     with pytest.raises(BadInput, match=text):
-        SelfDistillation(TERMS, **{"temperature": 1.0, "alpha": 0.5, **said})
+        SelfDistillation(**{"temperature": 1.0, "alpha": 0.5, **said})

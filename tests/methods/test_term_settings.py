@@ -85,7 +85,11 @@ def test_a_weight_rises_over_its_warmup_and_counts_in_its_window():
         ),
         ("hint", {"source": "self"}, r"hint\.source=self compares features.*taps=\[low\] and teacher_taps=\[high\]"),
         ("hint", {"source": "peer"}, r"hint\.source must be one of teacher, self; got 'peer'"),
-        ("hint", {"adapter": "both"}, r"hint\.adapter must be one of none, student, teacher; got 'both'"),
+        (
+            "hint",
+            {"adapter": "both"},
+            r"hint\.adapter must be one of none, student, teacher, or a class such as .*; got 'both'",
+        ),
         ("hint", {"warmup": 1.5}, r"hint\.warmup must be a whole number of epochs, 0 or more; got 1\.5"),
         ("hint", {"until_epoch": 0}, r"hint\.until_epoch must be a whole number of epochs, 1 or more; got 0"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdlab.store.versions import VERSIONS, components
+from kdlab.store.versions import components, versions
 
 BOOK = Path(__file__).with_name("values.json")
 TOLERANCE = 1e-4  # relative; between processors and releases of torch float32 differs by about 1e-6
@@ -33,13 +33,13 @@ class Case:
 
 def case_of(component: str, compute: Callable[[], Values], *others: str) -> Case:
     """A case that tests one component, perhaps with the help of others."""
-    return Case(lambda: {name: VERSIONS[name] for name in (component, *others)}, compute)
+    return Case(lambda: versions([component, *others]), compute)
 
 
 def owner(thing: Any) -> str:
     """The component that a loss or a network is."""
     found = components(thing)
-    assert len(found) == 1, f"{thing} has no version: name its module in kdlab.store.versions.VERSIONS"
+    assert len(found) == 1, f"{thing} has no version: it is no component of kdlab"
     return found.pop()
 
 
@@ -71,11 +71,11 @@ def agree(one: Any, other: Any) -> bool:
 
 def trouble(name: str, case: Case, entry: Mapping[str, Any] | None) -> str | None:
     """What is wrong with a case and what to do about it; None where its results are the recorded ones."""
-    versions = dict(case.components())
+    found = dict(case.components())
     if entry is None:
         return f"{name} is not recorded yet. Record it: python -m tests.recorded"
-    if entry["versions"] != versions:
-        raised = sorted(set(versions.items()) ^ set(entry["versions"].items()))
+    if entry["versions"] != found:
+        raised = sorted(set(found.items()) ^ set(entry["versions"].items()))
         return f"{name} is recorded for other versions ({raised}). Record it again: python -m tests.recorded"
     if lines := differences(entry["values"], case.compute()):
         return "\n  ".join(
@@ -83,7 +83,7 @@ def trouble(name: str, case: Case, entry: Mapping[str, Any] | None) -> str | Non
                 f"Results of {name} changed, and no version was raised:",
                 *lines,
                 f"If that is meant, raise the version of what changed in kdlab.store.versions.VERSIONS, one of "
-                f"{', '.join(versions)}, so that finished stages that ran it are trained again; then record the new "
+                f"{', '.join(found)}, so that finished stages that ran it are trained again; then record the new "
                 "results: python -m tests.recorded",
             ]
         )
@@ -94,9 +94,9 @@ def record(cases: Mapping[str, Case], book: Mapping[str, Any]) -> dict[str, Any]
     """The book with new cases and those whose versions changed; the others stay as they are."""
     entries = {}
     for name, case in cases.items():
-        versions, entry = dict(case.components()), book.get(name)
-        current = entry is not None and entry["versions"] == versions
-        entries[name] = entry if current else {"versions": versions, "values": dict(case.compute())}
+        found, entry = dict(case.components()), book.get(name)
+        current = entry is not None and entry["versions"] == found
+        entries[name] = entry if current else {"versions": found, "values": dict(case.compute())}
     return entries
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from kdlab.data import MNIST, Digits, FashionMNIST, ImageFolder, Transfer
 from kdlab.data.image.base import ImageData
 from kdlab.data.image.memory import resize
-from kdlab.data.image.views import CropFlip, draw_views, sample_order
+from kdlab.data.image.views import CropFlip
 from kdlab.data.split import stratified_order
+from kdlab.data.stream import draw_views, sample_order
 from tests.data.image.test_published import write_mnist
 from tests.recorded.book import Case, Values, case_of, summary
 
@@ -34,7 +35,7 @@ def contents(data: ImageData | Transfer) -> Values:
     """What is trained on and in which order and views, and how it looks."""
     data.setup()
     visits = [data.visits(epoch) for epoch in (0, 2)]
-    first = data.requests(1)[0]
+    first = data.batches(1)[0]
     evaluated = [batch for loader in (data.val_dataloader(), data.test_dataloader()) for batch in loader]
     return {
         "digest": data.digest(),
@@ -42,7 +43,7 @@ def contents(data: ImageData | Transfer) -> Values:
         "labels": digest(data.sample_labels, *(batch.targets for batch in evaluated)),
         "order": digest(*(visit.samples for visit in visits), *(batch.index for batch in evaluated)),
         "views": digest(*(visit.view for visit in visits)),
-        "training images": summary(*data.pictures([first])),
+        "training images": summary(*data.training_inputs([first])),
         "test images": summary(evaluated[-1].inputs),
     }
 

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from kdlab.data.seeds import Stream, derive_seed, generator
 from kdlab.methods.adapters import make_adapter, match_size
-from kdlab.models.build import _with_head
+from kdlab.models.sources.torchvision import _with_head
 from kdlab.models.cifar import resnet8, vgg8
+from kdlab.models.cost import flops, parameter_count
 from kdlab.models.layout import as_map
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs
-from kdlab.tasks.metrics import agreement, classification_figures, flops, kl_to_teacher, parameter_count
+from kdlab.tasks.image_classification import ImageClassification
+from kdlab.tasks.metrics import agreement, kl_to_teacher
 from kdlab.teachers.cache.encoding import Encoding
 from kdlab.teachers.cache.fixed_batch import FixedBatch, fill_size
 from kdlab.teachers.frozen import FrozenTeacher
@@ -117,7 +119,7 @@ def figures() -> Values:
     logits, other = drawn(1, 200, 5) * 2, drawn(2, 200, 5)
     targets = torch.where(torch.arange(200) % 9 == 0, -100, torch.arange(200) % 5)
     return {
-        **classification_figures(logits, targets),
+        **ImageClassification().figures(logits, targets),
         "agreement": agreement(logits, other),
         "kl_to_teacher": kl_to_teacher(logits, other),
         "params": parameter_count(network()),

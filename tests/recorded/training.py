@@ -1,18 +1,18 @@
 """Every loss option and recipe for a few steps on a tiny pair: each term of the loss, and the weights it ends with."""
 
-import json
 import tempfile
 from functools import cache, partial
 from pathlib import Path
 
 import safetensors.torch
 
-from kdlab.config.search_path import CONF
+from kdlab.config.folders import CONF
 from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.history import Row
 from kdlab.jobs.training.identity import stage_parts
+from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.jobs.training.stage import Stage, train
+from kdlab.jobs.training.stage import Stage
 from kdlab.models.saved import save_network
 from kdlab.store.store import Store
 from tests.recorded.book import Case, Values, summary
@@ -55,19 +55,13 @@ def trained(*overrides: str) -> Values:
         store = Store(Path(root))
         for teacher, _ in stage.teachers:
             store.folder(teacher).mkdir()
-            store.describe(teacher)
+            store.describe(teacher, teacher.settings)
             save_network(store.folder(teacher), initial_network(teacher))
         folder = store.folder(stage)
         folder.mkdir()
-        train(
-            stage,
-            folder,
-            [store.folder(teacher) for teacher, _ in stage.teachers],
-            cache_specs(stage, store.root),
-            listen=rows.append,
-        )
+        teachers, specs = [store.folder(teacher) for teacher in stage.needs], cache_specs(stage, store.root)
+        result = train(stage, folder, teachers, specs, report=lambda done, total, row: row and rows.append(row))
         weights = safetensors.torch.load_file(folder / "student.safetensors")
-        result = json.loads((folder / "result.json").read_text())
     terms = {
         f"epoch {number}: {name}": float(value)
         for number, row in enumerate(rows, 1)

@@ -132,8 +132,9 @@ def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:
 def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     """The settings of the loss, without terms that have no weight."""
     active = {term.name for term in method.settings}
-    replaced = active - set(loss["terms"])  # a method may put terms of its own in the place of some
-    kept = {name: term for name, term in loss["terms"].items() if name in active or replaced}
+    terms = loss.get("terms") or {}
+    replaced = active - set(terms)  # a method may put terms of its own in the place of some
+    kept = {name: term for name, term in terms.items() if name in active or replaced}
     return {**loss, "terms": kept}
 
 
@@ -146,7 +147,7 @@ def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
         things += _targets([_active(stage.loss, method), stage.optimizer, stage.scheduler, stage.callbacks])
         things += [term.loss for term in method.settings]
         shared += ["training"]
-        shared += ["adapters"] if any(term.adapter != "none" for term in method.settings) else []
+        shared += ["adapters"] if any(term.adapter for term in method.settings) else []
         shared += ["cache", "teachers"] if stage.teachers else []
     return code_parts(things, shared)
 

@@ -1,14 +1,14 @@
 """The objects that a stage's settings describe."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningDataModule
 
 from kdlab.methods.base import Distiller
-from kdlab.settings.targets import build
+from kdlab.settings.targets import build, find
 from kdlab.tasks.base import Task, task_of
 
 if TYPE_CHECKING:
@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 
 
 def make_method(stage: "Stage") -> Distiller:
-    """The stage's LightningModule, with its terms checked and without its networks."""
-    method: Distiller = build(stage.loss, "loss")
+    """The stage's LightningModule, with its terms checked and without its networks.
+
+    In a config `loss.terms` lists all terms: one that the method would make itself and that was taken out, as by
+    `~loss.terms.ce`, stays out.
+    """
+    loss = dict(stage.loss)
+    own: Sequence[str] = getattr(find(loss["_target_"], "loss"), "own_terms", ())
+    if loss.get("terms") is not None:
+        loss["terms"] = {**loss["terms"], **{name: None for name in own if name not in loss["terms"]}}
+    method: Distiller = build(loss, "loss")
     return method
 
 

@@ -51,4 +51,6 @@ def _strategy(options: Mapping[str, Any], some_unused: bool) -> Strategy | str:
 
 def _has_windows(loss: Mapping[str, Any]) -> bool:
     """Whether some term, and what it learns, rests in some epochs."""
-    return any(term.get("from_epoch") or term.get("until_epoch") for term in loss["terms"].values())
+    return any(
+        term and (term.get("from_epoch") or term.get("until_epoch")) for term in (loss.get("terms") or {}).values()
+    )
