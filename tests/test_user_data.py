@@ -172,7 +172,7 @@ def test_ranks_refuse_a_module_that_they_cannot_share_before_anything_trains(fol
 
 def test_teachers_outputs_on_text_are_cached_by_the_indices_of_its_batches(folder):
     (folder / "mine" / "data" / "words.yaml").write_text(
-        "_target_: tests.data.toy_text.ToyText\nbatch_size: 10\nseed: ${seed}\n"
+        "_target_: tests.data.toy_text.ToyText\nbatch_size: 3\nseed: ${seed}\n"
     )
     learner = [*network("teacher", 8), *network("student", 4)]
     learner = [part.replace("=blobs", "=tests.data.toy_text").replace("=mlp", "=Bag") for part in learner]

@@ -34,7 +34,7 @@ def test_batches_are_padded_to_the_bucket_of_their_longest_document():
         lengths |= set(batch.view.tolist())
         for index, ids in zip(batch.index.tolist(), batch.inputs["input_ids"], strict=True):
             assert torch.equal(ids[ids > 0], data.documents["train"][index])
-    assert sorted(seen) == list(range(8, 73)) and lengths <= set(BUCKETS.tolist())
+    assert sorted(seen) == list(range(8, 73)) and len(lengths) > 1 and lengths <= set(BUCKETS.tolist())
 
 
 def test_ranks_have_disjoint_shares_of_one_padded_length_that_make_up_the_batch():
@@ -75,7 +75,7 @@ def train(reader, resume=None):
     return reader.state_dict()
 
 
-@pytest.mark.parametrize("step", [3, 7, 10])
+@pytest.mark.parametrize("step", [3, 22, 30])
 def test_a_text_run_resumes_bit_identically_in_the_middle_of_an_epoch(step, tmp_path):
     undisturbed, path = train(Reader()), tmp_path / "last.ckpt"
     with pytest.raises((KeyboardInterrupt, SystemExit)):
@@ -98,7 +98,7 @@ def test_views_of_one_length_are_filled_together():
     data = ready(batch_size=2)
     unknown = torch.arange(65)[::2]
     teacher = SimpleNamespace(
-        unknown=lambda visits: unknown, device=torch.device("cpu"), place=SimpleNamespace(batch=16)
+        missing=lambda visits: unknown, device=torch.device("cpu"), place=SimpleNamespace(batch=16)
     )
     asked = list(_missing(teacher, data, 0))
     pairs = [pair for _, indices in asked for pair in zip(*map(torch.Tensor.tolist, indices), strict=True)]
