@@ -21,12 +21,13 @@ from kdlab.sweeps.search.conclusion import shared_settings
 
 NETWORKS = sorted(path.stem for path in (CONF / "network").glob("*.yaml"))
 SIDES = ("model/teacher", "model/student")
-OPTIONS = sorted(
+FILES = {
     path.relative_to(CONF).with_suffix("").as_posix()
     for path in CONF.rglob("*.yaml")
     if path.parent != CONF and not path.stem.startswith("_") and path.parts[len(CONF.parts)] != "network"
     if path.parent.name not in ("base", "details")
-) + [f"{side}/{name}" for side in SIDES for name in NETWORKS]
+}
+OPTIONS = sorted(FILES | {f"{side}/{name}" for side in SIDES for name in NETWORKS})
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 NEEDED = {"data=image_folder": ["data.root=photos"]}  # what has no default
 LATER = {"params", "optimizer", "total_steps"}  # what a `_partial_` gets when it is used
