@@ -53,7 +53,8 @@ class Task(ABC):
         if targets.ndim == 1:
             return outputs
         counted, logits = targets != UNLABELLED, outputs.logits
-        if logits.numel() and logits.shape[:-1] != targets.shape:
+        is_read = logits.shape[-1] > 0  # of a teacher whose logits no term reads there are none
+        if is_read and logits.shape[:-1] != targets.shape:
             raise BadInput(
                 f"data: a {self.description.name} task needs one row of logits for each target, got logits of shape "
                 f"{tuple(logits.shape)} and targets of shape {tuple(targets.shape)}. Yield targets that are shifted "
@@ -63,7 +64,7 @@ class Task(ABC):
             role: feature[counted] if _is_per_target(feature.shape, targets) else feature
             for role, feature in outputs.features.items()
         }
-        return Outputs(logits[counted] if logits.numel() else logits, features)
+        return Outputs(logits[counted] if is_read else logits, features)
 
     def feature_shape(self, shape: torch.Size, targets: Tensor) -> torch.Size:
         """The shape of one row of aligned features.

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from kdlab.data.seeds import Stream, derive_seed, generator
 from kdlab.methods.adapters import make_adapter, match_size
-from kdlab.models.sources.torchvision import _with_head
 from kdlab.models.cifar import resnet8, vgg8
 from kdlab.models.cost import flops, parameter_count
 from kdlab.models.layout import as_map
 from kdlab.models.network import Network
+from kdlab.models.sources.torchvision import _with_head
 from kdlab.models.taps import Outputs
 from kdlab.tasks.image_classification import ImageClassification
 from kdlab.tasks.metrics import agreement, kl_to_teacher

@@ -104,7 +104,7 @@ class Stage(Job):
         headline, objective = self.task.headline, self.task.objective
         reached = f"  val {headline.brief(row[objective])}" if objective in row else ""
         text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{reached}" if row else ""
-        start = f"epoch 0/{self.epochs}" if self.epochs else "evaluates it"
+        start = f"epoch 0/{self.epochs}" if self.epochs else "evaluation"
         return Progress(self, done, total, row, text or ("" if done else start))
 
     def outcome(self, figures: Figures, reused: bool) -> str:
