@@ -88,7 +88,7 @@ class Task(ABC):
         """
         metrics = self.metrics()
         for metric in metrics.values():
-            metric.sync_on_compute = False
+            metric.distributed_available_fn = lambda: False  # `sync_on_compute` is read when a metric is made, no later
         metrics.update(logits.double(), labels)
         return {name: float(value) for name, value in metrics.compute().items()}
 

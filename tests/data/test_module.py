@@ -98,7 +98,7 @@ def test_views_of_one_length_are_filled_together():
     data = ready(batch_size=2)
     unknown = torch.arange(65)[::2]
     teacher = SimpleNamespace(
-        missing=lambda visits: unknown, device=torch.device("cpu"), place=SimpleNamespace(batch=16)
+        missing=lambda visits: unknown, device=torch.device("cpu"), spec=SimpleNamespace(batch=16)
     )
     asked = list(_missing(teacher, data, 0))
     pairs = [pair for _, indices in asked for pair in zip(*map(torch.Tensor.tolist, indices), strict=True)]
