@@ -193,3 +193,11 @@ def test_a_hint_is_printed_with_its_brackets():
         Path("run"), result(99.0, 92.0, 98.0, 0.5) | {"stages": [{"reused": False}], "hints": [hint]}
     )
     assert hint in console.file.getvalue()
+
+
+def test_a_network_that_is_no_better_than_the_majority_class_is_said_first():
+    found = result(90.0, 12.5, 98.0, 1.0) | {"references": {"majority class": {"test/accuracy": 12.5}}}
+    first, gain, *_ = conclusions(found)
+    assert "The baseline is no better than the majority class" in first
+    assert "(12.50 % against 12.50 % on test)" in first
+    assert "gain from distillation" in gain
