@@ -33,7 +33,7 @@ def test_the_wheel_holds_every_config_and_sweep(site):
 def test_the_wheel_holds_what_reports_are_made_from(site):
     folder = Path("kdlab", "reporting")
     ours = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.*") if path.suffix not in (".py", ".pyc")}
-    assert {folder / "template" / name for name in ("page.html", "page.css", "sort.js")} <= ours
+    assert {folder / "render" / "template" / name for name in ("page.html", "page.css", "sort.js")} <= ours
     assert {path for path in ours if not (site / path).is_file()} == set()
 
 

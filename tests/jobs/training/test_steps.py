@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import kdlab.jobs.training.checkpointing
-import kdlab.jobs.training.stage
+import kdlab.jobs.training.loop
 from kdlab.jobs.training.preparation import initial_network, prepare
 from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, small_cnn_plan, stage_in, weights
 from tests.small import tiny_plan
@@ -61,7 +61,7 @@ def test_a_fused_optimizer_takes_the_same_steps(tmp_path, monkeypatch):
     one = stage_in(tmp_path, tiny_plan(*base), "student")
     made = []
     monkeypatch.setattr(
-        kdlab.jobs.training.stage, "prepare", lambda method, *rest: (made.append(method), prepare(method, *rest))
+        kdlab.jobs.training.loop, "prepare", lambda method, *rest: (made.append(method), prepare(method, *rest))
     )
     two = stage_in(tmp_path, tiny_plan(*base, "hardware.fused=true"), "student")
     assert all(group["fused"] for group in made[0].trainer.optimizers[0].param_groups)
