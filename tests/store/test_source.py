@@ -203,7 +203,7 @@ def test_a_script_is_own_code_as_well(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("from kdlab.store.source import own_code\nprint(own_code(['__main__']).digest)\n")
     run = [sys.executable, str(script)]
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     first = subprocess.run(run, capture_output=True, text=True, check=True, env=here).stdout
     script.write_text(script.read_text() + "y = 1\n")
     second = subprocess.run(run, capture_output=True, text=True, check=True, env=here).stdout

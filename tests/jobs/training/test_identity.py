@@ -14,7 +14,7 @@ from kdlab.store.source import own_file
 from kdlab.store.versions import VERSIONS
 from tests.small import QUICK, tiny_plan
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def prints(*overrides):
@@ -206,8 +206,8 @@ def test_an_edited_text_and_a_new_network_change_no_fingerprint(tmp_path):
     for folder in ("kdlab", "conf", "sweeps", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "golden"))
     _edit(tmp_path / "kdlab")
-    prints = "from tests.jobs.training.test_identity import prints"
-    code = f"import kdlab; {prints}; print(kdlab.__file__, sorted(prints().items()))"
+    importing = "from tests.jobs.training.test_identity import prints"
+    code = f"import kdlab; {importing}; print(kdlab.__file__, sorted(prints().items()))"
     there = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
     run = subprocess.run([sys.executable, "-c", code], **there, check=True, capture_output=True, text=True)
     assert run.stdout.strip() == f"{tmp_path / 'kdlab' / '__init__.py'} {sorted(prints().items())}"
