@@ -77,7 +77,7 @@ def test_a_cache_is_filled(command, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     arguments = [argument for argument in shlex.split(command)[3:] if not argument.startswith("epochs=")]
     assert cache([*arguments, *TINY, "data.train_samples=16", "epochs=2"]) == 0
-    assert "32 answers (2.0 a sample)" in capsys.readouterr().out
+    assert "32 outputs (2.0 a sample)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if ".evaluate" in command])
