@@ -64,12 +64,14 @@ def run(
         kdlab.errors.BadInput: something does not fit together, or another thread of this process is running a plan.
         kdlab.errors.TrainingFailed: a job could not go on.
     """
+    from kdlab.runtime.isolation import undisturbed
     from kdlab.runtime.run import carry_out, check
     from kdlab.store.store import Store
 
     place = Store(store)
-    check(plan, place)
-    return carry_out(plan, place, [on_event] if on_event else [])
+    with undisturbed():
+        check(plan, place)
+        return carry_out(plan, place, [on_event] if on_event else [])
 
 
 def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":

@@ -10,7 +10,7 @@ import torch
 
 from kdlab.errors import BadInput
 
-_running = threading.Lock()
+_running = threading.RLock()  # which its own thread may take again
 
 
 @contextmanager
