@@ -1,7 +1,8 @@
 """What Hydra's launchers and sweepers are, by their classes and what those declare."""
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
+
+HYDRAS_OWN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # imported again by Hydra: another class there
 
 
 def plugin_class(target: str) -> type:
@@ -16,7 +17,7 @@ def plugin_class(target: str) -> type:
 
 def is_parallel(launcher: str) -> bool:
     """Whether a launcher runs cells in other processes: all do but Hydra's own and those that extend it."""
-    return not issubclass(plugin_class(launcher), BasicLauncher)
+    return not issubclass(plugin_class(launcher), plugin_class(HYDRAS_OWN))
 
 
 def is_search(sweeper: str) -> bool:
