@@ -65,7 +65,8 @@ def _settings(
         by_seed = {seed(run): run for run in sorted(group, key=_written)}
         repeated += len(group) - len(by_seed)
         said = dict(zip(keys, values, strict=True))
-        settings.append(summarised(label(said, named) or _whole_label(group[0]), said, list(by_seed.values())))
+        called = label(said, named) or str(group[0].values.get("loss") or group[0].path.name)
+        settings.append(summarised(called, said, list(by_seed.values())))
     if not repeated:
         return corrected(settings), ()
     count = "1 run was" if repeated == 1 else f"{repeated} runs were"
@@ -93,10 +94,6 @@ def _written(run: Run) -> float:
     return (run.path / RESULT).stat().st_mtime
 
 
-def _whole_label(run: Run) -> str:
-    return str(run.values.get("loss") or run.path.name)
-
-
 def _orders(found: Found, keys: Sequence[str]) -> dict[str, list[Any]]:
     """The values met of each key: numbers from small to large, options as the sweep lists them."""
     orders = {}
@@ -116,13 +113,11 @@ def _in_order(settings: Sequence[Setting], orders: Mapping[str, Sequence[Any]]) 
 def _failure(lost: Lost, named: Mapping[str, str]) -> Failure:
     typed = {key: as_number(text) for key, text in typed_values(lost.overrides).items()}
     own = label({key: typed[key] for key in named if key in typed}, named)
-    parts = [part for part in (own, f"seed {typed['seed']:g}" if _is_whole(typed.get("seed")) else "") if part]
+    number = typed.get("seed")
+    which = f"seed {number:g}" if isinstance(number, float) and number.is_integer() else ""
+    parts = [part for part in (own, which) if part]
     fallback = lost.path.name if lost.path else "a cell without overrides"
     return Failure(" · ".join(parts) or " ".join(lost.overrides) or fallback, lost.error, lost.path)
-
-
-def _is_whole(given: Any) -> bool:
-    return isinstance(given, float) and given.is_integer()
 
 
 def _title(found: Found, folders: Sequence[str | Path]) -> str:

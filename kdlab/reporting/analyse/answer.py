@@ -52,16 +52,13 @@ def _only(setting: Setting) -> str:
     count = seeds(reached.count)
     beside = setting.reached("baseline")
     if gain is None or beside is None:
-        return f"The student reaches {brief(reached, metric)} of test {metric.label} ({count}){_no_gain(setting)}."
+        why = "there is no baseline, so no gain can be stated"
+        if _generations(setting) == 1:
+            why = "it is the first generation, which has nothing to gain over"
+        return f"The student reaches {brief(reached, metric)} of test {metric.label} ({count}); {why}."
     pair = f"test {metric.label} {brief(reached, metric)} against {brief(beside, metric)}"
     facts = "; ".join([pair, count, *_tests(gain)])
     return f"{_verdict(gain)} {gained(gain.points, over(setting), metric)} ({facts}){_control(setting)}."
-
-
-def _no_gain(setting: Setting) -> str:
-    if _generations(setting) == 1:
-        return "; it is the first generation, which has nothing to gain over"
-    return "; there is no baseline, so no gain can be stated"
 
 
 def _verdict(gain: Gain) -> str:
@@ -89,8 +86,9 @@ def _tests(gain: Gain) -> list[str]:
 
 def _best(evidence: Evidence) -> str:
     best, metric = evidence.settings[0], evidence.task.headline
-    equal = [one.label for one in evidence.settings if _is_equal(one, best)]
-    chosen = metric.brief(validation(best, "student").mean)
+    top = validation(best, "student").mean
+    equal = [one.label for one in evidence.settings if abs(validation(one, "student").mean - top) < EQUAL]
+    chosen = metric.brief(top)
     start = f"{best.label} is best by validation {metric.label} ({chosen})"
     if len(equal) > 1:
         start = (
@@ -103,23 +101,15 @@ def _best(evidence: Evidence) -> str:
     return f"{start}: {came}{_control(best)}"
 
 
-def _is_equal(one: Setting, other: Setting) -> bool:
-    return abs(validation(one, "student").mean - validation(other, "student").mean) < EQUAL
-
-
 def _its_gain(setting: Setting) -> str:
     if setting.gain:
-        fewer = setting.gain.points.count < len(setting.runs)
-        whose = over(setting) + (_of_fewer(setting.gain) if fewer else "")
+        whose, paired = over(setting), setting.gain.points.count
+        if paired < len(setting.runs):
+            whose += f" in the {'one seed' if paired == 1 else f'{paired} seeds'} with a baseline"
         return f", {gained(setting.gain.points, whose, setting.task.headline)}"
     if _generations(setting) == 1:
         return ", and further generations did no better there"
     return ", without a baseline to gain over"
-
-
-def _of_fewer(gain: Gain) -> str:
-    count = gain.points.count
-    return f" in the {'one seed' if count == 1 else f'{count} seeds'} with a baseline"
 
 
 def _control(setting: Setting) -> str:

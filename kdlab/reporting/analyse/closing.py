@@ -8,8 +8,7 @@ from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.statistics import interval
 from kdlab.reporting.analyse.summary import differences, gains_of
 from kdlab.reporting.analyse.words import SMALLER, brief, gained, is_doubtful, points, seeds
-from kdlab.reporting.evidence import Evidence, Interval, Run, Setting
-from kdlab.tasks.description import Metric
+from kdlab.reporting.evidence import Evidence, Run, Setting
 
 OFF = (None, 0, 0.0)  # values at which a setting that the student lacks does nothing
 
@@ -39,7 +38,8 @@ def gain_over_best_baseline(settings: Sequence[Setting]) -> str | None:
     The baseline is chosen on validation.
     """
     first = settings[0]
-    rivals = [setting for setting in settings if _is_rival(setting, first)]
+    size = first.figures.get("baseline/params")
+    rivals = [one for one in settings if size is not None and one.figures.get("baseline/params") == size]
     if not _are_several(rivals) or why_unranked(rivals, "baseline"):
         return None
     best = ranked(rivals, "baseline")[0]
@@ -56,40 +56,28 @@ def gain_over_best_baseline(settings: Sequence[Setting]) -> str | None:
 
 def _closed(evidence: Evidence, best: Setting) -> str:
     """How much smaller the gain became by tuning the baseline."""
+    metric = best.task.headline
     own = next((setting for setting in evidence.settings if _is_students_recipe(setting)), None)
     if own is None:
         gains = [setting.gain.points.mean for setting in evidence.settings if setting.gain]
-        ends = f"{min(gains):+.1f} to {max(gains):+.1f} {best.task.headline.gain_unit}"
+        ends = f"{min(gains):+.1f} to {max(gains):+.1f} {metric.gain_unit}"
         return f"; over the baselines as a whole the gain runs from {ends}"
     if own is best:
         return "; it is the baseline with the student's own recipe, so tuning closed nothing of the gap"
     closed = lead(best, own, "baseline")
     if closed is None or own.gain is None:
         return ""
-    before = points(own.gain.points, best.task.headline)
-    changed = _changed(closed, best.task.headline)
-    return f"; tuning {changed} the {before} over the baseline with the student's own recipe"
-
-
-def _changed(closed: Interval, metric: Metric) -> str:
+    gap = f"the {points(own.gain.points, metric)} over the baseline with the student's own recipe"
     if closed.mean <= 0:
-        return f"closed nothing ({points(closed, metric)}) of"
+        return f"; tuning closed nothing ({points(closed, metric)}) of {gap}"
     doubt = f", {SMALLER}," if is_doubtful(closed) else ""
-    return f"closed {points(closed, metric).removeprefix('+')}{doubt} of"
+    return f"; tuning closed {points(closed, metric).removeprefix('+')}{doubt} of {gap}"
 
 
 def _is_students_recipe(setting: Setting) -> bool:
     student = setting.runs[0].values
-    return all(_is_own(student.get(key.removeprefix(TUNED_BASELINE)), value) for key, value in setting.values.items())
-
-
-def _is_own(own: object, value: object) -> bool:
-    return value == own or (own is None and value in OFF)
-
-
-def _is_rival(setting: Setting, first: Setting) -> bool:
-    sizes = [one.figures.get("baseline/params") for one in (setting, first)]
-    return None not in sizes and sizes[0] == sizes[1]
+    pairs = ((student.get(key.removeprefix(TUNED_BASELINE)), value) for key, value in setting.values.items())
+    return all(value == own or (own is None and value in OFF) for own, value in pairs)
 
 
 def _are_several(settings: Sequence[Setting]) -> bool:

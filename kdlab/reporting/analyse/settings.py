@@ -104,14 +104,10 @@ def _suspects(runs: Sequence[Run]) -> list[str]:
 def _follows(key: str, kept: Sequence[str], runs: Sequence[Run]) -> bool:
     """Whether a key only repeats one that is kept: it has the same values, or is of the node that an option fills."""
     return any(
-        _repeats(key, other, runs)
+        all(value(run, key) == value(run, other) for run in runs)
         or (_is_part(key, other) and all(not _differs(same, key) for same in same_settings(runs, [other]).values()))
         for other in kept
     )
-
-
-def _repeats(key: str, other: str, runs: Sequence[Run]) -> bool:
-    return all(value(run, key) == value(run, other) for run in runs)
 
 
 def _is_part(key: str, other: str) -> bool:

@@ -61,7 +61,8 @@ def read_record(folder: Path) -> SweepRecord:
     """All that the folder of a sweep tells; what cannot be read is a remark."""
     record = SweepRecord(folder, {})
     record.about = _read(folder / ABOUT, record) or {}
-    for path in sorted((folder / "cells").glob("[0-9]*.json"), key=lambda path: int(_digits(path.stem))):
+    paths = (folder / "cells").glob("[0-9]*.json")
+    for path in sorted(paths, key=lambda path: int("".join(filter(str.isdigit, path.stem)))):
         said = _read(path, record)
         if said is not None:
             record.cells += _cell(said, path, record)
@@ -134,7 +135,3 @@ def _read(path: Path, record: SweepRecord) -> dict[str, Any] | None:
         return said
     record.remarks.append(f"{path.parent.name}/{path.name} was skipped: it is not a record.")
     return None
-
-
-def _digits(text: str) -> str:
-    return "".join(character for character in text if character.isdigit())

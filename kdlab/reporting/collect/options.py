@@ -30,14 +30,11 @@ def with_options(runs: Sequence[Run], typed: Sequence[Mapping[str, str]]) -> lis
         typed: the overrides of each.
     """
     used = [group for group in GROUPS if any(group in said for said in typed)]
-    known = {group: _spoken(group, runs, typed) for group in used}
-    pairs = zip(runs, typed, strict=True)
+    pairs = list(zip(runs, typed, strict=True))
+    known = {
+        group: {_content(run, GROUPS[group]): said[group] for run, said in pairs if group in said} for group in used
+    }
     return [replace(run, values={**run.values, **_options(run, said, known)}) for run, said in pairs]
-
-
-def _spoken(group: str, runs: Sequence[Run], typed: Sequence[Mapping[str, str]]) -> dict[Hashable, str]:
-    pairs = zip(runs, typed, strict=True)
-    return {_content(run, GROUPS[group]): said[group] for run, said in pairs if group in said}
 
 
 def _options(run: Run, said: Mapping[str, str], known: Mapping[str, Mapping[Hashable, str]]) -> dict[str, str]:

@@ -113,13 +113,12 @@ def _environment() -> Environment:
 
 def _sections(evidence: Evidence, plots: Path) -> Iterator[Section]:
     for heading, text, draw in SECTIONS:
-        pictures = tuple(_shown(picture, plots) for picture in draw(evidence))
+        pictures = tuple(
+            Shown(picture.name, inlined(keep(picture, plots), picture.name, picture.alt), picture.caption)
+            for picture in draw(evidence)
+        )
         if pictures:
             yield Section(heading, text, pictures)
-
-
-def _shown(picture: Picture, plots: Path) -> Shown:
-    return Shown(picture.name, inlined(keep(picture, plots), picture.name, picture.alt), picture.caption)
 
 
 def _each(*draws: Draw) -> Callable[[Evidence], list[Picture]]:

@@ -12,7 +12,7 @@ from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.summary import differences
 from kdlab.reporting.analyse.words import SMALLER, brief, is_doubtful, percent, points
-from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Savings, Setting
+from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
 from kdlab.store.atomic import write_text_atomically
 from kdlab.tasks.description import Metric
 
@@ -54,7 +54,7 @@ def setting_cells(setting: Setting, role: str = "student") -> dict[str, str]:
         metric.heading("test"): _shown(setting.reached(), metric),
         "without teacher": _shown(setting.reached("baseline"), metric),
         "gain": _gain(gain, metric),
-        "over test samples": _range(gain.bootstrap) if gain and gain.bootstrap else "–",
+        "over test samples": "{:+.1f} to {:+.1f}".format(*gain.bootstrap) if gain and gain.bootstrap else "–",
         "p (Holm)": f"{gain.p_holm:.2g}" if gain and gain.p_holm is not None else "–",
         "over control": points(setting.gain_over_control, metric) if setting.gain_over_control else "–",
         "agreement": percent(agreement) if (agreement := setting.figures.get("agreement")) else "–",
@@ -114,7 +114,8 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
     if evidence.settings:
         yield _settings(evidence)
     if evidence.failures:
-        yield f"## Without a result\n\n{_failures(evidence)}"
+        rows = [{"cell": failure.label, "error": failure.error} for failure in evidence.failures]
+        yield f"## Without a result\n\n{table(rows)}"
     if evidence.settings:
         yield f"## What the store spared\n\n{saved(evidence)}"
     if evidence.published:
@@ -135,25 +136,18 @@ def _settings(evidence: Evidence) -> str:
     return f"## Settings\n\n{table(setting_rows(evidence))}\n\n{note}"
 
 
-def _failures(evidence: Evidence) -> str:
-    return table([{"cell": failure.label, "error": failure.error} for failure in evidence.failures])
-
-
 def saved(evidence: Evidence) -> str:
     """One sentence about stages that were reused, and what that saved."""
     kept = evidence.savings
     share = f", {1 - kept.seconds / kept.seconds_alone:.0%} less" if kept.seconds_alone > kept.seconds else ""
     runs = "1 run is" if kept.cells == 1 else f"{kept.cells} runs are"
-    return (
+    said = (
         f"{runs} made of {kept.stages} distinct stages; each by itself, {kept.uses} would have been trained. "
-        f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}.{_recalled(kept)}"
+        f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}."
     )
-
-
-def _recalled(kept: Savings) -> str:
-    if not kept.recalls:
-        return ""
-    return f" Of {kept.answers:,} answers of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
+    if kept.recalls:
+        said += f" Of {kept.answers:,} answers of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
+    return said
 
 
 def _published(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -183,10 +177,6 @@ def _gain(gain: Gain | None, metric: Metric) -> str:
     if gain is None:
         return "–"
     return points(gain.points, metric) + (f" ({SMALLER})" if is_doubtful(gain.points) else "")
-
-
-def _range(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:+.1f} to {ends[1]:+.1f}"
 
 
 def _shown(figure: Interval | None, metric: Metric) -> str:

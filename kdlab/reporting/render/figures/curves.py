@@ -26,7 +26,9 @@ def curves(evidence: Evidence) -> list[Picture]:
         return []
     others = _spread([setting for setting in evidence.settings if setting is not shown])
     thin = [found for one in others for run in one.runs[:1] if (found := history(run.path / "student"))]
-    students, baselines = (_histories(shown, role) for role in ("student", "baseline"))
+    students, baselines = (
+        [found for run in shown.runs if (found := history(run.path / role))] for role in ("student", "baseline")
+    )
     left_out = len(evidence.settings) - 1 - len(thin)
     pictures = (
         _headline(shown, students, baselines, thin, left_out),
@@ -41,10 +43,6 @@ def _spread(settings: Sequence[Setting]) -> list[Setting]:
     return [settings[place] for place in np.linspace(0, len(settings) - 1, MOST_THIN).round().astype(int)]
 
 
-def _histories(setting: Setting, role: str) -> Histories:
-    return [found for run in setting.runs if (found := history(run.path / role))]
-
-
 def _headline(
     shown: Setting, students: Histories, baselines: Histories, thin: Histories, left_out: int
 ) -> Picture | None:
@@ -53,7 +51,8 @@ def _headline(
         return None
     figure, axes = single()
     _draw(axes, key, students, baselines, thin)
-    axes.set(xlabel="epoch", title=_capital(metric.axis("validation")))
+    title = metric.axis("validation")
+    axes.set(xlabel="epoch", title=f"{title[0].upper()}{title[1:]}")
     axes.legend(loc="lower right" if metric.higher_is_better else "upper right")
     last = {name: _last(found, key) for name, found in (("student", students), ("baseline", baselines))}
     ends = ", ".join(f"{name} {metric.show(value)}" for name, value in last.items() if value is not None)
@@ -107,10 +106,6 @@ def _plot(axes: Axes, found: Mapping[str, Column], key: str, **look: object) -> 
     there = np.isfinite(found[key])
     marker = "o" if there.sum() == 1 else None
     axes.plot(found["epoch"][there], found[key][there], marker=marker, markersize=4, **look)  # type: ignore[arg-type]
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _last(histories: Histories, key: str) -> float | None:

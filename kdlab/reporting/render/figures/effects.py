@@ -206,7 +206,9 @@ def _line(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictur
     axes.set(xlabel=keys[0], title=f"{quantity.words[0].upper()}{quantity.words[1:]}")
     if len(lines) > 1:
         axes.legend()
-    return Picture(f"effect-{quantity.name}", figure, _line_alt(lines, keys[0], quantity), _line_caption(lines))
+    first = ", ".join(f"{value.mean:.2f} at {x:g}" for x, value in next(iter(lines.values()))[:12])
+    alt = f"{quantity.words} over {keys[0]}: {first}."
+    return Picture(f"effect-{quantity.name}", figure, alt, _line_caption(lines))
 
 
 def _lines(evidence: Evidence, key: str, quantity: Quantity) -> dict[str, list[tuple[float, Interval]]]:
@@ -227,12 +229,6 @@ def _draw_line(axes: Axes, others: str, line: Sequence[tuple[float, Interval]], 
     if is_first and all(value.half is not None for _, value in line):
         low, high = (np.array([v.mean + sign * (v.half or 0) for _, v in line]) for sign in (-1, 1))
         axes.fill_between(x, low, high, color=FAINT, alpha=0.4, linewidth=0)
-
-
-def _line_alt(lines: Mapping[str, Sequence[tuple[float, Interval]]], key: str, quantity: Quantity) -> str:
-    first = next(iter(lines.values()))
-    listed = ", ".join(f"{value.mean:.2f} at {x:g}" for x, value in first[:12])
-    return f"{quantity.words} over {key}: {listed}."
 
 
 def _line_caption(lines: Mapping[str, Sequence[tuple[float, Interval]]]) -> str:

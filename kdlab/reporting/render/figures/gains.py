@@ -1,13 +1,17 @@
 """What each setting gained over the same student without a teacher."""
 
-from kdlab.reporting.evidence import Evidence, Setting
+from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.figures.forest import Row, forest
 from kdlab.reporting.render.figures.style import Picture
 
 
 def gains(evidence: Evidence) -> Picture | None:
     """A forest plot of the gains, best setting first."""
-    rows = [row for setting in evidence.settings if (row := _row(setting, evidence.best))]
+    rows = [
+        Row(setting.label, setting.gain.points, setting.gain.bootstrap, is_best=setting is evidence.best)
+        for setting in evidence.settings
+        if setting.gain
+    ]
     if not rows:
         return None
     clear = sum(row.points.half is not None and abs(row.points.mean) > row.points.half for row in rows)
@@ -20,12 +24,6 @@ def gains(evidence: Evidence) -> Picture | None:
         f"{top.label}, at the top, has {top.points.mean:+.2f}."
     )
     return Picture("gains", figure, alt, _caption(rows, clear))
-
-
-def _row(setting: Setting, best: Setting | None) -> Row | None:
-    if setting.gain is None:
-        return None
-    return Row(setting.label, setting.gain.points, setting.gain.bootstrap, setting is best)
 
 
 def _caption(rows: list[Row], clear: int) -> str:
