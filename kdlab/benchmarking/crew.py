@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +118,11 @@ def in_turns(workers: Mapping[str, Worker], repeats: int, steps: int) -> dict[st
         repeats: rounds.
         steps: timed ones of a turn.
     """
-    found: dict[str, list[Turn]] = {name: [] for name in workers}
+    names = list(workers)
+    found: dict[str, list[Turn]] = {name: [] for name in names}
     for number in range(repeats):
-        for name in _rotated(list(workers), number):
+        first = number % len(names)
+        for name in [*names[first:], *names[:first]]:
             time.sleep(SETTLING_SECONDS)
             found[name].append(workers[name].turn(steps))
     return found
-
-
-def _rotated(names: Sequence[str], by: int) -> list[str]:
-    by %= len(names)
-    return [*names[by:], *names[:by]]

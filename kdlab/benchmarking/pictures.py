@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdlab.benchmarking.case import ALONE, PLAIN, WARM
-from kdlab.benchmarking.claims import Span, ratio
+from kdlab.benchmarking.claims import ratio
 from kdlab.benchmarking.findings import Found
 from kdlab.benchmarking.growth import Growth
 from kdlab.reporting.render.figures.style import ACCENT, DPI, FAINT, INK, MUTED, drawing, in_style, logarithmic, room
@@ -45,14 +45,11 @@ def _speeds(axes: Axes, found: Found) -> None:
     ways = list(found.timings)
     spans = [ratio(found.timings, PLAIN, way) for way in ways]
     colours = [ACCENT if way == WARM else INK if way == ALONE else FAINT for way in ways]
-    axes.barh(ways, [span.median for span in spans], xerr=_errors(spans), color=colours, ecolor=MUTED, height=0.65)
+    reach = [[span.median - span.least for span in spans], [span.most - span.median for span in spans]]
+    axes.barh(ways, [span.median for span in spans], xerr=reach, color=colours, ecolor=MUTED, height=0.65)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="× the speed of the plain loop", title=f"{found.case.pair}, {found.case.image_size} px")
-
-
-def _errors(spans: Sequence[Span]) -> tuple[list[float], list[float]]:
-    return [span.median - span.least for span in spans], [span.most - span.median for span in spans]
 
 
 def _growth(axes: Axes, grown: Growth) -> None:

@@ -234,11 +234,10 @@ def _read(lines: Sequence[str], loader: ConfigLoader) -> list[Override]:
         return overrides
     elsewhere = [override for override in chosen if override.package is None]
     filled = _compose(next(cells(elsewhere))).hydra.runtime.choices
-    return [_with_plus(override) if _is_new(override, filled) else override for override in overrides]
-
-
-def _is_new(override: Override, filled: Collection[str]) -> bool:
-    return is_named(override) and chooser(override) not in filled
+    return [
+        _with_plus(override) if is_named(override) and chooser(override) not in filled else override
+        for override in overrides
+    ]
 
 
 def _with_plus(override: Override) -> Override:

@@ -1,6 +1,5 @@
 """The page that `python -m kdlab.train --help` prints: text from `conf/train.yaml`, options from the folders."""
 
-from pathlib import Path
 from string import Template
 from textwrap import fill
 
@@ -22,9 +21,8 @@ def help_page() -> str:
 
 def _options() -> dict[str, str]:
     folders = [path for path in (*CONF.iterdir(), ROOT / "sweeps") if path.is_dir()]
-    named = {folder.name: _names(folder) for folder in folders}
+    named = {
+        folder.name: sorted(path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_"))
+        for folder in folders
+    }
     return {group: ", ".join(names) for group, names in named.items() if names}
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_"))

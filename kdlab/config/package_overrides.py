@@ -45,16 +45,13 @@ def check_place(override: Override) -> None:
     group, package = override.key_or_group, override.package
     if package is None or group not in PLACES or _fits(package, PLACES[group]):
         return
-    choose = group if package == group.replace("/", ".") else f"{group}@{_example(PLACES[group], package)}"
+    place, name = PLACES[group], package.rpartition(".")[2]
+    example = place.replace("<name>", "second" if name in place else name)
+    choose = group if package == group.replace("/", ".") else f"{group}@{example}"
     raise BadInput(
-        f"{override.input_line}: one more {group} goes to {PLACES[group]}, got {package!r}. "
+        f"{override.input_line}: one more {group} goes to {place}, got {package!r}. "
         f"Did you mean {choose}={str(override.input_line).partition('=')[2]}?"
     )
-
-
-def _example(place: str, package: str) -> str:
-    name = package.rpartition(".")[2]
-    return place.replace("<name>", "second" if name in place else name)
 
 
 def check_read(override: Override) -> None:

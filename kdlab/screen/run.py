@@ -69,7 +69,8 @@ class Screen:
         """What is about to happen; `typed` are the overrides of the command line."""
         if not self.brief:
             lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
-            self.console.print(f"[bold]{folder.name}[/]  {lineage}{_precision(plan.student)}")
+            lower = plan.student.teachers and precision_of_teachers(plan.student) == "bfloat16"
+            self.console.print(f"[bold]{folder.name}[/]  {lineage}{', teacher in bfloat16' if lower else ''}")
         warning = transfer_warning(make_data(plan.student.data))
         for line in [*([warning] if warning else []), *([] if self.brief else plan_remarks(plan, typed))]:
             self.console.print(line, style="yellow", markup=False)
@@ -264,12 +265,6 @@ def _lineage(stage: Stage) -> str:
     """A network after those that teach it, such as `resnet56 → resnet20 → resnet8`."""
     above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
     return f"{above} → {stage.network['name']}" if above else str(stage.network["name"])
-
-
-def _precision(stage: Stage) -> str:
-    """What is not float32."""
-    lower = stage.teachers and precision_of_teachers(stage) == "bfloat16"
-    return ", teacher in bfloat16" if lower else ""
 
 
 def _cell(value: Any, show: Callable[[Any], str]) -> str:

@@ -189,13 +189,10 @@ def _written(tree: ast.Module) -> Iterator[str]:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    for name, value in ast.iter_fields(node):
-        yield name, value[1:] if name == "body" and _has_docstring(node) else value
-
-
-def _has_docstring(node: ast.AST) -> bool:
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
+    has_docstring = isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
+    for name, value in ast.iter_fields(node):
+        yield name, value[1:] if name == "body" and has_docstring else value
 
 
 class _Word(str):

@@ -53,13 +53,11 @@ def _identity(config: DictConfig, varied: Mapping[str, tuple[str, ...]]) -> str:
 def _varied(every: Iterable[Override]) -> dict[str, tuple[str, ...]]:
     """The values of each key that has several; what comes last stands, as with Hydra."""
     last = {override.get_key_element().lstrip("+"): override for override in every}
-    return {key: _values(override) for key, override in last.items() if override.is_sweep_override()}
-
-
-def _values(override: Override) -> tuple[str, ...]:
-    if override.is_interval_sweep():
-        return (override.get_value_string(),)
-    return tuple(override.sweep_string_iterator())
+    return {
+        key: (override.get_value_string(),) if override.is_interval_sweep() else tuple(override.sweep_string_iterator())
+        for key, override in last.items()
+        if override.is_sweep_override()
+    }
 
 
 def _cells(varied: Mapping[str, Sequence[str]], config: DictConfig) -> int | None:

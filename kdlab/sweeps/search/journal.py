@@ -12,7 +12,7 @@ from optuna.pruners import BasePruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from kdlab.errors import BadInput
 
@@ -78,12 +78,13 @@ def reopen(folder: Path, names: Collection[str], direction: Direction) -> None:
     new = open_study(draft, direction=direction)
     for name, value in old.user_attrs.items():
         new.set_user_attr(name, value)
-    new.add_trials(_again(trial) if trial.state == TrialState.FAIL else trial for trial in whole)
+    new.add_trials(
+        create_trial(state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions)
+        if trial.state == TrialState.FAIL
+        else trial
+        for trial in whole
+    )
     (draft / JOURNAL).replace(folder / JOURNAL)
-
-
-def _again(trial: FrozenTrial) -> FrozenTrial:
-    return create_trial(state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions)
 
 
 def _drop_torn_line(path: Path) -> None:
