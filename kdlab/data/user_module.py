@@ -192,11 +192,11 @@ class SeededSamples(Dataset[Any]):
         """The samples of `(index, view)` pairs."""
         with isolate_rng(include_cuda=False):
             starts = {view: derive_seed(Stream.VIEW, self.seed, view) for _, view in wanted}
-            return [self._sample(index, starts[view]) for index, view in wanted]
-
-    def _sample(self, index: int, start: int) -> Any:
-        seed = (start + index) % 2**32
-        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeds every device, and takes 0.8 ms
-        np.random.seed(seed)
-        random.seed(seed)
-        return self.dataset[index]
+            samples = []
+            for index, view in wanted:
+                seed = (starts[view] + index) % 2**32
+                torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeds every device, and takes 0.8 ms
+                np.random.seed(seed)
+                random.seed(seed)
+                samples.append(self.dataset[index])
+            return samples

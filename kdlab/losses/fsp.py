@@ -59,9 +59,13 @@ class FlowOfSolution(nn.Module):
     def __init__(self, student_shape: Sequence[torch.Size], teacher_shape: Sequence[torch.Size]) -> None:
         super().__init__()
         _check_pairs(student_shape, teacher_shape, BadInput)
-        for shapes in zip(student_shape, teacher_shape, strict=True):
-            check_map_shapes("fsp", *shapes)
-        self.widen = nn.ModuleList(_widen(*shapes) for shapes in zip(student_shape, teacher_shape, strict=True))
+        pairs = list(zip(student_shape, teacher_shape, strict=True))
+        for own, other in pairs:
+            check_map_shapes("fsp", own, other)
+        self.widen = nn.ModuleList(
+            nn.Identity() if own[0] == other[0] else nn.Conv2d(own[0], other[0], kernel_size=1, bias=False)
+            for own, other in pairs
+        )
 
     def forward(self, student: Pair, teacher: Pair) -> Tensor:
         """See `fsp`; the numbers of channels are those that the module was made for."""
@@ -75,10 +79,6 @@ def _check_pairs(student: Sequence[object], teacher: Sequence[object], error: ty
             f"fsp compares pairs of maps, got {sizes[0]} of the student and {sizes[1]} of the teacher; "
             "taps: [[low, mid]]"
         )
-
-
-def _widen(own: torch.Size, other: torch.Size) -> nn.Module:
-    return nn.Identity() if own[0] == other[0] else nn.Conv2d(own[0], other[0], kernel_size=1, bias=False)
 
 
 def _flow(low: Tensor, high: Tensor) -> Tensor:

@@ -28,13 +28,9 @@ def nst(student: Tensor, teacher: Tensor) -> Tensor:
     """
     check_maps("nst", student, teacher)
     check_positions("nst", student, teacher)
-    own, other = (_channels(maps) for maps in to_one_size(student.float(), teacher.detach().float()))
+    sized = to_one_size(student.float(), teacher.detach().float())
+    own, other = (F.normalize(maps.flatten(2), dim=2) for maps in sized)  # (batch, channels, positions)
     return _kernel(own, own) + _kernel(other, other) - 2 * _kernel(own, other)
-
-
-def _channels(maps: Tensor) -> Tensor:
-    """`(batch, channels, positions)`, each channel of length 1."""
-    return F.normalize(maps.flatten(2), dim=2)
 
 
 def _kernel(first: Tensor, second: Tensor) -> Tensor:

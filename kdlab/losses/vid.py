@@ -41,7 +41,12 @@ class VariationalInformation(nn.Module):
     ) -> None:
         super().__init__()
         check_map_shapes("VariationalInformation", student_shape, teacher_shape)
-        _check_variances(initial_variance, minimum_variance)
+        if not 0 < minimum_variance < initial_variance < math.inf:
+            raise BadInput(
+                "VariationalInformation needs 0 < minimum_variance < initial_variance, got minimum_variance "
+                f"{minimum_variance} and initial_variance {initial_variance}; minimum_variance: 1e-5, "
+                "initial_variance: 5"
+            )
         self.minimum_variance = minimum_variance
         self.predict_mean = _regressor(student_shape[0], teacher_shape[0])
         raw = _inverse_softplus(initial_variance - minimum_variance)
@@ -81,11 +86,3 @@ def _regressor(own: int, other: int) -> nn.Module:
 
 def _inverse_softplus(value: float) -> float:
     return value + math.log(-math.expm1(-value))
-
-
-def _check_variances(initial: float, minimum: float) -> None:
-    if not 0 < minimum < initial < math.inf:
-        raise BadInput(
-            "VariationalInformation needs 0 < minimum_variance < initial_variance, got minimum_variance "
-            f"{minimum} and initial_variance {initial}; minimum_variance: 1e-5, initial_variance: 5"
-        )

@@ -30,7 +30,9 @@ def _gathered(value: Any) -> Any:
 
 
 def _whole(mine: Tensor) -> Tensor:
-    sizes = _sizes(mine)
+    gathered = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, torch.tensor([len(mine)], device=mine.device))
+    sizes = [int(size) for size in gathered]
     padding = mine.new_zeros((max(sizes) - len(mine), *mine.shape[1:]))
     padded = torch.cat([mine, padding]).contiguous()
     if mine.is_floating_point() and mine.requires_grad:
@@ -41,9 +43,3 @@ def _whole(mine: Tensor) -> Tensor:
     interleaved = torch.stack(parts, dim=1).flatten(0, 1)
     held = torch.stack([torch.arange(max(sizes)) < size for size in sizes], dim=1).flatten()
     return interleaved[held.to(mine.device)]
-
-
-def _sizes(mine: Tensor) -> list[int]:
-    sizes = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(dist.get_world_size())]
-    dist.all_gather(sizes, torch.tensor([len(mine)], device=mine.device))
-    return [int(size) for size in sizes]

@@ -128,26 +128,17 @@ OWN = tuple(name for name in TermSettings.__dataclass_fields__ if name not in ("
 def _checked(name: str, own: Mapping[str, Any]) -> dict[str, Any]:
     """kdlab's own settings of a term, with the roles in their full form."""
     setting = f"loss.terms.{name}"
-    _check_weight(f"{setting}.weight", own.get("weight", 1.0))
+    if not is_weight(weight := own.get("weight", 1.0)):
+        raise BadInput(f"{setting}.weight must be a finite number, 0 or more; got {weight!r}.")
     if own.get("source", SOURCES[0]) not in SOURCES:
         raise BadInput(f"{setting}.source must be one of {', '.join(SOURCES)}; got {own['source']!r}.")
     for key, least in (("warmup", 0), ("from_epoch", 0), ("until_epoch", 1)):
-        if own.get(key) is not None:
-            _check_epochs(f"{setting}.{key}", own[key], least)
+        if own.get(key) is not None and not is_whole(own[key], least):
+            raise BadInput(f"{setting}.{key} must be a whole number of epochs, {least} or more; got {own[key]!r}.")
     taps = _entries(f"{setting}.taps", own.get("taps", ()))
     teacher_taps = _entries(f"{setting}.teacher_taps", own["teacher_taps"]) if own.get("teacher_taps") else taps
     adapter = AdapterSettings.read(f"{setting}.adapter", own.get("adapter", "none"))
     return {**own, "taps": taps, "teacher_taps": teacher_taps, "adapter": adapter}
-
-
-def _check_weight(setting: str, weight: Any) -> None:
-    if not is_weight(weight):
-        raise BadInput(f"{setting} must be a finite number, 0 or more; got {weight!r}.")
-
-
-def _check_epochs(setting: str, value: Any, least: int) -> None:
-    if not is_whole(value, least):
-        raise BadInput(f"{setting} must be a whole number of epochs, {least} or more; got {value!r}.")
 
 
 def _entries(setting: str, taps: Any) -> tuple[Roles, ...]:

@@ -1,7 +1,7 @@
 """One named, weighted summand of a method's loss."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,9 +66,10 @@ class Term(nn.Module):
     def build(self, context: BuildContext) -> None:
         """Makes adapters and whatever else the loss owns, from torch's global generator."""
         others = [context.student] if self.settings.source == "self" else context.teachers
+        entries = list(zip(self.settings.taps or ((),), self.settings.teacher_taps or ((),), strict=True))
         for other in others if "teacher" in self.settings.inputs else [context.student]:
             shapes = (context.student, other)
-            row = [Comparison(self.settings, (own, of), context, shapes) for own, of in self._entries()]
+            row = [Comparison(self.settings, (own, of), context, shapes) for own, of in entries]
             self.comparisons.append(nn.ModuleList(row))
 
     def forward(self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs) -> Tensor:
@@ -83,9 +84,6 @@ class Term(nn.Module):
             for comparison in row
         ]
         return sum(values[1:], start=values[0])
-
-    def _entries(self) -> Iterable[tuple[Roles, Roles]]:
-        return zip(self.settings.taps or ((),), self.settings.teacher_taps or ((),), strict=True)
 
 
 class Comparison(nn.Module):

@@ -32,7 +32,10 @@ class WideResNet(nn.Module):
         self, num_classes: int, *, depth: int, width: float, dropout: float = 0.0, in_channels: int = 3
     ) -> None:
         super().__init__()
-        _check(depth, width)
+        if depth < 10 or depth % 6 != 4:
+            raise BadInput(f"kwargs.depth: a wide ResNet has 6n + 4 layers (10, 16, 22, …), got {depth}")
+        if width <= 0 or 16 * width % 1:
+            raise BadInput(f"kwargs.width: a multiple of 1/16 above 0 is needed, got {width}")
         blocks = (depth - 4) // 6
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         first, second, last = (round(channels * width) for channels in (16, 32, 64))
@@ -70,13 +73,6 @@ class PreActivationBlock(nn.Module):
         activated = self.relu1(self.bn1(features))
         residual: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated))))
         return residual + (features if self.shortcut is None else self.shortcut(activated))
-
-
-def _check(depth: int, width: float) -> None:
-    if depth < 10 or depth % 6 != 4:
-        raise BadInput(f"kwargs.depth: a wide ResNet has 6n + 4 layers (10, 16, 22, …), got {depth}")
-    if width <= 0 or 16 * width % 1:
-        raise BadInput(f"kwargs.width: a multiple of 1/16 above 0 is needed, got {width}")
 
 
 def _stage(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:

@@ -46,14 +46,13 @@ class ResizedCrop:
             resized = functional.resize(image, round(self.size / self.crop_fraction))
             shown = functional.center_crop(resized, [self.size, self.size])
         else:
-            shown = self._random(image, generator(Stream.RESIZED_CROP, self.view_seed, view, index))
+            draws = generator(Stream.RESIZED_CROP, self.view_seed, view, index)
+            top, left, height, width = draw_box(image.height, image.width, self.min_scale, draws)
+            shown = functional.resized_crop(image, top, left, height, width, [self.size, self.size])
+            if self.flip and draws.random() < 0.5:
+                shown = functional.hflip(shown)
         pixels: Tensor = functional.pil_to_tensor(shown)
         return pixels
-
-    def _random(self, image: Image.Image, draws: np.random.Generator) -> Image.Image:
-        top, left, height, width = draw_box(image.height, image.width, self.min_scale, draws)
-        shown: Image.Image = functional.resized_crop(image, top, left, height, width, [self.size, self.size])
-        return functional.hflip(shown) if self.flip and draws.random() < 0.5 else shown
 
 
 def draw_box(height: int, width: int, min_scale: float, draws: np.random.Generator) -> tuple[int, int, int, int]:

@@ -76,7 +76,12 @@ class Transfer(Addressed):
         self.of.setup(stage)
         with _settings_called_transfer():
             self.images.setup(stage)
-        _check_shapes(self.of.sample_shape, self.images.sample_shape)
+        wanted, found = self.of.sample_shape, self.images.sample_shape
+        if wanted != found:
+            raise BadInput(
+                f"data.image_size and transfer.image_size must give images of one shape, got {_written(wanted)} and "
+                f"{_written(found)} (channels x height x width). Set both, for example to {max(wanted[1:])}."
+            )
         self.num_classes, self.class_names = self.of.num_classes, self.of.class_names
         self.sample_shape, self.train_size = self.images.sample_shape, self.images.train_size
         self.val_size, self.test_size = self.of.val_size, self.of.test_size
@@ -182,14 +187,6 @@ def _image_set(settings: Mapping[str, Any], setting: str) -> ImageData:
             "Choose another one, or leave data@transfer out."
         )
     return data
-
-
-def _check_shapes(wanted: tuple[int, int, int], found: tuple[int, int, int]) -> None:
-    if wanted != found:
-        raise BadInput(
-            f"data.image_size and transfer.image_size must give images of one shape, got {_written(wanted)} and "
-            f"{_written(found)} (channels x height x width). Set both, for example to {max(wanted[1:])}."
-        )
 
 
 def _written(shape: tuple[int, int, int]) -> str:

@@ -28,8 +28,12 @@ def assistant(cfg: DictConfig, networks: Networks) -> Plan:
     An assistant given as a number is built: of the teacher's family, that far on the way from the teacher's size to
     the student's, on a logarithmic scale of parameters. Without any, one is built half way.
     """
-    student = network_settings(cfg.model.student)
-    entries = _assistants(cfg.plan.assistants) or [0.5]
+    student, listed = network_settings(cfg.model.student), cfg.plan.assistants
+    if not OmegaConf.is_list(listed):
+        raise BadInput(
+            f"plan.assistants must list networks between teacher and student, largest first, got {listed}. {EXAMPLE}."
+        )
+    entries: list[Any] = OmegaConf.to_container(listed, resolve=True) or [0.5]  # type: ignore[assignment]
     rungs = [_rung(cfg, networks, student, entry, f"plan.assistants[{place}]") for place, entry in enumerate(entries)]
     return cascade(cfg, [*rungs, Rung(student, "model.student")], "fewer plan.assistants")
 
@@ -49,14 +53,6 @@ def _built(cfg: DictConfig, student: Mapping[str, Any], way: float, setting: str
     sizes = count_parameters(teacher, classes, "model.teacher"), count_parameters(student, classes, "model.student")
     target = round(sizes[0] ** (1 - way) * sizes[1] ** way)
     return replace(built_rung(teacher, student, classes, target, f"{setting}: model.teacher"), setting=setting)
-
-
-def _assistants(value: Any) -> list[Any]:
-    if not OmegaConf.is_list(value):
-        raise BadInput(
-            f"plan.assistants must list networks between teacher and student, largest first, got {value}. {EXAMPLE}."
-        )
-    return OmegaConf.to_container(value, resolve=True)  # type: ignore[return-value]
 
 
 def _network(setting: str, entry: Any, options: Networks) -> Mapping[str, Any]:

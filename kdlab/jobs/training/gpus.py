@@ -49,7 +49,11 @@ def claimed_slot(folder: Path, gpus: Sequence[str], jobs: int, on_wait: Callable
         jobs: how many share one.
         on_wait: called once when every slot is taken.
     """
-    gpu, lock = _claim(folder, gpus, jobs) or _waited(folder, gpus, jobs, on_wait)
+    if (claimed := _claim(folder, gpus, jobs)) is None:
+        on_wait()
+        while (claimed := _claim(folder, gpus, jobs)) is None:
+            time.sleep(POLL_SECONDS)
+    gpu, lock = claimed
     try:
         yield gpu
     finally:
@@ -66,13 +70,6 @@ def _claim(folder: Path, gpus: Sequence[str], jobs: int) -> tuple[int, FileLock]
                 continue
             return gpu, lock
     return None
-
-
-def _waited(folder: Path, gpus: Sequence[str], jobs: int, on_wait: Callable[[], None]) -> tuple[int, FileLock]:
-    on_wait()
-    while (claimed := _claim(folder, gpus, jobs)) is None:
-        time.sleep(POLL_SECONDS)
-    return claimed
 
 
 def _names() -> list[str]:

@@ -111,11 +111,10 @@ def _hardware(stage: "Stage") -> dict[str, Any]:
 def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of data but for where they lie; likewise of the sets that others are made of."""
     kept = _without(settings, NEUTRAL_DATA)
-    return {name: _data(value) if _is_target(value) else value for name, value in kept.items()}
-
-
-def _is_target(value: Any) -> bool:
-    return isinstance(value, Mapping) and "_target_" in value
+    return {
+        name: _data(value) if isinstance(value, Mapping) and "_target_" in value else value
+        for name, value in kept.items()
+    }
 
 
 def _network(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:

@@ -60,7 +60,10 @@ class CachedTeacher:
         """Logits and vectors of features: float32, on the device of the student."""
         stored = None if batch.indices is None else self._opened(batch.inputs)
         if stored is None or batch.indices is None:
-            return self._unstored(batch.inputs)
+            computed = self._forward(batch.inputs)
+            self.forwards += len(computed.logits)
+            encoding = encoding_of(computed, self.spec)
+            return self._on_device(encoding.decode(encoding.encode(computed)))  # as if it were read back
         rows, found = stored.rows.read(stored.addresses(batch.indices))
         missing = np.flatnonzero(~found)
         self.hits += len(rows)
@@ -129,13 +132,6 @@ class CachedTeacher:
         upcoming = each(more[0], lambda tensor: sent(tensor, self.device))
         both = zip(indices, more[1], strict=True)
         return _joined(inputs, upcoming), BatchIndices(*(torch.cat(pair) for pair in both))
-
-    def _unstored(self, inputs: Inputs) -> Outputs:
-        """What would be read back."""
-        outputs = self._forward(inputs)
-        self.forwards += len(outputs.logits)
-        encoding = encoding_of(outputs, self.spec)
-        return self._on_device(encoding.decode(encoding.encode(outputs)))
 
     def _on_device(self, outputs: Outputs) -> Outputs:
         features = {role: feature.to(self.device) for role, feature in outputs.features.items()}

@@ -41,7 +41,10 @@ class Upcoming:
         """
         epoch, fetched = trainer_position(self.data.trainer)
         if epoch != self._epoch:
-            self._begin(epoch, outputs)
+            batches = self.data.batches(epoch)
+            self._epoch, self._ends = epoch, np.cumsum([0, *(len(batch.samples) for batch in batches)])
+            self._visits = BatchIndices(*(torch.cat(part) for part in zip(*batches, strict=True)))
+            self._missing = outputs.missing(self._visits)
         start = int(np.searchsorted(self._missing, self._ends[fetched]))
         chosen, self._missing = self._missing[start : start + room], self._missing[start + room :]
         if not len(chosen):
@@ -49,9 +52,3 @@ class Upcoming:
         indices = self._visits.select(torch.from_numpy(chosen))
         (inputs,) = self.data.training_inputs([indices])
         return inputs, indices
-
-    def _begin(self, epoch: int, outputs: StoredOutputs) -> None:
-        batches = self.data.batches(epoch)
-        self._epoch, self._ends = epoch, np.cumsum([0, *(len(batch.samples) for batch in batches)])
-        self._visits = BatchIndices(*(torch.cat(part) for part in zip(*batches, strict=True)))
-        self._missing = outputs.missing(self._visits)
