@@ -18,6 +18,7 @@ from kdlab.errors import BadInput
 from kdlab.sweeps.cli import run
 from kdlab.sweeps.question import asked_sweep
 from kdlab.sweeps.search.conclusion import shared_settings
+from kdlab.sweeps.search.sweeper import use_sweeper
 
 NETWORKS = sorted(path.stem for path in (CONF / "network").glob("*.yaml"))
 SIDES = ("model/teacher", "model/student")
@@ -74,6 +75,7 @@ def test_every_option_composes_and_its_targets_take_their_arguments(option):
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes_and_asks_a_question(sweep):
     first_line = (ROOT / "sweeps" / f"{sweep}.yaml").read_text().splitlines()[0]
+    use_sweeper()
     checked = checked_overrides([f"+sweeps={sweep}"])
     asked = asked_sweep(checked.multirun, checked.config)
     assert asked.name == sweep

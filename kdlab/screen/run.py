@@ -22,6 +22,7 @@ from kdlab.jobs.training.hardware import precision_of_teachers
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.magnitude import scaled
+from kdlab.screen.outcome import outcome
 from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
@@ -163,14 +164,6 @@ def generations_table(generations: Sequence[Mapping[str, Any]], task: Descriptio
         cells = (metric.show(found[f"test/{metric.name}"]) for metric in shown)
         table.add_row(f"generation{number}", str(found["epochs"]), *cells)
     return table
-
-
-def outcome(result: Mapping[str, Any]) -> str:
-    """What a finished run came to, in a few words."""
-    gain, task = result.get("gain"), Description.of(result)
-    unit = " %" if task.headline.is_relative else ""
-    reached = task.headline.show(result["student"][task.outcome])
-    return reached + (f", gain {gain:+.2f}{unit}" if gain is not None else "")
 
 
 def _table(*headers: str) -> Table:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.spinner import Spinner
 
 from kdlab.runtime.sweep_records import Cell, Sweep, read_cell, read_cells, read_sweep
-from kdlab.screen.run import outcome
+from kdlab.screen.outcome import outcome
 from kdlab.sweeps.cell import sweep_folder
 from kdlab.sweeps.progress import Progress, in_words
 

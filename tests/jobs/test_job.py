@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import kdlab
+from kdlab.errors import TrainingFailed
 from kdlab.jobs.events import Event, Failed, Finished, Progress, Started
 from kdlab.jobs.job import Job
 from kdlab.store.atomic import write_text_atomically
@@ -113,3 +114,15 @@ def test_a_failure_is_an_event_and_an_error_and_the_job_stays_unfinished(tmp_pat
     assert [type(event) for event in events] == [Started, Progress, Progress, Failed]
     assert isinstance(events[-1].error, ArithmeticError)
     assert not (tmp_path / job.fingerprint / "result.json").exists()
+
+
+class Diverging(Counting):
+    kind = "count"
+
+    def run(self, folder, inputs, emit):
+        raise TrainingFailed("a number is not finite")
+
+
+def test_a_training_that_fails_says_which_of_the_jobs_it_was(tmp_path):
+    with pytest.raises(TrainingFailed, match="^Count counting: a number is not finite$"):
+        kdlab.run([Diverging(2)], store=tmp_path)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kdlab.config.compose import compose_config
-from kdlab.jobs.plan import make_plan
+import kdlab
 from kdlab.jobs.plan_remarks import plan_remarks
 from kdlab.screen.run import Screen
 from kdlab.sweeps.cli import run
@@ -17,7 +16,7 @@ from tests.small import TINY
 
 
 def remarks(*typed):
-    return plan_remarks(make_plan(compose_config(list(typed))), typed)
+    return plan_remarks(kdlab.plan(list(typed)), typed)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_a_transfer_set_is_counted_by_its_own_images():
 
 def test_the_remarks_stand_where_the_plan_is_printed():
     console = Console(file=io.StringIO(), width=300)
-    plan = make_plan(compose_config(["epochs=3"]))
+    plan = kdlab.plan(["epochs=3"])
     Screen(console).opening(Path("run"), plan, ["epochs=3"])
     first, second = console.file.getvalue().splitlines()
     assert first.endswith("on Digits") or first.endswith("bfloat16")

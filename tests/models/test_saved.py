@@ -45,7 +45,9 @@ def test_a_network_comes_back_with_its_weights_and_its_preprocessing(tmp_path):
 def test_a_package_that_is_not_known_is_built_only_when_trusted(tmp_path):
     module = Tied(5)
     leave(tmp_path, module, "tests.models.test_saved", "Tied")
-    with pytest.raises(BadInput, match=r"wants a network from 'tests\.test_saved'.*kdlab\.load\(…, trusted=True\)"):
+    with pytest.raises(
+        BadInput, match=r"wants a network from 'tests\.models\.test_saved'.*kdlab\.load\(…, trusted=True\)"
+    ):
         kdlab.load(str(tmp_path))
     network = kdlab.load(str(tmp_path), trusted=True)
     torch.testing.assert_close(network.module.two.weight, module.one.weight)

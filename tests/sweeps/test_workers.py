@@ -19,8 +19,8 @@ SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
         ({"_target_": JOBLIB, "n_jobs": -3}, 12, 6),
         ({"_target_": RAY, "ray": {"init": {"address": None}, "remote": {}}}, 12, 8),
         ({"_target_": RAY, "ray": {"init": {"num_cpus": 4}, "remote": {"num_cpus": 2}}}, 12, 2),
-        ({"_target_": f"{SUBMITIT}.LocalLauncher"}, 12, 12),
-        ({"_target_": f"{SUBMITIT}.SlurmLauncher"}, 12, 1),  # elsewhere
+        ({"_target_": f"{SUBMITIT}.LocalLauncher", "submitit_folder": "here"}, 12, 12),
+        ({"_target_": f"{SUBMITIT}.SlurmLauncher", "submitit_folder": "here", "partition": None}, 12, 1),  # elsewhere
         ({"_target_": JOBLIB, "n_jobs": 3}, None, 3),
     ],
 )

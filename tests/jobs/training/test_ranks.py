@@ -19,6 +19,7 @@ def test_ranks_compute_with_as_many_threads_as_their_stage_says_whatever_they_wo
     sent = []
     monkeypatch.setattr(ranks, "_start", lambda rank, count, meeting, frozen, folder: sent.append(pickle.loads(frozen)))
     monkeypatch.setattr(ranks, "_wait", lambda processes, folder: processes.clear())
+    (tmp_path / ranks.FIGURES).write_text("{}")
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
     try:
@@ -84,6 +85,7 @@ def test_ranks_meet_where_the_parent_listens_and_its_environment_stays_as_it_was
         kill = wait = poll = lambda self: 0
 
     monkeypatch.setattr(ranks.subprocess, "Popen", lambda command, env, **options: told.append(env) or Rank())
+    (tmp_path / ranks.FIGURES).write_text("{}")
     before = dict(os.environ)
     ranks.train_with_ranks(tiny_plan("trainer.devices=2").student, tmp_path, [], [], 2, address="127.0.0.2")
     assert dict(os.environ) == before

@@ -60,9 +60,12 @@ def test_a_fused_optimizer_takes_the_same_steps(tmp_path, monkeypatch):
     base = ("loss=ce", "epochs=1", "data.image_size=8", "optimizer.lr=0.001")
     one = stage_in(tmp_path, tiny_plan(*base), "student")
     made = []
-    monkeypatch.setattr(
-        kdlab.jobs.training.loop, "prepare", lambda method, *rest: (made.append(method), prepare(method, *rest))
-    )
+
+    def noted(method, *rest, **options):
+        made.append(method)
+        return prepare(method, *rest, **options)
+
+    monkeypatch.setattr(kdlab.jobs.training.loop, "prepare", noted)
     two = stage_in(tmp_path, tiny_plan(*base, "hardware.fused=true"), "student")
     assert all(group["fused"] for group in made[0].trainer.optimizers[0].param_groups)
     torch.testing.assert_close(weights(one), weights(two), rtol=1e-4, atol=1e-5)

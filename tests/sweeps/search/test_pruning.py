@@ -16,6 +16,7 @@ from kdlab.jobs.training.history import read_history
 from kdlab.sweeps.cli import run
 from kdlab.sweeps.search.journal import open_study
 from kdlab.sweeps.search.pruning import Pruning
+from kdlab.tasks.description import IMAGE_CLASSIFICATION
 from kdlab.train import train
 from tests.small import TINY
 
@@ -28,7 +29,7 @@ SEARCH = [
     f"hydra.sweeper.pruning.n_warmup_epochs={WARM_UP}",
     "optimizer.lr=tag(log,interval(1e-8,1))",
 ]
-STAGE = SimpleNamespace(epochs=4)
+STAGE = SimpleNamespace(epochs=4, task=IMAGE_CLASSIFICATION)
 PRUNING = {"enabled": True, "n_startup_trials": 2, "n_warmup_epochs": 0}
 GOOD = (50.0, 60.0, 70.0, 80.0)
 FIXED = [*TINY, "epochs=3", "baseline=false"]
