@@ -124,5 +124,5 @@ class Diverging(Counting):
 
 
 def test_a_training_that_fails_says_which_of_the_jobs_it_was(tmp_path):
-    with pytest.raises(TrainingFailed, match="^Count counting: a number is not finite$"):
+    with pytest.raises(TrainingFailed, match=r"^Count counting: a number is not finite$"):
         kdlab.run([Diverging(2)], store=tmp_path)
