@@ -83,7 +83,7 @@ class Start:
     @property
     def is_over(self) -> bool:
         """Whether it ended, or its process is gone."""
-        return self.ended is not None or _is_gone(self.pid, self.host)
+        return self.ended is not None or is_gone(self.pid, self.host)
 
     def began(self, cell: "Cell") -> bool:
         """Whether a cell was begun by it, or after it."""
@@ -118,7 +118,7 @@ class Cell:
     @property
     def is_lost(self) -> bool:
         """Whether its process has gone without a word; of another machine's that cannot be seen."""
-        return self.status == "running" and _is_gone(self.pid, self.host)
+        return self.status == "running" and is_gone(self.pid, self.host)
 
 
 def read_sweep(folder: Path) -> tuple[Sweep, Start]:
@@ -162,7 +162,7 @@ def cell_path(folder: Path, number: int) -> Path:
     return folder / "cells" / f"{number}.json"
 
 
-def _is_gone(pid: int, host: str) -> bool:
+def is_gone(pid: int, host: str | None) -> bool:
     """Whether a process has ended; of another machine's that cannot be seen."""
     if host != socket.gethostname():
         return False

@@ -1,15 +1,13 @@
 """The records of a sweep's cells, also where they are half-written or of another version."""
 
 import json
-import os
-import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kdlab.runtime.sweep_records import ABOUT, Cell
+from kdlab.runtime.sweep_records import ABOUT, Cell, is_gone
 
 KNOWN = {known.name for known in fields(Cell)}
 HOW_MANY = {  # cells that are neither results nor failures
@@ -105,15 +103,7 @@ def _is_on(about: Mapping[str, Any]) -> bool:
     """Whether the command that runs the sweep is alive; of another machine's that cannot be seen."""
     if about.get("ended") or not isinstance(about.get("pid"), int):
         return False
-    if about.get("host") != socket.gethostname():
-        return True
-    try:
-        os.kill(about["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return not is_gone(about["pid"], about.get("host"))
 
 
 def _cell(said: Mapping[str, Any], path: Path, record: SweepRecord) -> list[Cell]:
