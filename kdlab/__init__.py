@@ -33,12 +33,12 @@ def plan(config: "Sequence[str] | Mapping[str, Any] | DictConfig", *, config_dir
         kdlab.errors.BadInput: an unknown group, option or key, or parts that do not go together.
     """
     from kdlab.config.folders import CONF
-    from kdlab.config.network_options import network_options
+    from kdlab.config.network_options import NetworkOptions
     from kdlab.jobs.plan import make_plan
     from kdlab.tracking.weights import with_local_weights
 
     folders = [*([Path(config_dir)] if config_dir else []), CONF]
-    return make_plan(_composed(config, config_dir), network_options(folders), with_local_weights)
+    return make_plan(_composed(config, config_dir), NetworkOptions(folders), with_local_weights)
 
 
 def run(

@@ -10,7 +10,7 @@ from kdlab.sweeps.cli import run
 def train(cfg: DictConfig) -> None:
     """Runs one experiment from its composed config, and leaves a run directory with `result.json`."""
     from kdlab.config.cell import choices, config_folders, task_overrides
-    from kdlab.config.network_options import network_options
+    from kdlab.config.network_options import NetworkOptions
     from kdlab.jobs.plan import make_plan
     from kdlab.runtime.logs import quiet_screen
     from kdlab.runtime.run import carry_out, check
@@ -29,7 +29,7 @@ def train(cfg: DictConfig) -> None:
     screen, store = Screen(brief=group is not None), Store(cfg.paths.store)
     wandb = wandb_settings(cfg, group, sweep_question())
     with reported_cell(cfg, wandb, choices()) as tracker:
-        plan = make_plan(cfg, network_options(config_folders()), with_local_weights)
+        plan = make_plan(cfg, NetworkOptions(config_folders()), with_local_weights)
         check(plan, store)
         with RunDirectory.of(cfg, plan, task_overrides()) as directory, StopOnSignal() as stop:
             note_run(directory.path)

@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -53,29 +55,40 @@ def finished(folder: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("store/*/result.json")}
 
 
+def assert_same_run(found: Path, expected: Path) -> None:
+    assert not list(found.glob("store/*/.*"))
+    for stage in ("teacher", "baseline", "student"):
+        torch.testing.assert_close(weights(found, stage), weights(expected, stage), rtol=0, atol=0)
+        assert history(found, stage) == history(expected, stage)
+
+
 @pytest.mark.parametrize(("kills", "overrides"), [SHORT, LONG, LONG_DROPOUT])
 def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     began = time.monotonic()
-    finish(start(tmp_path / "undisturbed", overrides))
+    finish(start(undisturbed, overrides))
     duration = time.monotonic() - began
-    moments, killed, done = random.Random(SEED), tmp_path / "killed", {}
-    survived = 0
-    while survived < kills:
+    moments, done = random.Random(SEED), {}
+    while kills:
         process = start(killed, overrides)
-        time.sleep(moments.uniform(0.1, 0.6) * duration)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        survived += 1
-        assert_whole(killed)
+        try:
+            said, _ = process.communicate(timeout=moments.uniform(0.1, 0.6) * duration)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills -= 1
+            assert_whole(killed)
+        else:  # it was done before: a kill has to find a run at work
+            assert process.returncode == 0, said
+            assert_same_run(killed, undisturbed)
+            shutil.rmtree(killed)
+            done = {}
         still = finished(killed)
         assert done.items() <= still.items(), "a finished stage was trained again"
         done = still
     finish(start(killed, overrides))
-    assert not list(killed.glob("store/*/.*"))
     assert done.items() <= finished(killed).items()
-    for stage in ("teacher", "baseline", "student"):
-        torch.testing.assert_close(weights(killed, stage), weights(tmp_path / "undisturbed", stage), rtol=0, atol=0)
-        assert history(killed, stage) == history(tmp_path / "undisturbed", stage)
+    assert_same_run(killed, undisturbed)
 
 
 def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_path):

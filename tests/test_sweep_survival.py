@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,8 +20,13 @@ from tests.small import TINY
 
 SEED = 31
 GRID = ["loss.temperature=2,4,6,8", "loss.alpha=0.5,0.7,0.9"]
-SHORT = pytest.param(3, [*TINY, "seed=0,1"], id="3 kills of a tiny sweep")
-LONG = pytest.param(15, GRID, id="15 kills of 12 cells", marks=pytest.mark.real_data)
+SHORT = pytest.param(["all"] * 3, [*TINY, "seed=0,1"], id="3 kills of a tiny sweep")
+PARALLEL = pytest.param(
+    ["all", "worker", "parent"] * 4,
+    ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *GRID],
+    id="12 kills of 12 parallel cells, of parent and workers",
+    marks=pytest.mark.real_data,
+)
 
 
 def students(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
@@ -37,28 +44,60 @@ def records(folder: Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in folder.glob("sweep-*/cells/*.json")]
 
 
-@pytest.mark.parametrize(("kills", "overrides"), [SHORT, LONG])
-def test_sigkill_of_a_whole_sweep_changes_nothing_but_time(kills, overrides, tmp_path):
-    began = time.monotonic()
-    finish(start(tmp_path / "undisturbed", ["hardware.threads=1", *overrides], "-m"))
-    duration = time.monotonic() - began
-    moments, killed, done = random.Random(SEED), tmp_path / "killed", {}
-    for _ in range(kills):
-        process = start(killed, ["hardware.threads=1", *overrides], "-m")
-        time.sleep(moments.uniform(0.1, 0.5) * min(duration, 60))
+def workers(folder: Path, parent: int) -> list[int]:
+    """Processes other than the parent that train a cell now."""
+    return [record["pid"] for record in records(folder) if record["status"] == "running" and record["pid"] != parent]
+
+
+def kill(victim: str, process: subprocess.Popen, folder: Path) -> bool:
+    """Ends a part of a sweep at once; False where the rest goes on by itself."""
+    if victim == "worker" and (pids := workers(folder, process.pid)):
+        os.kill(pids[0], signal.SIGKILL)
+        return False
+    if victim == "parent":
+        os.kill(process.pid, signal.SIGKILL)
+    else:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        still = completions(killed)
-        assert done.items() <= still.items(), "a finished stage was trained again"
-        done = still
-    finish(start(killed, ["hardware.threads=1", *overrides], "-m"))
+    process.wait()
+    return True
+
+
+def assert_same_sweep(found: Path, expected: Path) -> None:
+    assert len(completions(found)) == len(completions(expected))
+    networks = students(expected)
+    assert students(found).keys() == networks.keys()
+    for run_name, weights in students(found).items():
+        torch.testing.assert_close(weights, networks[run_name], rtol=0, atol=0)
+    assert {record["status"] for record in records(found)} == {"finished"}
+
+
+@pytest.mark.parametrize(("victims", "overrides"), [SHORT, PARALLEL])
+def test_sigkill_of_a_sweep_or_of_parts_of_it_changes_nothing_but_time(victims, overrides, tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    began = time.monotonic()
+    finish(start(undisturbed, ["hardware.threads=1", *overrides], "-m"))
+    duration = time.monotonic() - began
+    moments, done, process, ended = random.Random(SEED), {}, None, []
+    left = list(victims)
+    while left:
+        process = process or start(killed, ["hardware.threads=1", *overrides], "-m")
+        try:
+            said, _ = process.communicate(timeout=moments.uniform(0.1, 0.5) * min(duration, 60))
+        except subprocess.TimeoutExpired:
+            still = completions(killed)
+            assert done.items() <= still.items(), "a finished stage was trained again"
+            done = still
+            if kill(left.pop(), process, killed):
+                ended.append(process)  # its workers may go on for a while, and write to what it wrote to
+                process = None
+        else:  # it was done before: a kill has to find a sweep at work
+            assert process.returncode == 0, said
+            assert_same_sweep(killed, undisturbed)
+            shutil.rmtree(killed)
+            done, process = {}, None
+    finish(process or start(killed, ["hardware.threads=1", *overrides], "-m"))
     assert done.items() <= completions(killed).items()
-    assert len(completions(killed)) == len(completions(tmp_path / "undisturbed"))
-    expected, found = students(tmp_path / "undisturbed"), students(killed)
-    assert expected.keys() == found.keys()
-    for run_name, weights in expected.items():
-        torch.testing.assert_close(found[run_name], weights, rtol=0, atol=0)
-    assert {record["status"] for record in records(killed)} == {"finished"}
+    assert_same_sweep(killed, undisturbed)
 
 
 def test_three_broken_cells_of_twelve_leave_nine_results_and_exit_code_1(tmp_path, capsys):

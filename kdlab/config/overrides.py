@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -54,7 +54,7 @@ def parse(lines: Sequence[str], loader: ConfigLoader) -> list[Override]:
 def is_group(override: Override, loader: ConfigLoader) -> bool:
     """Whether it chooses an option of a config group, rather than setting a value."""
     group = override.key_or_group
-    return group in ("sweeps", *group_names()) or ("." not in group and bool(loader.get_group_options(group)))
+    return group in ("sweeps", *group_names()) or ("." not in group and bool(_options(group, loader)))
 
 
 def check_options(override: Override, loader: ConfigLoader) -> None:
@@ -65,7 +65,7 @@ def check_options(override: Override, loader: ConfigLoader) -> None:
     """
     check_place(override)
     group, line = chooser(override), override.input_line
-    options = sorted(name for name in loader.get_group_options(override.key_or_group) if not name.startswith("_"))
+    options = sorted(name for name in _options(override.key_or_group, loader) if not name.startswith("_"))
     if override.is_delete():
         raise BadInput(f"{line}: {group} cannot be removed. {_closest_option(group, '', options)}")
     if isinstance(override.value(), list) and not override.is_sweep_override() and group not in SEVERAL:
@@ -143,6 +143,12 @@ def cells(overrides: Sequence[Override]) -> Iterator[list[str]]:
 def group_names() -> tuple[str, ...]:
     """Every config group of kdlab's own, such as `data` and `model/teacher`."""
     return tuple(path.relative_to(CONF).as_posix() for path in CONF.rglob("*") if path.is_dir())
+
+
+@lru_cache(maxsize=64)
+def _options(group: str, loader: ConfigLoader) -> tuple[str, ...]:
+    """Looked up once by each loader, which reads its whole search path for it."""
+    return tuple(loader.get_group_options(group))
 
 
 def _parsed(line: str, loader: ConfigLoader) -> Override:

@@ -1,6 +1,8 @@
 """What a person might try next."""
 
+import json
 from collections.abc import Iterator
+from functools import cache
 
 from kdlab.errors import KdlabError
 from kdlab.jobs.plan import Networks, Plan
@@ -47,6 +49,12 @@ def _sizes(stage: Stage, networks: Networks) -> Iterator[tuple[str, int]]:
     for name, settings in networks.items():
         if settings["source"] == stage.network["source"]:
             try:
-                yield name, count_parameters(settings, stage.network["num_classes"])
+                yield name, _size(json.dumps(settings, sort_keys=True), stage.network["num_classes"])
             except (KdlabError, RuntimeError, TypeError, ValueError):
                 continue  # a network of the user's own that cannot be counted without being made
+
+
+@cache
+def _size(settings: str, num_classes: int) -> int:
+    """Once in a process: a sweep would count every network again in each of its cells."""
+    return count_parameters(json.loads(settings), num_classes)

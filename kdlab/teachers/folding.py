@@ -1,9 +1,9 @@
 """Folding: in eval mode a BatchNorm only scales and shifts, which the convolution before it can do along the way."""
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 
 import torch.fx
 from torch import nn
@@ -62,7 +62,7 @@ def _named_once(module: nn.Module) -> set[str]:
 
 def _fit(convolution: nn.Module, norm: nn.Module) -> bool:
     """A norm's type is exact, for a subclass may do more; without running statistics it is no fixed scale."""
-    known = isinstance(convolution, CONVOLUTIONS) and type(norm) in (*NORMS, _with_activation())
+    known = isinstance(convolution, CONVOLUTIONS) and (type(norm) in NORMS or _has_activation(norm))
     return known and norm.running_mean is not None
 
 
@@ -72,16 +72,14 @@ def _within(path: str, container: str) -> bool:
 
 def _rest(norm: nn.Module) -> nn.Module:
     """What a norm does besides: nothing, or timm's activation."""
-    own = ("drop", "act") if isinstance(norm, _with_activation()) else ()
+    own = ("drop", "act") if _has_activation(norm) else ()
     return nn.Sequential(*map(norm.get_submodule, own)).eval()
 
 
-@cache
-def _with_activation() -> type[nn.Module]:
-    """The norm of many of timm's networks, which applies their activation as well."""
-    from timm.layers.norm_act import BatchNormAct2d
-
-    return BatchNormAct2d
+def _has_activation(norm: nn.Module) -> bool:
+    """Whether it is the norm of many of timm's networks, which applies their activation as well."""
+    loaded = sys.modules.get("timm.layers.norm_act")  # by the network itself: timm takes half a second to import
+    return loaded is not None and type(norm) is loaded.BatchNormAct2d
 
 
 class _Tracer(torch.fx.Tracer):

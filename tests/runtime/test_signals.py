@@ -17,6 +17,14 @@ STUDENT = [*TINY, "loss=ce", "model.student.kwargs.dropout=0.3"]  # 2 epochs of 
 JOB = Counting(1)
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Python's own answer to Ctrl-C, which a process that a shell started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")

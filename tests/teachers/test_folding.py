@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kdlab.config.network_options import network_options
+from kdlab.config.network_options import NetworkOptions
 from kdlab.models.saved import make_network
 from kdlab.models.taps import Taps
 from kdlab.teachers.folding import fold
@@ -55,7 +55,7 @@ def assert_folds(module, left, images=IMAGES):
 @pytest.mark.parametrize("name", LEFT)
 def test_the_networks_of_the_cifar_benchmark_keep_their_logits(name):
     torch.manual_seed(0)
-    assert_folds(make_network({**network_options()[name], "num_classes": 10}).module, LEFT[name])
+    assert_folds(make_network({**NetworkOptions()[name], "num_classes": 10}).module, LEFT[name])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100"])  # the second with norms that activate, too
@@ -127,7 +127,7 @@ def test_a_norm_of_batch_statistics_stays():
 @torch.no_grad()
 def test_what_a_tap_sees_stays():
     torch.manual_seed(0)
-    module = used(make_network({**network_options()["resnet8"], "num_classes": 10}).module)
+    module = used(make_network({**NetworkOptions()["resnet8"], "num_classes": 10}).module)
     paths = {"low": "layer1.0.conv1", "mid": "layer2.0.bn1", "high": "layer3", "first": "conv1"}
     expected, folded = (seen(module, paths), seen(_folded(module, paths.values()), paths))
     for role in paths:
