@@ -1,6 +1,7 @@
 """What every loss option promises by being there: it learns, leaves its teacher alone, resumes exactly, and scales."""
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def ranked(tmp_path_factory, request):
     """The options that are tested, trained by one process and by two together, on a pair without batch statistics."""
     root = tmp_path_factory.mktemp("ranks")
     losses = sorted({item.callspec.params["loss"] for item in request.session.items if "ranked" in item.fixturenames})
+    (root / "plans.pickle").write_bytes(pickle.dumps({loss: pair_plan(loss) for loss in losses}))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     for rank_variables in ([None], [0, 1]):
