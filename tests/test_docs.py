@@ -11,8 +11,8 @@ from kdlab.__main__ import COMMANDS
 from tests.small import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-TEXTS = {page.name: page.read_text() for page in PAGES}
+DOCS = ROOT / "docs"
+TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text() for page in sorted(DOCS.rglob("*.md"))}
 
 
 def blocks(text, language):
@@ -47,13 +47,13 @@ def test_folders_links_and_commands_of_a_page_are_there(name):
     for path in re.findall(r"^\| `([\w/]+/)`", text, flags=re.MULTILINE):
         assert (ROOT / path).is_dir(), path
     for path in re.findall(r"\]\(([\w./-]+)\)", text):
-        assert (ROOT / "docs" / path).exists(), path
+        assert (DOCS / name).parent.joinpath(path).exists(), path
     for line in "".join(blocks(text, "bash")).splitlines():
         if line.startswith("make "):
             subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
         else:
             module = line.removeprefix("python -m ").split()[0]
-            assert module == "tests.recorded" or module.removeprefix("kdlab.") in COMMANDS
+            assert module in ("pytest", "tests.recorded") or module.removeprefix("kdlab.") in COMMANDS
 
 
 def test_the_places_for_new_things_are_in_folders_that_layers_know():

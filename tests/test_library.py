@@ -132,8 +132,11 @@ def process_state():
     }
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_a_run_leaves_the_process_as_it_was(interrupted, first, store):
+ALGORITHMS = ("+trainer.deterministic=true", "+trainer.benchmark=true")
+
+
+@pytest.mark.parametrize(("interrupted", "overrides"), [(False, ()), (True, ()), (False, ALGORITHMS)])
+def test_a_run_leaves_the_process_as_it_was(interrupted, overrides, first, store):
     def listen(event):
         if interrupted and isinstance(event, Progress) and event.done == 4:
             raise Interrupted("enough")
@@ -147,7 +150,7 @@ def test_a_run_leaves_the_process_as_it_was(interrupted, first, store):
             with pytest.raises(Interrupted):
                 kdlab.run(kdlab.plan(SHORT), store=store, on_event=listen)
         else:
-            kdlab.run(kdlab.plan(SHORT), store=store, on_event=listen)
+            kdlab.run(kdlab.plan([*SHORT, *overrides]), store=store, on_event=listen)
         after = process_state()
     finally:
         torch.set_num_threads(threads)

@@ -1,5 +1,6 @@
 """A run leaves its process as it found it, and has it for itself."""
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import torch
 
 from kdlab.errors import BadInput
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # with a fixed size cuBLAS is deterministic
 _running = threading.RLock()  # which its own thread may take again
 
 
@@ -17,7 +19,8 @@ _running = threading.RLock()  # which its own thread may take again
 def undisturbed() -> Iterator[None]:
     """Around a run: torch's generators and thread count are the whole process's, so one run at a time has them.
 
-    Afterwards every global generator and the number of CPU threads are what they were.
+    Afterwards every global generator, the number of CPU threads, and what `trainer.deterministic` and
+    `trainer.benchmark` set are what they were.
 
     Raises:
         BadInput: another thread of this process is running one.
@@ -30,10 +33,26 @@ def undisturbed() -> Iterator[None]:
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     threads, python, legacy = torch.get_num_threads(), random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(gpus):
+        with torch.random.fork_rng(gpus), _algorithms():
             yield
     finally:
         torch.set_num_threads(threads)
         random.setstate(python)
         np.random.set_state(legacy)
         _running.release()
+
+
+@contextmanager
+def _algorithms() -> Iterator[None]:
+    """Restores which algorithms torch and its libraries may choose, which a Trainer sets for the whole process."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get(WORKSPACE)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        os.environ.pop(WORKSPACE, None)
+        if workspace is not None:
+            os.environ[WORKSPACE] = workspace
