@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
@@ -18,7 +19,7 @@ from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import VersionBase
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from kdlab.config.folders import CONF
@@ -90,7 +91,8 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
                 check_values(override, sweeper=None)
             added = _added(typed, [base], loader)
             lines = [_line(override, added, loader) for override in typed]
-            return Checked(lines, base if typed == chosen else _compose(lines), None)
+            asked = [replace(override, input_line=line) for override, line in zip(typed, lines, strict=True)]
+            return Checked(lines, _with_values(base, asked, loader), None)
         return _checked_sweep(typed, base, loader)
 
 
@@ -218,10 +220,36 @@ def _compose(lines: Sequence[str]) -> DictConfig:
     try:
         return compose("train", list(lines), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error).partition("\nTo append to your default list")[
-            0
-        ]  # a plus is not what makes the difference here
-        raise BadInput(" ".join(reason.split())) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: Exception) -> BadInput:
+    reason, _, _ = str(error).partition("\nTo append to your default list")  # a plus does not make the difference here
+    return BadInput(" ".join(reason.split()))
+
+
+def _with_values(base: DictConfig, overrides: Sequence[Override], loader: ConfigLoader) -> DictConfig:
+    """What `overrides` compose, made of what their groups compose: values are set last, and choose no file.
+
+    Args:
+        base: composed of those that choose options; it is changed.
+        overrides: all of them, in order, as Hydra takes them.
+        loader: of Hydra's app.
+    """
+    lines = [override.input_line or "" for override in overrides]
+    if any(override.is_hydra_override() for override in overrides):  # some of them decide where Hydra looks
+        return _compose(lines)
+    values = [line for line, override in zip(lines, overrides, strict=True) if not is_group(override, loader)]
+    try:
+        ConfigLoaderImpl._apply_overrides_to_config(parse(values, loader), base)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _refusal(error) from error
+    with flag_override(base.hydra, ["struct", "readonly"], False):
+        base.hydra.overrides.task = lines
+        base.hydra.job.override_dirname = get_overrides_dirname(
+            list(overrides), **base.hydra.job.config.override_dirname
+        )
+    return base
 
 
 def _read(lines: Sequence[str], loader: ConfigLoader) -> list[Override]:

@@ -1,8 +1,10 @@
 """What a command line composes, from whichever folder it is typed in."""
 
 import pytest
+from hydra import compose
+from omegaconf import OmegaConf
 
-from kdlab.config.compose import checked_overrides, compose_config
+from kdlab.config.compose import checked_overrides, compose_config, hydra_app
 from kdlab.config.help import help_page
 from kdlab.errors import BadInput
 from kdlab.sweeps.cli import run
@@ -14,6 +16,23 @@ def test_an_option_can_be_chosen_two_levels_down():
     assert cfg.model.teacher.train.optimizer._target_ == "torch.optim.AdamW"
     assert cfg.optimizer._target_ == "torch.optim.SGD"
     assert "momentum" not in cfg.model.teacher.train.optimizer
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "loss=feature seed=3 loss.terms.feature.weight=2 name='a=b'",
+        "model/teacher@model.teachers.second=resnet8 model.teachers.second.weight=0.5",
+        "plan=born_again plan.generations=3 loss=dkd ~loss.terms.ce",
+        "+loss.terms.pkt.weight=3 +loss.terms.pkt.taps=[high] trainer.limit_val_batches=5",
+        "seed=2 hydra.job.config.override_dirname.kv_sep=: hydra.verbose=true",
+    ],
+)
+def test_what_is_checked_is_what_hydra_composes(line):
+    checked = checked_overrides(line.split())
+    with hydra_app():
+        expected = compose("train", checked.overrides, return_hydra_config=True)
+    assert OmegaConf.to_yaml(checked.config) == OmegaConf.to_yaml(expected)
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
