@@ -18,6 +18,7 @@ from kdlab.benchmarking.case import EVERY
 from kdlab.benchmarking.growth import Growth
 from kdlab.benchmarking.measure import Timing
 from kdlab.cache import cache
+from kdlab.config.compose import checked_overrides
 from kdlab.models.cifar import resnet56
 from kdlab.sweeps.cli import run
 from kdlab.train import train
@@ -58,6 +59,18 @@ def test_there_are_commands_and_each_is_of_a_known_kind():
     assert all(command.startswith(kinds) for command in COMMANDS)
 
 
+def two_values(argument):
+    """Of a list that a multirun varies, its first two values: every choice of every list composes elsewhere."""
+    key, _, values = argument.partition("=")
+    varied = re.fullmatch(r"[\w.]+(,[\w.]+)+", values)
+    return f"{key}={','.join(values.split(',')[:2])}" if varied else argument
+
+
+@pytest.mark.parametrize("command", [command for command in TRAINING if "kdlab.train -m" in command])
+def test_a_multirun_composes_in_all_its_cells(command):
+    assert checked_overrides(shlex.split(command)[4:], multirun=True).multirun
+
+
 @pytest.mark.parametrize("command", TRAINING)
 def test_a_training_command_runs(command, folder, monkeypatch):
     if "cifar10" in command:
@@ -65,7 +78,7 @@ def test_a_training_command_runs(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("WANDB_MODE", "offline")
-    arguments = [argument for argument in shlex.split(command)[3:] if not argument.startswith("epochs=")]
+    arguments = [two_values(word) for word in shlex.split(command)[3:] if not word.startswith("epochs=")]
     enough = ["epochs=4"] if "progressive" in command or "assistant" in command else []  # one for each step
     assert run(train, [*arguments, *TINY, *enough]) == 0
 
