@@ -1,27 +1,19 @@
-"""The pages in `docs/`: their Python runs, their commands are known, what they name is there."""
+"""The README and the pages in `docs/`: their Python runs, their tables and links are whole."""
 
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
-from kdlab.__main__ import COMMANDS
+from tests.pages import PAGES, ROOT, blocks
 from tests.small import TINY
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-TEXTS = {page.relative_to(DOCS).as_posix(): page.read_text() for page in sorted(DOCS.rglob("*.md"))}
 
-
-def blocks(text, language):
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = (code for code in blocks((ROOT / "README.md").read_text(), "python") if "kdlab.plan" in code)
+    (code,) = blocks(PAGES[page], "python")[-1:]
     small = code.replace('"model=resnet50_mbv3"', ", ".join(map(repr, TINY)))
     assert small != code
     names = {}
@@ -32,7 +24,7 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
 
 def test_the_job_of_the_page_runs_and_is_reused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(TEXTS["development.md"], "python")
+    (code,) = blocks(PAGES["docs/development.md"], "python")
     (tmp_path / "page.py").write_text(code)
     for _ in range(2):
         exec(compile(code, "page.py", "exec"), {"__name__": "page"})
@@ -41,24 +33,62 @@ def test_the_job_of_the_page_runs_and_is_reused(tmp_path, monkeypatch, capsys):
     assert said.count("reused=False") == said.count("reused=True") == 1
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_folders_links_and_commands_of_a_page_are_there(name):
-    text = TEXTS[name]
-    for path in re.findall(r"^\| `([\w/]+/)`", text, flags=re.MULTILINE):
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_page_links_to_is_there(name):
+    for path in re.findall(r"\]\(([\w./-]+)\)", PAGES[name]):
+        assert (ROOT / name).parent.joinpath(path).exists(), path
+    for path in re.findall(r"^\| `([\w/]+/)`", PAGES[name], flags=re.MULTILINE):
         assert (ROOT / path).is_dir(), path
-    for path in re.findall(r"\]\(([\w./-]+)\)", text):
-        assert (DOCS / name).parent.joinpath(path).exists(), path
-    for line in "".join(blocks(text, "bash")).splitlines():
-        if line.startswith("make "):
-            subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
-        else:
-            module = line.removeprefix("python -m ").split()[0]
-            assert module in ("pytest", "tests.recorded") or module.removeprefix("kdlab.") in COMMANDS
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        links = re.findall(r"\]\(([\w./-]+\.md)\)", PAGES[name])
+        found = {(ROOT / name).parent.joinpath(link).resolve().relative_to(ROOT).as_posix() for link in links}
+        waiting += found - reached
+    assert reached == set(PAGES)
+
+
+def rows(line):
+    """The cells of a row, as GitHub splits them."""
+    return re.split(r"(?<!\\)\|", line.strip().strip("|"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_table_is_one_for_a_parser_of_github_flavoured_markdown(name):
+    lines = PAGES[name].splitlines()
+    parsed = MarkdownIt("commonmark").enable("table").parse(PAGES[name])
+    within = set()
+    for table in (token for token in parsed if token.type == "table_open"):
+        first, last = table.map
+        within |= set(range(first, last))
+        assert len({len(rows(line)) for line in lines[first:last]}) == 1, lines[first]
+    code = {line for token in parsed if token.type == "fence" for line in range(*token.map)}
+    left = [line for number, line in enumerate(lines) if line.startswith("|") and number not in within | code]
+    assert left == []
+
+
+def test_the_readme_is_short_and_names_what_is_there():
+    assert len(PAGES["README.md"].splitlines()) <= 200
+    (pairs,) = re.findall(r"\| `model=` \| a pair: (.*) \|", PAGES["docs/reference.md"])
+    presets = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")}
+    assert {name.strip("` ") for name in pairs.split(",")} == presets
+
+
+def test_every_loss_has_a_row():
+    table = PAGES["docs/methods.md"].partition("## Temperature")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {
+        path.stem for path in (ROOT / "conf/loss").glob("*.yaml")
+    }
 
 
 def test_the_places_for_new_things_are_in_folders_that_layers_know():
     contracts = (ROOT / "pyproject.toml").read_text()
-    for path in re.findall(r"^\| [^|]+ \| `kdlab/([\w/<>.]+)`", TEXTS["development.md"], flags=re.MULTILINE):
+    for path in re.findall(r"^\| [^|]+ \| `kdlab/([\w/<>.]+)`", PAGES["docs/development.md"], flags=re.MULTILINE):
         assert re.search(rf"\b{path.split('/')[0]}\b", contracts), path
 
 

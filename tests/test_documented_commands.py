@@ -1,4 +1,4 @@
-"""Every command of the README is run, on a tiny budget; every file it names is there."""
+"""Every command of the README and of `docs/` is run, on a tiny budget."""
 
 import os
 import re
@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,15 +21,10 @@ from kdlab.config.compose import checked_overrides
 from kdlab.models.cifar import resnet56
 from kdlab.sweeps.cli import run
 from kdlab.train import train
+from tests.pages import PAGES, ROOT, blocks, commands
 from tests.test_user_data import DATA, LOSS, MODULE
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.partition("  #")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-    for line in block.strip().splitlines()
-]
+COMMANDS = list(dict.fromkeys(command for text in PAGES.values() for command in commands(text)))
 TRAINING = [command for command in COMMANDS if command.startswith("python -m kdlab.train")]
 TINY = ["hardware.threads=1", "debug=fast", "data.batch_size=8", "model.teacher.train.epochs=1"]
 
@@ -53,8 +47,16 @@ def folder(tmp_path_factory):
 
 
 def test_there_are_commands_and_each_is_of_a_known_kind():
-    commands = ("train", "cache", "evaluate", "report", "benchmark")
-    kinds = (*(f"python -m kdlab.{name}" for name in commands), "make ")
+    own = (
+        "kdlab.train",
+        "kdlab.cache",
+        "kdlab.evaluate",
+        "kdlab.report",
+        "kdlab.benchmark",
+        "tests.recorded",
+        "pytest",
+    )
+    kinds = (*(f"python -m {name}" for name in own), "make ")
     assert len(TRAINING) >= 10
     assert all(command.startswith(kinds) for command in COMMANDS)
 
@@ -137,16 +139,8 @@ def test_a_make_target_is_there(command):
     )
 
 
-def test_pictures_and_presets_that_are_named_exist():
-    assert all((ROOT / path).is_file() for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README))
-    (pairs,) = re.findall(r"\| `model=` \| a pair: (.*) \|", README)
-    assert {name.strip("` ") for name in pairs.split(",")} == {
-        path.stem for path in (ROOT / "conf/model").glob("*.yaml")
-    }
-
-
-def test_a_loss_added_as_the_readme_says_passes_every_check(tmp_path):
-    (diff,) = re.findall(r"```diff\n(.*?)```", README, flags=re.DOTALL)
+def test_a_loss_added_as_the_page_says_passes_every_check(tmp_path):
+    (diff,) = blocks(PAGES["docs/own.md"], "diff")
     for folder in ("kdlab", "conf", "sweeps", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for part in diff.split("+++ ")[1:]:
