@@ -5,12 +5,12 @@ import sys
 from difflib import get_close_matches
 
 COMMANDS = {
-    "train": "plan and train an experiment, and say what distillation gained",
-    "cache": "ask a run's teachers ahead of time, so that every epoch, run and cell only reads what they say",
+    "train": "train an experiment: teacher, baseline, student, and what distillation gained",
+    "cache": "compute the teachers' outputs of a run ahead of time, so that every epoch, run and cell only reads them",
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
-    "report": "say what any mix of runs and sweeps found, as a page, tables and one sentence",
-    "benchmark": "say what a step costs, beside a plain loop",
+    "report": "report on any mix of runs and sweeps, as a page, tables and one sentence",
+    "benchmark": "measure what a step costs, beside a plain loop",
 }
 USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
     f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()

@@ -1,4 +1,4 @@
-"""`python -m kdlab.cache …`: asks a run's teachers ahead of time, so that its students, epochs and cells only read."""
+"""`python -m kdlab.cache …`: computes a run's teachers' outputs ahead of time: students, epochs and cells only read."""
 
 import sys
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 USAGE = """usage: python -m kdlab.cache [group=option …] [key=value …]
 
-The same settings as for python -m kdlab.train. Teachers that are not in the store are trained first; then they are
-asked about every image in every view that the students of the run will meet, and what they say is stored.
-Of a sweep (-m, +sweeps=…) the first cell is taken: the others ask about the same images unless they change teacher,
+The same settings as for python -m kdlab.train. Teachers that are not in the store are trained first; then their outputs
+are computed and stored for every image in every view that the students of the run will meet.
+Of a sweep (-m, +sweeps=…) the first cell is taken: the others meet the same images unless they change teacher,
 data, data.view_seed or epochs.
 
 python -m kdlab.cache data=cifar10 model=resnet56_resnet8 epochs=60

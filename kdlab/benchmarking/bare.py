@@ -15,7 +15,7 @@ from kdlab.settings.targets import build
 
 
 def bare_loop(stage: Stage, network: Network, device: torch.device) -> Iterator[None]:
-    """Trains from the labels alone, for ever, and yields after each step.
+    """Trains from the labels only, for ever, and yields after each step.
 
     Args:
         stage: whose recipe it is; its data are an `InMemory`, its scheduler counts steps.

@@ -84,7 +84,7 @@ def plain_loop(
 
     Args:
         student: takes images as the loader has them.
-        teacher: likewise; None is training from the labels alone.
+        teacher: likewise; None is training from the labels only.
         loader: of `(images, labels)`.
         optimizer: of the student's parameters.
         device: to train on.

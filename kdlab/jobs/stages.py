@@ -101,7 +101,7 @@ def taught_stage(cfg: DictConfig, name: str, teachers: Taught, step: int | None,
     stage = student_stage(cfg, name, loss=loss, **how)
     if not make_method(stage).needs_teacher:
         raise BadInput(
-            f"plan: {name} is to be taught by {teachers[0][0].name}, but no term of its loss with a weight above 0 "
+            f"plan: {name} has {teachers[0][0].name} as its teacher, but no term of its loss with a weight above 0 "
             f"reads a teacher; got {', '.join(stage.loss.get('terms') or ())}. Choose another loss=, or plan=single."
         )
     return on_transfer_set(cfg, replace(stage, teachers=teachers))
@@ -117,7 +117,7 @@ def on_transfer_set(cfg: DictConfig, stage: Stage) -> Stage:
         return stage
     if make_method(stage).is_supervised:
         raise BadInput(
-            f"transfer: its images have no labels, and {stage.name} learns from labels alone; got "
+            f"transfer: its images have no labels, and {stage.name} learns from labels only; got "
             f"{', '.join(stage.loss.get('terms') or ())}. Choose a loss with a teacher, such as loss=response."
         )
     return replace(stage, data=transfer_settings(stage.data, plain(cfg.transfer)))

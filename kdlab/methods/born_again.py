@@ -8,7 +8,7 @@ TREATMENTS = ("none", "cwtm", "dkpp")
 
 
 class BornAgain(TeacherStudent):
-    """One generation, taught by the one before (Furlanello et al. 2018, arXiv:1805.04770).
+    """One generation, distilled from the one before (Furlanello et al. 2018, arXiv:1805.04770).
 
     Two treatments isolate what the teacher's outputs contribute. `cwtm` (confidence weighted by teacher maximum) drops
     them and weighs the cross-entropy of each sample by the teacher's confidence over its batch sum. `dkpp` (dark

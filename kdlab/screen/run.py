@@ -218,7 +218,7 @@ def _over_control(result: Mapping[str, Any]) -> list[str]:
     gain = result.get("gain_over_control")
     if gain is None:
         return []
-    other = "the labels alone" if result.get("generations") else "the teacher in one step"
+    other = "labels only" if result.get("generations") else "the teacher in one step"
     unit = Description.of(result).headline.gain_unit
     return [f"gain over {result['control']['epochs']} epochs with {other} {gain:+.2f} {unit}"]
 

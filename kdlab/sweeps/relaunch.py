@@ -65,5 +65,5 @@ def _farewell(error: Exception, looks: Sequence[Progress], view: SweepView) -> s
     why = "workers were lost again and again" if began else "no cell could be started"
     return (
         f"{view.sweep.launcher.rpartition('.')[2]}: {why} ({type(error).__name__}: {what}). "
-        f"Its whole answer is in {view.sweep.folder / LOG}; the same command continues."
+        f"Its whole output is in {view.sweep.folder / LOG}; the same command continues."
     )

@@ -153,7 +153,7 @@ def test_generations_are_compared_with_the_first_with_as_many_epochs_and_with_al
     lines = conclusions(found)
     assert "gain over generation 1 +2.00 points" in lines[0]
     assert lines[1:3] == [
-        "gain over 60 epochs with the labels alone +1.50 points",
+        "gain over 60 epochs with the labels only +1.50 points",
         "all 3 generations together (mean probabilities) 94.25 %, +0.25 points over the last of them",
     ]
     assert not any("worse" in line for line in lines)

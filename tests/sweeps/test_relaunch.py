@@ -81,7 +81,7 @@ def breaks_after(*cells, error, folder):
 
 
 def test_a_launcher_that_starts_nothing_is_given_up_at_once(view):
-    reason = r"no cell could be started \(ConnectionError: no cluster\)\. Its whole answer is in .*launcher\.log"
+    reason = r"no cell could be started \(ConnectionError: no cluster\)\. Its whole output is in .*launcher\.log"
     with pytest.raises(TrainingFailed, match=reason):
         launch(breaks_after(error=ConnectionError("no cluster.\nmore"), folder=view.sweep.folder), view)
     assert view.console.file.getvalue() == ""

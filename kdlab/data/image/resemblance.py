@@ -37,8 +37,8 @@ def transfer_warning(data: L.LightningDataModule) -> str | None:
         return None
     return (
         f"The transfer set does not look like the test set: a simple classifier tells their images apart in "
-        f"{100 * told_apart:.0f} of 100 pairs (50 where two sets look alike; this is said from {100 * LIMIT:.0f} on). "
-        "What the teacher answers there may be of little use on the test set: compare with a run without it, or choose "
+        f"{100 * told_apart:.0f} of 100 pairs (50 where two sets look alike; this is printed from {100 * LIMIT:.0f} on). "
+        "The teacher's predictions there may be of little use on the test set: compare with a run without it, or choose "
         "images closer to the test set with data@transfer=…"
     )
 

@@ -1,4 +1,4 @@
-"""Born-again networks: each generation is the same network once more, taught by the generation before.
+"""Born-again networks: each generation is the same network once more, distilled from the generation before.
 
 Furlanello, Lipton, Tschannen, Itti & Anandkumar, "Born-Again Neural Networks", ICML 2018 (arXiv:1805.04770).
 """
@@ -14,7 +14,7 @@ SEED_STRIDE = 1_000_000  # between generations: further apart than the seeds of 
 
 
 def born_again(cfg: DictConfig, networks: Networks) -> Plan:
-    """`plan.generations` of `model.student`: the first learns from labels alone, and there is no other teacher.
+    """`plan.generations` of `model.student`: the first learns from labels only, and there is no other teacher.
 
     Beside them stands the network after as many epochs from labels as all generations had (`control`).
 

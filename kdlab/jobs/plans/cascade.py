@@ -1,4 +1,4 @@
-"""A chain of students: each is taught by the one before, the first by the teacher."""
+"""A chain of students: each is distilled from the one before, the first from the teacher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ def over(setting: Setting) -> str:
 
 def over_control(setting: Setting) -> str:
     """What the control of a setting is."""
-    how = "from the labels alone" if _generations(setting) else "in one step from the teacher"
+    how = "from labels only" if _generations(setting) else "in one step from the teacher"
     return f"the same network trained for as many epochs {how}"
 
 

@@ -168,7 +168,7 @@ def _equal_differences(settings: Sequence[Setting]) -> Iterator[str]:
     same = [one for one in settings if one.gain and one.gain.points.half is not None and one.gain.points.half < 1e-9]
     if same:
         yield (
-            f"All seeds of {listed([one.label for one in same[:3]])} have the same gain: an interval of no width says "
+            f"All seeds of {listed([one.label for one in same[:3]])} have the same gain: an interval of no width shows "
             f"how coarse {same[0].task.headline.label} is counted on this test set, not how certain the gain is."
         )
 

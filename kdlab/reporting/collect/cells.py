@@ -89,7 +89,7 @@ def _judge(record: SweepRecord) -> None:
         if count and status == "stopped":
             record.remarks.append(f"O{said[1:]}")
         elif count:
-            record.preliminary.append(f"The answer may still change: {said}")
+            record.preliminary.append(f"The result may still change: {said}")
 
 
 def _missing(record: SweepRecord) -> Iterator[int]:

@@ -133,7 +133,7 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Evidence], list[Picture]]]] = (
     ("Generations and steps", "", _each(generations, steps)),
     (
         "Dark knowledge",
-        "What the teacher says beyond its answer. A higher temperature brings its small probabilities to light.",
+        "The teacher's probabilities beyond its prediction. A higher temperature brings the small ones to light.",
         dark_knowledge,
     ),
 )

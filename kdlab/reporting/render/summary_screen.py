@@ -45,7 +45,7 @@ def _heads(metric: Metric) -> dict[str, str]:
         "setting": "",
         "validation": f"val {unit}",
         metric.heading("test"): f"test {unit}",
-        "without teacher": f"alone {unit}",
+        "without teacher": f"baseline {unit}",
         "gain": "gain %" if metric.is_relative else "gain",
         "over control": "control",
         "p (Holm)": "p",

@@ -146,7 +146,7 @@ def saved(evidence: Evidence) -> str:
         f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}."
     )
     if kept.recalls:
-        said += f" Of {kept.answers:,} answers of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
+        said += f" Of {kept.answers:,} outputs of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
     return said
 
 
@@ -155,7 +155,7 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> str:
         {
             "method": row["method"],
             "teacher": _figure(row["teacher"]),
-            "student alone": _figure(row["student_alone"]),
+            "student without a teacher": _figure(row["student_alone"]),
             "student": _figure(row["student"]),
             "here": percent(row["here"]) if row.get("here") else "–",
             "note": row["note"],

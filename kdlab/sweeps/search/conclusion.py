@@ -32,7 +32,7 @@ def conclusion(search: Search, shared: Sequence[str]) -> str:
     return (
         f"\nThe best of the trials ({counts}) is cell {search.best.number + 1}, {reached}:\n"
         f"  {shlex.join(line.lstrip('+') for line in command)}\n"
-        "The best of several flatters itself: with +sweeps=seeds added, the test set says what this setting gains."
+        "The best of several flatters itself: with +sweeps=seeds added, the test set shows what this setting gains."
     )
 
 

@@ -160,7 +160,7 @@ def test_one_that_does_not_is_named_with_the_figure_what_it_means_and_what_to_do
     folder = {"_target_": "kdlab.data.ImageFolder", "root": str(tmp_path), "image_size": 32, "num_workers": 0}
     assert transfer_warning(Transfer(of=DIGITS, images=folder)) == (
         "The transfer set does not look like the test set: a simple classifier tells their images apart in 100 of 100 "
-        "pairs (50 where two sets look alike; this is said from 80 on). What the teacher answers there may be of "
+        "pairs (50 where two sets look alike; this is printed from 80 on). The teacher's predictions there may be of "
         "little use on the test set: compare with a run without it, or choose images closer to the test set with "
         "data@transfer=…"
     )

@@ -79,7 +79,7 @@ def test_the_control_has_the_epochs_that_the_generations_have_together():
         (["plan.generations=0"], r"plan\.generations must be a whole number, 1 or more; got 0"),
         (["plan.ensemble=mean"], r"plan\.ensemble must be probabilities or logits, got 'mean'"),
         (["plan.generation4.epochs=3"], r"plan\.generation4 is not in this plan.*plan\.generation1 to plan\.gen.*n3"),
-        (["loss=ce"], r"generation2 is to be taught by generation1, but no term of its loss .*; got ce\. Choose an"),
+        (["loss=ce"], r"generation2 has generation1 as its teacher, but no term of its loss .*; got ce\. Choose an"),
         (["+model/teacher@model.teachers.x=resnet8"], r"model\.teachers has no use in plan=born_again, got x"),
         (["plan.generation2.epocs=3"], r"plan\.generation2\.epocs is not a setting.*plan\.generation2\.epochs"),
     ],

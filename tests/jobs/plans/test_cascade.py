@@ -80,7 +80,7 @@ def test_several_teachers_teach_the_first_step_and_the_control():
     [
         ("epochs=1", r"epochs is divided over the 2 steps of the plan and must be at least as many, got 1\. Set ep"),
         ("epochs=2.5", r"epochs must be a whole number, 1 or more; got 2\.5"),
-        ("loss=ce", r"step1 is to be taught by teacher, but no term of its loss .*; got ce"),
+        ("loss=ce", r"step1 has teacher as its teacher, but no term of its loss .*; got ce"),
         ("plan.step3.epochs=3", r"plan\.step3 is not in this plan.* It has plan\.step1 to plan\.step2"),
     ],
 )

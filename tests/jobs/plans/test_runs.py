@@ -92,7 +92,7 @@ def test_the_ensemble_of_logits_trains_nothing_new(generations, outputs, capfd):
     expected = nll(log_softmax(np.mean(logits, axis=0), axis=1), targets[0])
     assert result_of(folder)["ensemble"]["test/nll"] == pytest.approx(expected, rel=1e-5)
     assert "gain over generation 1 " in said
-    assert "gain over 9 epochs with the labels alone " in said
+    assert "gain over 9 epochs with the labels only " in said
     assert "all 3 generations together (mean logits) " in said
 
 

@@ -164,7 +164,7 @@ def test_generations_are_measured_against_the_first_and_the_control(lab):
     assert evidence.answer.startswith(
         f"generations 2 is best by validation accuracy (93.1 %): test accuracy 93.1 ± 0.2 %, a gain of +0.6 ± {gain} "
         "points over generation 1, smaller than its uncertainty (3 seeds); that is a loss of "
-        f"2.1 ± {lost} points against the same network trained for as many epochs from the labels alone"
+        f"2.1 ± {lost} points against the same network trained for as many epochs from the labels only"
     )
     assert evidence.settings[0].figures["generation2/test/accuracy"].mean == pytest.approx(np.mean(second))
     assert not any("TEACHER" in remark for remark in evidence.remarks)

@@ -95,7 +95,7 @@ def test_a_sweep_that_is_on_has_no_failures_yet(lab):
     evidence = collect([sweep])
     assert not evidence.failures
     assert [remark.rpartition(", ")[2] for remark in evidence.remarks[:2]] == ["1 still running.", "1 not yet started."]
-    assert evidence.remarks[0].startswith("The answer may still change: of the cells of sweep-0a1b2c3d, ")
+    assert evidence.remarks[0].startswith("The result may still change: of the cells of sweep-0a1b2c3d, ")
 
 
 def test_cells_that_a_search_stopped_are_neither_results_nor_failures(lab):

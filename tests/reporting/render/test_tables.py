@@ -44,7 +44,7 @@ def test_the_markdown_says_question_answer_and_settings(lab):
     assert "over control" not in heads
     assert "python -m kdlab.train +sweeps=sweep" in text
     assert "instead of" in text
-    assert "answers of teachers, 70% were read from the cache." in text
+    assert "outputs of teachers, 70% were read from the cache." in text
 
 
 def test_errors_are_inert_and_on_one_line(lab):

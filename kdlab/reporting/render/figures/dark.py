@@ -107,7 +107,7 @@ def _similarity(logits: Logits, targets: NDArray[np.int64], class_names: Sequenc
         axes.set_xticks(classes, names, rotation=0 if is_short else 90)
         axes.set_yticks(classes, names)
     axes.tick_params(length=0, labelcolor=MUTED)
-    axes.set(xlabel="what the teacher also sees", ylabel="true class")
+    axes.set(xlabel="other class", ylabel="true class")
     pairs = "; ".join(
         f"{class_names[row]} as {class_names[column]}, {100 * matrix[row, column]:.1f} %"
         for row, column in _top(matrix)
