@@ -47,31 +47,31 @@ def run(
     store: str | Path = "outputs/store",
     on_event: "Callable[[Event], None] | None" = None,
 ) -> "Result":
-    """Runs what is missing of a plan, and reuses what the store has. In any thread, one run at a time in a process.
+    """Runs the jobs of a plan that the store does not have. In any thread, one run at a time in a process.
 
-    Nothing of the process is changed for good: no signal handler, working directory, global generator or thread count.
+    Restores the process's state: signal handlers, working directory, global generators and thread count.
 
     Args:
-        plan: of `kdlab.plan`, or jobs of your own, each after those that it needs.
+        plan: from `kdlab.plan`, or jobs of your own, each after those that it needs.
         store: a folder for everything that is computed; made when it is absent.
-        on_event: is given the plain values of `kdlab.jobs.events` as they happen. It may end the run by raising
-            `kdlab.errors.Interrupted`: what was reached is saved, and the same call goes on from there.
+        on_event: called with the events of `kdlab.jobs.events` as they happen. It may end the run by raising
+            `kdlab.errors.Interrupted`: the state is saved, and the same call continues from there.
 
     Returns:
         The fields of `result.json`, by `result["gain"]`, and the folders of the finished jobs.
 
     Raises:
         kdlab.errors.BadInput: something does not fit together, or another thread of this process is running a plan.
-        kdlab.errors.TrainingFailed: a job could not go on.
+        kdlab.errors.TrainingFailed: a job failed.
     """
     from kdlab.runtime.isolation import undisturbed
     from kdlab.runtime.run import carry_out, check
     from kdlab.store.store import Store
 
-    place = Store(store)
+    opened = Store(store)
     with undisturbed():
-        check(plan, place)
-        return carry_out(plan, place, [on_event] if on_event else [])
+        check(plan, opened)
+        return carry_out(plan, opened, [on_event] if on_event else [])
 
 
 def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":
@@ -83,7 +83,7 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":
             which runs their code.
 
     Raises:
-        kdlab.errors.BadInput: there is no finished network, or its package was not trusted.
+        kdlab.errors.BadInput: there is no finished network, or its package is not trusted.
     """
     from kdlab.models.saved import load_network, stage_folder
 

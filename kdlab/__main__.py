@@ -18,7 +18,7 @@ USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
 
 
 def main() -> int:
-    """Hands the rest of the command line to the command's module."""
+    """Runs the module of the command with the rest of the command line."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in ("--help", "-h"):
         print(USAGE)

@@ -1,7 +1,7 @@
 """`python -m kdlab.benchmark`: what a step costs, beside a plain loop, in ratios of one run."""
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,37 +14,38 @@ from kdlab.sweeps.cli import explained
 
 if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
     from kdlab.benchmarking.case import Case
-    from kdlab.benchmarking.findings import Found
-    from kdlab.benchmarking.growth import Growth
+    from kdlab.benchmarking.findings import PairResult
+    from kdlab.benchmarking.scaling import Scaling
 
 PAIRS = {"resnet32x4_resnet8x4": 32, "resnet56_resnet20": 32, "resnet50_mbv3": 64}
 """The pairs that are measured unless others are named, with the side of their images in pixels."""
 SIDE = 32
+WIDTH = 100  # of the tables, in characters: a narrower terminal wraps lines, and no figure is cut off
 CPU_STEPS, GPU_STEPS = 8, 50
-GROWTH_REPEATS = 3  # at most: dozens of processes start
-LEAST_SAMPLES = 4096
+SCALING_REPEATS = 3  # at most: dozens of processes start
+MIN_SAMPLES = 4096
 PICTURES = (".png", ".svg", ".pdf")
-OWN = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")
-"""How overrides begin that would make ways of one row train other things."""
-LEAST = {"repeats": 1, "steps": 1, "batch_size": 2, "threads": 1}
+FIXED = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")
+"""Prefixes of overrides that are refused: with them the variants of a pair would train different things."""
+MINIMUM = {"repeats": 1, "steps": 1, "batch_size": 2, "threads": 1}
 EXAMPLES = """
-python -m kdlab.benchmark                                            three pairs, seven ways to train each
+python -m kdlab.benchmark                                            three pairs, seven variants each
 python -m kdlab.benchmark --pair resnet56_resnet20 --repeats 7 --json speed.json
-python -m kdlab.benchmark --growth                                   and how costs grow
+python -m kdlab.benchmark --scaling                                  and how costs scale
 python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16
 
-A repeat is a turn of each way: one step that is not timed, then --steps that are. Ratios are taken within a repeat;
-what is shown is their median and [range]."""
+A repeat is a round of each variant: one step that is not timed, then --steps that are. Ratios are taken within a
+repeat; the tables show their median and [range]."""
 
 
 def main() -> int:
     """The command; returns its exit code."""
-    asked = _parser().parse_args()
-    return explained(lambda: _benchmarked(asked))
+    args = _parser().parse_args()
+    return explained(lambda: _run(args))
 
 
-def _benchmarked(asked: Namespace) -> int:
-    _check(asked)
+def _run(args: Namespace) -> int:
+    _check(args)
     from kdlab.benchmarking.findings import write_json
     from kdlab.benchmarking.machine import machine
     from kdlab.benchmarking.pictures import write_picture
@@ -54,74 +55,76 @@ def _benchmarked(asked: Namespace) -> int:
     from kdlab.runtime.logs import quiet_screen
 
     quiet_screen()
-    cases, console = _cases(asked), Console(highlight=False, soft_wrap=True)
-    config, *_ = [compose_config(case.lines(Path(), ""), FOLDER) for case in cases]  # all, before any is measured
-    facts = machine(config.hardware)
-    show_machine(facts, console)
+    cases, console = _cases(args), Console(highlight=False, soft_wrap=True, width=WIDTH)
+    # Every case is composed before the first is measured.
+    config, *_ = [compose_config(case.run_overrides(Path(), ""), FOLDER) for case in cases]
+    properties = machine(config.hardware)
+    show_machine(properties, console)
     with TemporaryDirectory(prefix="kdlab-benchmark-") as folder:
-        found = [_found(asked, case, Path(folder), console) for case in cases]
-        grown = _grown(asked, cases[-1], Path(folder), console) if asked.growth else []
-    if asked.json:
-        write_json(asked.json, facts, {"repeats": asked.repeats, "steps": asked.steps}, found, grown)
-    if picture := asked.plot or (asked.json and asked.json.with_suffix(".png")):
-        write_picture(picture, found, grown)
+        pairs = [_measure_pair(args, case, Path(folder), console) for case in cases]
+        scalings = _measure_scaling(args, cases[-1], Path(folder), console) if args.scaling else []
+    if args.json:
+        write_json(args.json, properties, {"repeats": args.repeats, "steps": args.steps}, pairs, scalings)
+    if picture := args.plot or (args.json and args.json.with_suffix(".png")):
+        write_picture(picture, pairs, scalings)
         console.print(f"[dim]{picture}[/]")
     return 0
 
 
-def _cases(asked: Namespace) -> "list[Case]":
-    """What is to be measured, with what was not said filled in."""
+def _cases(args: Namespace) -> "list[Case]":
+    """What is to be measured, with defaults filled in."""
     import torch
 
     from kdlab.benchmarking.case import Case
     from kdlab.benchmarking.measure import total_steps
 
-    asked.steps = asked.steps or (GPU_STEPS if torch.cuda.is_available() else CPU_STEPS)
-    sizes = {"batch_size": asked.batch_size, "threads": asked.threads or torch.get_num_threads()}
-    samples = max(LEAST_SAMPLES, asked.batch_size * total_steps(asked.repeats, asked.steps))
-    overrides = tuple(asked.overrides)
-    pairs = asked.pair or list(PAIRS)
+    args.steps = args.steps or (GPU_STEPS if torch.cuda.is_available() else CPU_STEPS)
+    sizes = {"batch_size": args.batch_size, "threads": args.threads or torch.get_num_threads()}
+    samples = max(MIN_SAMPLES, args.batch_size * total_steps(args.repeats, args.steps))
+    overrides = tuple(args.overrides)
+    pairs = args.pair or list(PAIRS)
     cases = [Case(pair, PAIRS.get(pair, SIDE), samples=samples, overrides=overrides, **sizes) for pair in pairs]
     return cases
 
 
-def _found(asked: Namespace, case: "Case", folder: Path, console: Console) -> "Found":
-    from kdlab.benchmarking.findings import Found
+def _measure_pair(args: Namespace, case: "Case", folder: Path, console: Console) -> "PairResult":
+    from kdlab.benchmarking.findings import PairResult
     from kdlab.benchmarking.measure import measure
     from kdlab.benchmarking.tables import show_pair
 
-    with console.status(f"{case.pair}: {asked.repeats} turns of each way"):
-        found = Found(case, measure(case, folder / case.pair, asked.repeats, asked.steps))
-    show_pair(found, console)
-    return found
+    with console.status(f"{case.pair}: {args.repeats} rounds of each variant"):
+        result = PairResult(case, measure(case, folder / case.pair, args.repeats, args.steps))
+    show_pair(result, console)
+    return result
 
 
-def _grown(asked: Namespace, case: "Case", folder: Path, console: Console) -> "list[Growth]":
-    from kdlab.benchmarking.growth import growth
-    from kdlab.benchmarking.tables import show_growth
+def _measure_scaling(args: Namespace, case: "Case", folder: Path, console: Console) -> "list[Scaling]":
+    from kdlab.benchmarking.scaling import scaling
+    from kdlab.benchmarking.tables import show_scaling
 
-    with console.status("how costs grow") as status:
-        turns = min(asked.repeats, GROWTH_REPEATS), max(asked.steps // 2, 1)
-        grown = growth(case, folder / "growth", *turns, status.update)
-    for one in grown:
-        show_growth(one, console)
-    return grown
+    with console.status("how costs scale") as status:
+        rounds = min(args.repeats, SCALING_REPEATS), max(args.steps // 2, 1)
+        scalings = scaling(case, folder / "scaling", *rounds, status.update)
+    for one in scalings:
+        show_scaling(one, console)
+    return scalings
 
 
-def _check(asked: Namespace) -> None:
-    for name, least in LEAST.items():
-        value = getattr(asked, name)
-        if value is not None and value < least:
+def _check(args: Namespace) -> None:
+    for name, minimum in MINIMUM.items():
+        value = getattr(args, name)
+        if value is not None and value < minimum:
             flag = f"--{name.replace('_', '-')}"
-            raise BadInput(f"{flag} must be a whole number, {least} or more; got {value}. For example: {flag} {least}")
-    for line in asked.overrides:
-        if line.lstrip("+~").startswith(OWN):
-            raise BadInput(f"{line}: pair, data and paths are the benchmark's own. Use --pair and --batch-size.")
+            rule = f"{flag} must be a whole number, {minimum} or more"
+            raise BadInput(f"{rule}; got {value}. For example: {flag} {minimum}")
+    for line in args.overrides:
+        if line.lstrip("+~").startswith(FIXED):
+            raise BadInput(f"{line}: pair, data and paths are set by the benchmark. Use --pair and --batch-size.")
     for flag in ("json", "plot"):
-        if path := getattr(asked, flag):
+        if path := getattr(args, flag):
             check_writable(path.parent, f"--{flag}")
-    if asked.plot and asked.plot.suffix not in PICTURES:
-        raise BadInput(f"--plot must end in {' or '.join(PICTURES)}, got {asked.plot}. For example: --plot speed.png")
+    if args.plot and args.plot.suffix not in PICTURES:
+        raise BadInput(f"--plot must end in {' or '.join(PICTURES)}, got {args.plot}. For example: --plot speed.png")
 
 
 def _parser() -> ArgumentParser:
@@ -133,18 +136,16 @@ def _parser() -> ArgumentParser:
     )
     known = ", ".join(PAIRS)
     parser.add_argument("--pair", action="append", metavar="NAME", help=f"an option of model= (default: {known})")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of each way (default: 5)")
-    parser.add_argument("--steps", type=int, help=f"of a turn (default: {CPU_STEPS}; {GPU_STEPS} with a GPU)")
-    parser.add_argument("--batch-size", type=int, default=64, help="of a step (default: 64)")
-    parser.add_argument("--threads", type=int, help="of the CPU (default: as many as torch chooses)")
-    parser.add_argument(
-        "--growth",
-        action="store_true",
-        help="also with other sizes of batch, classes, data and sweep (ten minutes more)",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="everything that was measured")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of each variant (default: 5)")
+    parser.add_argument("--steps", type=int, help=f"timed, of a round (default: {CPU_STEPS}; {GPU_STEPS} with a GPU)")
+    parser.add_argument("--batch-size", type=int, default=64, help="images in a step (default: 64)")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: torch's own number)")
+    more = "also other sizes of batch, classes, data and sweep (ten minutes more)"
+    parser.add_argument("--scaling", action="store_true", help=more)
+    parser.add_argument("--growth", dest="scaling", action="store_true", help=SUPPRESS)  # the former name
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all results")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture (default: beside the JSON)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the runs of kdlab, as for kdlab.train")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of kdlab's runs, as for kdlab.train")
     return parser
 
 

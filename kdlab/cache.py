@@ -1,4 +1,4 @@
-"""`python -m kdlab.cache …`: computes a run's teachers' outputs ahead of time: students, epochs and cells only read."""
+"""`python -m kdlab.cache …`: computes the outputs of a run's teachers before training, which then only reads them."""
 
 import sys
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 USAGE = """usage: python -m kdlab.cache [group=option …] [key=value …]
 
 The same settings as for python -m kdlab.train. Teachers that are not in the store are trained first; then their outputs
-are computed and stored for every image in every view that the students of the run will meet.
-Of a sweep (-m, +sweeps=…) the first cell is taken: the others meet the same images unless they change teacher,
-data, data.view_seed or epochs.
+are computed and stored for every image in every view that the students of the run use.
+For a sweep (-m, +sweeps=…) the first cell is used: the others read the same outputs unless they change teacher, data,
+data.view_seed or epochs.
 
 python -m kdlab.cache data=cifar10 model=resnet56_resnet8 epochs=60
 python -m kdlab.cache +sweeps=temperature hardware=gpu"""
 
 
 def cache(arguments: Sequence[str]) -> int:
-    """Fills the cache for the run that a command line asks for; returns the exit code.
+    """Fills the cache for the run of a command line; returns the exit code.
 
     Raises:
-        BadInput: the command line, or the run that it asks for, cannot be.
+        BadInput: the command line or a setting is wrong.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -37,10 +37,10 @@ def cache(arguments: Sequence[str]) -> int:
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
 
-    asked = get_args_parser().parse_intermixed_args(arguments)
-    cfg = compose_config(asked.overrides, asked.config_dir, multirun=asked.multirun)
+    args = get_args_parser().parse_intermixed_args(arguments)
+    cfg = compose_config(args.overrides, args.config_dir, multirun=args.multirun)
     quiet_screen()
-    plan, store, screen = kdlab.plan(cfg, config_dir=asked.config_dir), Store(cfg.paths.store), Screen()
+    plan, store, screen = kdlab.plan(cfg, config_dir=args.config_dir), Store(cfg.paths.store), Screen()
     check(plan, store)
     for stage in plan.stages:
         if stage.teachers:
@@ -49,14 +49,16 @@ def cache(arguments: Sequence[str]) -> int:
 
 
 def _fill(stage: "Stage", store: "Store", screen: "Screen") -> None:
-    """Of one stage, whose teachers are trained first; not those that have teachers themselves."""
+    """Fills the cache of one stage and trains its teachers first, unless they are distilled themselves."""
     from kdlab.jobs.cache_fill import CacheFill
     from kdlab.runtime.run import carry_out
     from kdlab.runtime.signals import StopOnSignal
 
-    waits = [teacher.name for teacher in stage.needs if teacher.teachers and not store.finished(teacher)]
-    if waits:
-        screen.say(f"  {stage.name:<10} has {', '.join(waits)} for a teacher, not trained yet: filled as it trains")
+    untrained = [teacher.name for teacher in stage.needs if teacher.teachers and not store.finished(teacher)]
+    if untrained:
+        screen.say(
+            f"  {stage.name:<10} distils from {', '.join(untrained)}, not trained yet: its cache is filled in training"
+        )
         return
     fill = CacheFill(stage)
     with StopOnSignal() as stop:

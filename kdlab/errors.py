@@ -1,34 +1,34 @@
-"""What can go wrong in an ordinary way, and the exit code the command then ends with."""
+"""The expected errors, each with the exit code of the command."""
 
 
 class KdlabError(Exception):
-    """A failure that is explained to the user in one message, without a traceback."""
+    """An error that is shown to the user in one message, without a traceback."""
 
     exit_code = 1
 
 
 class BadInput(KdlabError):
-    """The request cannot be met as it was made: an unknown key, missing data, a checkpoint that does not fit."""
+    """The input is wrong: an unknown key, missing data, a checkpoint that does not fit."""
 
     exit_code = 2
 
 
 class TrainingFailed(KdlabError):
-    """A stage started and could not go on: the loss is not finite, the disk is full."""
+    """A stage started and failed: the loss is not finite, the disk is full."""
 
 
 class StoppedEarly(KdlabError):
-    """A search saw enough of this trial; what was reached is saved, and nothing went wrong."""
+    """A search stopped this trial early; its checkpoint is saved, and this is not a failure."""
 
     exit_code = 0
 
 
 class Interrupted(KdlabError):
-    """The user asked to stop (Ctrl-C, SIGTERM); what was reached is saved."""
+    """The user asked to stop (Ctrl-C, SIGTERM); the checkpoint is saved."""
 
     exit_code = 130
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its type where it says nothing."""
+    """The first line of an error's message; its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

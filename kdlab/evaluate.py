@@ -1,4 +1,4 @@
-"""`python -m kdlab.evaluate RUN [data=…]`: what a finished network is worth on any data."""
+"""`python -m kdlab.evaluate RUN [data=…]`: evaluates a finished network on any data."""
 
 import sys
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ python -m kdlab.evaluate outputs/response-1a2b3c4d/teacher data=cifar10 data.bat
 
 
 def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Test-set figures of a finished network, with its own preprocessing.
+    """Test-set metrics of a finished network, with its own preprocessing.
 
     Args:
         run: a run directory or the folder of a stage.
-        overrides: of `data` and `paths`, on top of those the run was made with; without any, the stage's own data.
+        overrides: of `data` and `paths`, on top of the run's own; without any, the stage's own data.
 
     Raises:
         BadInput: no finished network, unknown settings, or data with another number of classes.
@@ -48,17 +48,17 @@ def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "De
 
     folder = stage_folder(run)
     network = load_network(folder)
-    made_of = yaml.safe_load((folder / "config.yaml").read_text())
-    settings = _data_settings(Path(run), overrides) if overrides else made_of["data"]
-    _check_classes(made_of["network"]["num_classes"], data_facts(settings).num_classes)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    settings = _data_settings(Path(run), overrides) if overrides else config["data"]
+    _check_classes(config["network"]["num_classes"], data_facts(settings).num_classes)
     data = make_data(settings)
     data.setup("test")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = task_of(data)
     logits, labels = predict(network, data.test_dataloader(), device, task)
     figures = {f"test/{name}": value for name, value in task.figures(logits, labels).items()}
-    counted = {"params": parameter_count(network.module), f"{task.description.unit}s": len(labels)}
-    return {**figures, **counted}, task.description
+    counts = {"params": parameter_count(network.module), f"{task.description.unit}s": len(labels)}
+    return {**figures, **counts}, task.description
 
 
 def main() -> int:
@@ -91,10 +91,10 @@ def _data_settings(run: Path, overrides: Sequence[str]) -> dict[str, Any]:
                 f"{override}: an evaluation takes the network as the run left it, and only data=…, data.… and "
                 "paths.… can differ. Leave it out."
             )
-    return OmegaConf.to_container(compose_config([*_made_with(run), *overrides]).data, resolve=True)  # type: ignore[return-value]
+    return OmegaConf.to_container(compose_config([*_run_overrides(run), *overrides]).data, resolve=True)  # type: ignore[return-value]
 
 
-def _made_with(run: Path) -> list[str]:
+def _run_overrides(run: Path) -> list[str]:
     """The overrides of the run, so that its data are the default; a folder in the store has none."""
     for folder in (run, run.parent):
         if (folder / ".hydra" / "overrides.yaml").is_file():

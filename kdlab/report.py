@@ -19,25 +19,25 @@ python -m kdlab.report outputs/temperature-1a2b3c4d --wandb team/kdlab"""
 
 def main() -> int:
     """The command; returns its exit code."""
-    asked = _parser().parse_args()
-    return explained(lambda: _reported(asked))
+    args = _parser().parse_args()
+    return explained(lambda: _reported(args))
 
 
-def _reported(asked: Namespace) -> int:
-    _check_destination(asked.wandb)
-    evidence, page = report(asked.folders, asked.out)
+def _reported(args: Namespace) -> int:
+    _check_destination(args.wandb)
+    evidence, page = report(args.folders, args.out)
     show(evidence, page)
-    if asked.wandb:
+    if args.wandb:
         from kdlab.tracking.report import publish_evidence
 
-        print(f"W&B report: {publish_evidence(evidence, list(map(Path, asked.folders)), asked.wandb)}")
+        print(f"W&B report: {publish_evidence(evidence, list(map(Path, args.folders)), args.wandb)}")
     return 0
 
 
-def _check_destination(asked: str | None) -> None:
-    if asked is not None and not re.fullmatch(r"[\w-]+/[^/\\#?%:]{1,128}", asked):
+def _check_destination(destination: str | None) -> None:
+    if destination is not None and not re.fullmatch(r"[\w-]+/[^/\\#?%:]{1,128}", destination):
         raise BadInput(
-            f"--wandb takes ENTITY/PROJECT, where the runs are, got {asked!r}. For example: --wandb team/kdlab"
+            f"--wandb takes ENTITY/PROJECT, where the runs are, got {destination!r}. For example: --wandb team/kdlab"
         )
 
 

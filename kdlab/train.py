@@ -1,4 +1,4 @@
-"""`python -m kdlab.train`: plan the jobs, finish each of them, and say what distillation gained."""
+"""`python -m kdlab.train`: plans the jobs, runs each of them, and reports what distillation gained."""
 
 import sys
 
@@ -8,7 +8,7 @@ from kdlab.sweeps.cli import run
 
 
 def train(cfg: DictConfig) -> None:
-    """Runs one experiment from its composed config, and leaves a run directory with `result.json`."""
+    """Runs one experiment from its composed config, and writes a run directory with `result.json`."""
     from kdlab.config.cell import choices, config_folders, task_overrides
     from kdlab.config.network_options import NetworkOptions
     from kdlab.jobs.plan import make_plan
@@ -19,7 +19,7 @@ def train(cfg: DictConfig) -> None:
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
     from kdlab.sweeps.cell import note_cell, note_run, sweep_group, sweep_question
-    from kdlab.sweeps.search.pruning import pruning_of
+    from kdlab.sweeps.search.pruning import pruning_callback
     from kdlab.tracking.cell import log_result, reported_cell, wandb_settings
     from kdlab.tracking.jobs import JobRuns
     from kdlab.tracking.weights import with_local_weights
@@ -34,7 +34,7 @@ def train(cfg: DictConfig) -> None:
         with RunDirectory.of(cfg, plan, task_overrides()) as directory, StopOnSignal() as stop:
             note_run(directory.path)
             screen.opening(directory.path, plan, task_overrides())
-            listeners = [screen, JobRuns(wandb) if wandb else None, pruning_of(plan.student), stop]
+            listeners = [screen, JobRuns(wandb) if wandb else None, pruning_callback(plan.student), stop]
             result = carry_out(plan, store, [listener for listener in listeners if listener])
             note_cell(trained=sum(not stage["reused"] for stage in result["stages"]))
             directory.finish(result)

@@ -14,7 +14,7 @@ USAGE = "usage: python -m kdlab.watch outputs/temperature-1a2b3c4d"
 
 
 def watch(folder: Path) -> int:
-    """Shows each cell of the sweep's last start as it ends, and how far it is, until it is over.
+    """Shows each cell of the sweep's last start as it ends, and the progress, until the sweep is over.
 
     Raises:
         BadInput: the folder is not a sweep's.

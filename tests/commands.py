@@ -13,6 +13,6 @@ def start(folder: Path, overrides: list[str], *flags: str) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output

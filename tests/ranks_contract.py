@@ -1,8 +1,8 @@
 """One rank of several, or the only process: two steps of every loss option on a pair without batch statistics.
 
-python -m tests.ranks_contract FOLDER LOSS…      leaves FOLDER/<loss>-<ranks>.pt, the student's weights
+python -m tests.ranks_contract FOLDER LOSS…      writes FOLDER/<loss>-<ranks>.pt, the student's weights
 
-Their plans are those of FOLDER/plans.pickle, from which each process starts: Hydra needs a third of a second for one.
+Each process reads its plans from FOLDER/plans.pickle, since Hydra needs a third of a second to compose one.
 """
 
 import os
@@ -31,9 +31,9 @@ PAIR = [
     "plan=single",
     "model/teacher=small_cnn",
     "model/student=small_cnn",
-    "model.teacher.train.seed=1",  # of one seed they would be one network
+    "model.teacher.train.seed=1",  # with the same seed they would be the same network
     "data.labelled_fraction=0.5",
-    "data.train_samples=61",  # batches of 32 and 29: an odd one, and labels that are not halved
+    "data.train_samples=61",  # batches of 32 and 29: an odd size, and labels that two ranks do not share evenly
     "data.val_fraction=0",
     "epochs=1",
     "optimizer.lr=0.01",

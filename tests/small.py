@@ -32,5 +32,5 @@ def tiny_plan(*overrides: str) -> Plan:
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    """Once in a process: Hydra takes a third of a second for it."""
+    """Composes once in a process: Hydra takes a third of a second."""
     return compose_config(overrides)

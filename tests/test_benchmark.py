@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from kdlab import benchmark
-from kdlab.benchmarking.case import EVERY
+from kdlab.benchmarking.case import VARIANTS
 from tests.benchmarking.in_thread import use_threads
 
 SMALL = ["--pair", "digits_pair", "--batch-size", "4", "--repeats", "2", "--steps", "1", "--threads", "1"]
@@ -14,59 +14,65 @@ SMALL = ["--pair", "digits_pair", "--batch-size", "4", "--repeats", "2", "--step
 
 def command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["kdlab.benchmark", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     return benchmark.main()
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """What a small run said and left."""
+    """What a small run prints and writes."""
     folder = tmp_path_factory.mktemp("benchmark")
-    with pytest.MonkeyPatch.context() as monkeypatch, (folder / "said.txt").open("w") as screen:
+    with pytest.MonkeyPatch.context() as monkeypatch, (folder / "printed.txt").open("w") as screen:
         use_threads(monkeypatch)
-        monkeypatch.setattr(benchmark, "LEAST_SAMPLES", 1)
+        monkeypatch.setattr(benchmark, "MIN_SAMPLES", 1)
         monkeypatch.setattr(sys, "stdout", screen)
-        assert command(monkeypatch, *SMALL, "--growth", "--json", folder / "speed.json") == 0
-    return (folder / "said.txt").read_text(), json.loads((folder / "speed.json").read_text()), folder
+        assert command(monkeypatch, *SMALL, "--scaling", "--json", folder / "speed.json") == 0
+    return (folder / "printed.txt").read_text(), json.loads((folder / "speed.json").read_text()), folder
 
 
-def test_every_way_to_train_has_its_row(done):
-    said, found, _ = done
-    (pair,) = found["pairs"]
-    assert list(pair["ways"]) == list(EVERY)
-    for way, row in pair["ways"].items():
-        assert f"\n{way} " in said
+def test_every_variant_has_its_row(done):
+    printed, results, _ = done
+    (pair,) = results["pairs"]
+    assert list(pair["variants"]) == list(VARIANTS)
+    for variant, row in pair["variants"].items():
+        assert f"\n{variant} " in printed
         assert len(row["seconds"]) == 2 and min(row["seconds"]) > 0
         assert row["images_per_second"] == pytest.approx(4000 / row["ms_per_step"])
         assert row["memory_bytes"] > 10e6 and row["start_seconds"] > 0
 
 
-def test_every_promise_is_judged(done):
-    said, found, _ = done
-    (pair,) = found["pairs"]
+def test_every_promise_is_checked(done):
+    printed, results, _ = done
+    (pair,) = results["pairs"]
     assert len(pair["claims"]) == 4
-    assert all(claim["words"] in said for claim in pair["claims"])
+    assert all(claim["words"] in printed for claim in pair["claims"])
     assert pair["framework_overhead"]["factor"]["median"] > 0
 
 
-def test_costs_grow_with_each_size(done):
-    said, found, _ = done
-    assert [(one["over"], one["values"]) for one in found["growth"]] == [
+def test_costs_are_measured_for_each_size(done):
+    printed, results, _ = done
+    assert [(one["over"], one["values"]) for one in results["scaling"]] == [
         ("batch_size", [2]),
         ("batch_size", [2]),
         ("cells", [1, 2]),
     ]
-    assert all(one["unit"] in said for one in found["growth"])
-    for way, costs in found["growth"][2]["costs"].items():
-        assert 0 < costs[0] < costs[1], way
+    assert all(one["unit"] in printed for one in results["scaling"])
+    for variant, costs in results["scaling"][2]["costs"].items():
+        assert 0 < costs[0] < costs[1], variant
 
 
-def test_the_machine_is_named_and_the_picture_lies_beside_the_figures(done):
-    said, found, folder = done
-    assert found["machine"]["threads"] == 1
-    assert found["machine"]["cpu"] in said.splitlines()[0]
-    assert (found["repeats"], found["steps"]) == (2, 1)
+def test_the_machine_is_named_and_the_picture_is_beside_the_json(done):
+    printed, results, folder = done
+    assert results["machine"]["threads"] == 1
+    assert results["machine"]["cpu"] in printed.splitlines()[0]
+    assert (results["repeats"], results["steps"]) == (2, 1)
     assert (folder / "speed.png").stat().st_size > 0
+
+
+def test_scaling_is_also_measured_under_its_former_name():
+    parser = benchmark._parser()
+    assert [parser.parse_args([flag]).scaling for flag in ("--scaling", "--growth")] == [True, True]
+    assert "--growth" not in parser.format_help()
 
 
 BAD = {
@@ -76,7 +82,7 @@ BAD = {
     "no step": (["--steps", "0"], "--steps must be a whole number, 1 or more; got 0", "--steps 1"),
     "data of one's own": (
         ["data.batch_size=8"],
-        "data.batch_size=8: pair, data and paths are the benchmark's own",
+        "data.batch_size=8: pair, data and paths are set by the benchmark",
         "--batch-size.",
     ),
     "no picture": (
@@ -95,5 +101,5 @@ BAD = {
 @pytest.mark.parametrize(("arguments", "message", "hint"), BAD.values(), ids=BAD)
 def test_bad_input_is_explained(arguments, message, hint, monkeypatch, capsys):
     assert command(monkeypatch, *arguments) == 2
-    said = capsys.readouterr().err
-    assert message in said and hint in said
+    printed = capsys.readouterr().err
+    assert message in printed and hint in printed

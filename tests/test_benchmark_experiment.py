@@ -1,4 +1,4 @@
-"""experiment=cifar100_benchmark is the published recipe, for every pair and every loss that it has figures for."""
+"""experiment=cifar100_benchmark is the published recipe, for every pair and every loss with published figures."""
 
 from functools import cache
 
@@ -29,7 +29,7 @@ PAIRS = {
 FOUR_STAGES = ("vgg13_vgg8", "vgg13_mobilenetv2", "resnet50_mobilenetv2", "resnet50_vgg8")
 STAGES = ["low", "mid", "high"]
 
-# The weight of the labels, and what each other term has.
+# The weight of the labels, and the settings of each other term.
 LOSSES = {
     "response": (0.1, {"response_kd": {"weight": 0.9, "temperature": 4}}),
     "fitnet": (1, {"hint": {"weight": 100, "taps": ["mid"]}}),
@@ -50,10 +50,10 @@ SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "momentum": 0.9, "weigh
 
 
 @cache
-def composed(loss, pair, *more):
-    cfg = compose_config(["experiment=cifar100_benchmark", f"loss={loss}", f"model={pair}", *more])
+def composed(loss, pair, *overrides):
+    cfg = compose_config(["experiment=cifar100_benchmark", f"loss={loss}", f"model={pair}", *overrides])
     with open_dict(cfg):
-        del cfg["name"]  # is known to a running job only
+        del cfg["name"]  # only a running job has it
     return OmegaConf.to_container(cfg, resolve=True)
 
 
@@ -78,10 +78,10 @@ def test_the_recipe_is_the_published_one_for_student_and_teacher(pair):
 
 def test_all_training_images_are_trained_on_in_batches_of_64():
     data = composed("dkd", "vgg13_vgg8")["data"]
-    wanted = {"batch_size": 64, "val_fraction": 0, "labelled_fraction": 1, "train_samples": None, "drop_last": False}
-    wanted |= {"_target_": "kdlab.data.CIFAR100", "image_size": 32, "padding": 4, "flip": True}
-    wanted |= {"mean": [0.5071, 0.4867, 0.4408], "std": [0.2675, 0.2565, 0.2761]}
-    assert wanted.items() <= data.items()
+    expected = {"batch_size": 64, "val_fraction": 0, "labelled_fraction": 1, "train_samples": None, "drop_last": False}
+    expected |= {"_target_": "kdlab.data.CIFAR100", "image_size": 32, "padding": 4, "flip": True}
+    expected |= {"mean": [0.5071, 0.4867, 0.4408], "std": [0.2675, 0.2565, 0.2761]}
+    assert expected.items() <= data.items()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -90,24 +90,24 @@ def test_each_loss_has_its_published_weights(loss):
     labels, others = LOSSES[loss]
     assert terms["ce"]["weight"] == labels
     assert {name for name, term in terms.items() if term["weight"]} == {"ce", *others}
-    for name, wanted in others.items():
-        assert wanted.items() <= terms[name].items()
+    for name, expected in others.items():
+        assert expected.items() <= terms[name].items()
 
 
 @pytest.mark.parametrize("pair", FOUR_STAGES)
 @pytest.mark.parametrize("loss", ["attention", "vid", "nst", "review"])
 def test_losses_over_all_stages_take_four_where_both_networks_have_them(loss, pair):
     stages = ["low", "mid", "upper", "high"]
-    wanted = [stages] if loss == "review" else stages
-    assert composed(loss, pair)["loss"]["terms"][loss]["taps"] == wanted
+    expected = [stages] if loss == "review" else stages
+    assert composed(loss, pair)["loss"]["terms"][loss]["taps"] == expected
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_networks_are_the_benchmarks_own_and_have_what_is_tapped(pair):
+def test_the_networks_are_those_of_the_benchmark_and_have_the_tapped_modules(pair):
     for side, count in zip(("teacher", "student"), PARAMETERS[pair], strict=True):
         settings = composed("dkd", pair)["model"][side]
-        wanted = {key: settings[key] for key in ("source", "name", "kwargs")}
-        network = build_network(num_classes=100, **wanted)
+        arguments = {key: settings[key] for key in ("source", "name", "kwargs")}
+        network = build_network(num_classes=100, **arguments)
         assert sum(parameter.numel() for parameter in network.parameters()) == count
         Taps(network, settings["taps"]).remove()
 
@@ -136,12 +136,12 @@ def test_wide_resnets_are_tapped_where_the_published_figures_were_measured():
         assert [taps[role] for role in STAGES] == ["block1", "block2", "block3"]
 
 
-def test_what_is_typed_still_wins():
+def test_command_line_overrides_win():
     cfg = composed("response", "resnet56_resnet20", "loss.alpha=0.5", "optimizer.lr=0.1", "epochs=2")
     assert cfg["loss"]["terms"]["response_kd"]["weight"] == 0.5
     assert (cfg["optimizer"]["lr"], cfg["epochs"]) == (0.1, 2)
 
 
-def test_other_runs_are_left_alone():
+def test_other_runs_do_not_change():
     cfg = compose_config(["model=resnet56_resnet20", "loss=response"])
     assert (cfg.loss.alpha, cfg.epochs, cfg.model.student.kwargs) == (0.7, 30, {})

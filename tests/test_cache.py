@@ -1,4 +1,4 @@
-"""`python -m kdlab.cache`: what it trains, fills and says."""
+"""`python -m kdlab.cache`: what it trains, fills and prints."""
 
 import pytest
 
@@ -13,10 +13,10 @@ def fill(capsys, tmp_path, *overrides):
     return capsys.readouterr().out
 
 
-def test_it_trains_the_teacher_alone_and_asks_it_everything(capsys, tmp_path):
-    said = fill(capsys, tmp_path)
-    assert "✓ teacher    trained" in said and "✓ student_cache filled " in said
-    assert "✓ student " not in said and "0 of them computed" not in said
+def test_it_trains_only_the_teacher_and_computes_all_its_outputs(capsys, tmp_path):
+    output = fill(capsys, tmp_path)
+    assert "✓ teacher    trained" in output and "✓ student_cache filled " in output
+    assert "✓ student " not in output and "0 of them computed" not in output
     plan, store = tiny_plan(f"paths.outputs={tmp_path}"), Store(tmp_path / "store")
     assert [store.finished(stage) for stage in plan.stages] == [True, False, False]
     again = fill(capsys, tmp_path)
@@ -29,15 +29,15 @@ def test_a_sweep_is_filled_by_its_first_cell(capsys, tmp_path):
     assert "0 of them computed" in fill(capsys, tmp_path, "loss.temperature=8")
 
 
-def test_a_teacher_that_has_yet_to_be_taught_is_left_for_later(capsys, tmp_path):
-    said = fill(capsys, tmp_path, "plan=born_again", "plan.generations=3")
-    assert "generation3 has generation2 for a teacher, not trained yet" in said
+def test_the_cache_of_a_teacher_that_has_to_be_distilled_is_filled_later(capsys, tmp_path):
+    output = fill(capsys, tmp_path, "plan=born_again", "plan.generations=3")
+    assert "generation3 distils from generation2, not trained yet" in output
 
 
-def test_where_nothing_can_be_stored_it_says_so(capsys, tmp_path):
+def test_it_prints_when_nothing_can_be_stored(capsys, tmp_path):
     for override in ("loss=attention", "cache.enabled=false"):
-        said = fill(capsys, tmp_path, override)
-        assert "nothing to store: its teachers compute their outputs at every step" in said
+        output = fill(capsys, tmp_path, override)
+        assert "nothing to cache: its teachers compute their outputs at every step" in output
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_bad_settings_are_refused_by_name(override, message, tmp_path):
         cache([*TINY, f"paths.outputs={tmp_path}", override])
 
 
-def test_its_help_says_what_it_takes(capsys, monkeypatch):
+def test_its_help_shows_what_it_takes(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["kdlab.cache", "--help"])
     assert main() == 0
     assert "same settings as for python -m kdlab.train" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Every file under conf/ and sweeps/: it composes, what it names can be made, and the commands in its head work."""
+"""Every file under conf/ and sweeps/: it composes, its targets can be built, and the commands in its head work."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ from kdlab.config.compose import checked_overrides, compose_config, hydra_app
 from kdlab.config.folders import CONF, ROOT
 from kdlab.errors import BadInput
 from kdlab.sweeps.cli import run
-from kdlab.sweeps.question import asked_sweep
+from kdlab.sweeps.question import sweep_of
 from kdlab.sweeps.search.conclusion import shared_settings
 from kdlab.sweeps.search.sweeper import use_sweeper
 
@@ -40,7 +40,7 @@ def composed(*overrides):
 
 
 def targets(node, path=""):
-    """Every node with a `_target_`, by its place in the config."""
+    """Every node with a `_target_`, by its key in the config."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield path, node
@@ -56,7 +56,7 @@ def bind(settings):
 
 
 def commands(text):
-    """What the comments of a file say to type, without what comes after a wide gap."""
+    """The commands in the comments of a file, without what comes after a wide gap."""
     return [re.split(r"\s{3,}", line)[0] for line in re.findall(r"#.*?(python -m kdlab\..*)", text)]
 
 
@@ -73,14 +73,14 @@ def test_every_option_composes_and_its_targets_take_their_arguments(option):
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_composes_and_asks_a_question(sweep):
+def test_every_sweep_composes_and_has_a_question(sweep):
     first_line = (ROOT / "sweeps" / f"{sweep}.yaml").read_text().splitlines()[0]
     use_sweeper()
     checked = checked_overrides([f"+sweeps={sweep}"])
-    asked = asked_sweep(checked.multirun, checked.config)
-    assert asked.name == sweep
+    composed_sweep = sweep_of(checked.multirun, checked.config)
+    assert composed_sweep.name == sweep
     assert first_line.endswith("?")
-    assert first_line == f"# {asked.question}"
+    assert first_line == f"# {composed_sweep.question}"
 
 
 def test_hydra_takes_a_sweeps_file_that_adds_keys(tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_the_commands_in_the_head_of_a_file_compose(path):
 
 @pytest.mark.parametrize("path", [*CONF.rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")], ids=lambda path: path.stem)
 def test_every_file_opens_with_the_command_that_runs_it(path):
-    """But for presets and networks, of which the name says all, and for files that others are made of."""
+    """Except presets and networks, which their names describe, and files that others are made of."""
     text = path.read_text()
     is_part = path.stem.startswith("_") or path.parent.name in ("base", "network", "details", "teacher", "student")
     if not is_part and set(yaml.safe_load(text)) != {"defaults"}:  # a preset has nothing else
@@ -139,7 +139,7 @@ def test_every_network_is_an_option_of_either_side(side):
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_file_for_one_side_says_more_than_which_network_it_is(side):
+def test_a_file_for_one_side_has_more_than_its_network(side):
     for path in (CONF / side).glob("*.yaml"):
         assert set(yaml.safe_load(path.read_text())) - {"defaults"}, path
 

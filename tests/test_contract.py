@@ -1,4 +1,4 @@
-"""What every loss option promises by being there: it learns, leaves its teacher alone, resumes exactly, and scales."""
+"""The contract of every loss option: it trains the student, not the teacher, resumes exactly, and scales to ranks."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ from tests.ranks_contract import pair_plan
 from tests.small import tiny_plan
 
 LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
-TEACHER_ONLY = ("ce", "mean_teacher", "mutual", "self_attention")  # need no frozen teacher
+WITHOUT_TEACHER = ("ce", "mean_teacher", "mutual", "self_attention")  # no frozen teacher
 
 
 def plan_of(loss, *overrides):
@@ -50,17 +50,17 @@ def ready(store, plan):
 def test_two_steps_move_the_student_and_no_bit_of_the_teacher(loss, store):
     plan = plan_of(loss, "epochs=1", "trainer.limit_train_batches=2")
     before = {name: tensor.clone() for name, tensor in initial_network(plan.student).module.state_dict().items()}
-    taught_by = {teacher.name: weights(stage_in(store, plan, teacher.name)) for teacher, _ in plan.student.teachers}
+    teachers = {teacher.name: weights(stage_in(store, plan, teacher.name)) for teacher, _ in plan.student.teachers}
     after = weights(stage_in(store, plan, "student"))
     moved = [name for name in after if after[name].is_floating_point() and not torch.equal(after[name], before[name])]
     assert {"conv1.weight", "layer3.0.conv2.weight"} <= set(moved)
-    for name, tensors in taught_by.items():
+    for name, tensors in teachers.items():
         torch.testing.assert_close(weights(stage_in(store, plan, name)), tensors, rtol=0, atol=0)
-    assert bool(taught_by) == (loss not in TEACHER_ONLY)
+    assert bool(teachers) == (loss not in WITHOUT_TEACHER)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(loss, store):
+def test_every_term_has_a_gradient_to_the_student_in_its_first_step_also_under_autocast(loss, store):
     method, batch = ready(store, plan_of(loss, "hardware.teacher_precision=bfloat16"))
     for autocast in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
@@ -79,19 +79,19 @@ def test_every_term_pulls_at_the_student_in_its_first_step_also_under_autocast(l
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_crash_within_an_epoch_changes_no_bit(loss, store, tmp_path, monkeypatch):
-    undisturbed = stage_in(store, plan_of(loss), "student")
+    uninterrupted = stage_in(store, plan_of(loss), "student")
     monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
     plan = plan_of(loss)
     for teacher, _ in plan.student.teachers:
         Store(tmp_path).folder(teacher).symlink_to(Store(store).folder(teacher))
     with pytest.raises(Crash):
         stage_in(tmp_path, plan, "student", [CrashAt(4)])  # of 2 epochs of 3
-    assert_same_stage(stage_in(tmp_path, plan, "student"), undisturbed)
+    assert_same_stage(stage_in(tmp_path, plan, "student"), uninterrupted)
 
 
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory, request):
-    """The options that are tested, trained by one process and by two together, on a pair without batch statistics."""
+    """The tested options, trained by one process and by two ranks, on a pair without batch statistics."""
     root = tmp_path_factory.mktemp("ranks")
     losses = sorted({item.callspec.params["loss"] for item in request.session.items if "ranked" in item.fixturenames})
     (root / "plans.pickle").write_bytes(pickle.dumps({loss: pair_plan(loss) for loss in losses}))
@@ -104,14 +104,14 @@ def ranked(tmp_path_factory, request):
 
 
 def _start(root: Path, losses: list[str], port: int, rank: int | None, ranks: int) -> subprocess.Popen:
-    several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(rank)}
-    variables = {**several, "WORLD_SIZE": str(ranks)} if rank is not None else {}
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "LOCAL_RANK": str(rank)}
+    variables = {**rendezvous, "WORLD_SIZE": str(ranks)} if rank is not None else {}
     command = [sys.executable, "-m", "tests.ranks_contract", str(root), *losses]
     return subprocess.Popen(command, env={**os.environ, **variables}, cwd=CONF.parent)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_two_ranks_end_where_one_process_does(loss, ranked):
+def test_two_ranks_end_with_the_weights_of_one_process(loss, ranked):
     one, two = (torch.load(ranked / f"{loss}-{ranks}.pt", weights_only=True) for ranks in (1, 2))
     start = initial_network(pair_plan(loss).student).module.state_dict()
     for name, tensor in one.items():

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from kdlab import benchmark, report
-from kdlab.benchmarking import growth, measure
-from kdlab.benchmarking.case import EVERY
-from kdlab.benchmarking.growth import Growth
+from kdlab.benchmarking import measure, scaling
+from kdlab.benchmarking.case import VARIANTS
 from kdlab.benchmarking.measure import Timing
+from kdlab.benchmarking.scaling import Scaling
 from kdlab.cache import cache
 from kdlab.config.compose import checked_overrides
 from kdlab.models.cifar import resnet56
@@ -123,12 +123,12 @@ def test_reports_are_written(folder, monkeypatch, capsys):
 @pytest.mark.parametrize("command", [command for command in COMMANDS if ".benchmark" in command])
 def test_a_benchmark_shows_and_keeps_what_it_measured(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(measure, "measure", lambda *asked: {way: Timing((0.1, 0.2), 10**8, 3.0) for way in EVERY})
-    monkeypatch.setattr(growth, "growth", lambda *asked: [Growth("classes", (10, 100), "ms", {"way": (1.0, 2.0)})])
+    monkeypatch.setattr(measure, "measure", lambda *args: {one: Timing((0.1, 0.2), 10**8, 3.0) for one in VARIANTS})
+    monkeypatch.setattr(scaling, "scaling", lambda *args: [Scaling("classes", (10, 100), "ms", {"x": (1.0, 2.0)})])
     monkeypatch.setattr(sys, "argv", shlex.split(command)[2:])
     assert benchmark.main() == 0
-    said = capsys.readouterr().out
-    assert all(f"\n{way} " in said for way in EVERY)
+    printed = capsys.readouterr().out
+    assert all(f"\n{variant} " in printed for variant in VARIANTS)
     assert [path.is_file() for path in tmp_path.glob("*.json")] == [True] * ("--json" in command)
 
 

@@ -34,7 +34,7 @@ def test_agrees_with_the_result_of_the_run(role, overrides, run_dir):
     assert figures["samples"] == 500
 
 
-def test_a_run_directory_stands_for_its_student_and_a_folder_of_the_store_for_itself(run_dir):
+def test_of_a_run_directory_the_student_is_evaluated_and_a_folder_of_the_store_directly(run_dir):
     figures = evaluate(str(run_dir))
     assert figures == evaluate(str(run_dir / "student")) == evaluate(str((run_dir / "student").resolve()))
 
@@ -70,17 +70,17 @@ def test_other_classes_are_refused(run_dir, tmp_path, monkeypatch, capsys):
         (["data=cifar10", "paths.data=nowhere"], "CIFAR10 in nowhere/cifar-10-batches-py is not there"),
     ],
 )
-def test_what_cannot_be_evaluated_is_explained(arguments, text, run_dir, monkeypatch, capsys):
+def test_what_cannot_be_evaluated_is_an_error(arguments, text, run_dir, monkeypatch, capsys):
     assert evaluated(monkeypatch, run_dir, *arguments) == 2
     assert f"error: {text}" in capsys.readouterr().err
 
 
-def test_an_absent_run_is_explained(monkeypatch, capsys):
+def test_an_absent_run_is_an_error(monkeypatch, capsys):
     assert evaluated(monkeypatch, "outputs/nowhere") == 2
     assert "error: outputs/nowhere holds no finished network. Name a run directory such as" in capsys.readouterr().err
 
 
-def test_says_how_it_is_used(monkeypatch, capsys):
+def test_prints_its_usage(monkeypatch, capsys):
     assert evaluated(monkeypatch) == 2
     assert evaluated(monkeypatch, "--help") == 0
     assert capsys.readouterr().out.count("usage: python -m kdlab.evaluate RUN") == 2

@@ -1,4 +1,4 @@
-"""What only a GPU can show: the same bits as on it before, the same values as on the CPU, and several stages at once.
+"""Tests that need a GPU: the same bits in each run, the values of the CPU, and several stages at a time.
 
 `pytest -m gpu`. Weights are compared bit for bit under `trainer.deterministic=true`.
 """
@@ -40,13 +40,13 @@ def gpu_plan(*overrides):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """One store for all tests that want the same teacher."""
+    """One store for all tests that use the same teacher."""
     return tmp_path_factory.mktemp("gpu")
 
 
 @pytest.fixture
 def own_store(store, tmp_path):
-    """A store of the test's own, with the teacher alone."""
+    """The test's own store, with the teacher only."""
     teacher = stage_in(store, gpu_plan(), "teacher")
     shutil.copytree(teacher, tmp_path / teacher.name)
     return tmp_path
@@ -69,7 +69,7 @@ def term_values(method, batch, device):
     method.to(device)
     for teacher in method.teachers:
         teacher.to(torch.device(device))
-    method.student.eval()  # batch statistics would hide what the losses add
+    method.student.eval()  # batch statistics would hide differences of the losses
     student, inputs = method.see(batch.to(torch.device(device)), 0)
     teachers = method.teacher_outputs(batch.to(torch.device(device)))
     return {term.name: term(student, teachers, inputs) for term in method.terms}
@@ -87,8 +87,8 @@ def test_every_term_of_every_loss_has_the_value_of_the_cpu(loss, tmp_path_factor
         assert value.item() == pytest.approx(on_cpu[name], rel=1e-3, abs=1e-6), name
 
 
-class Look(Callback):
-    """Keeps the first batch of training, as the step is given it."""
+class RecordBatch(Callback):
+    """Records the first batch of training, as the step gets it."""
 
     batch = None
 
@@ -99,14 +99,14 @@ class Look(Callback):
 
 
 def test_images_are_resident_on_the_gpu_and_augmented_there_to_the_same_pixels(store, tmp_path):
-    look, plan = Look(), gpu_plan("loss=ce")
-    stage_in(tmp_path, plan, "student", [look])
-    assert look.images.device.type == look.batch.inputs.device.type == "cuda"
+    record, plan = RecordBatch(), gpu_plan("loss=ce")
+    stage_in(tmp_path, plan, "student", [record])
+    assert record.images.device.type == record.batch.inputs.device.type == "cuda"
     data = make_data(plan.student.data)
     data.setup("fit")
     (expected,) = data.training_inputs(data.batches(0)[:1])
-    assert torch.equal(look.batch.inputs.cpu(), expected)
-    assert torch.equal(look.batch.targets.cpu(), data.batch_at(0, 0).targets)
+    assert torch.equal(record.batch.inputs.cpu(), expected)
+    assert torch.equal(record.batch.targets.cpu(), data.batch_at(0, 0).targets)
 
 
 @pytest.mark.parametrize("loss", ["response", "attention", "crd", "mutual", "mean_teacher"])
@@ -121,16 +121,16 @@ def test_the_same_stage_twice_has_the_same_bits(loss, own_store, tmp_path_factor
 def test_a_crash_within_an_epoch_changes_no_bit(own_store, tmp_path_factory, monkeypatch):
     monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
     plan = gpu_plan(*DROPOUT)
-    undisturbed = stage_in(own_store, plan, "student")
+    uninterrupted = stage_in(own_store, plan, "student")
     crashed = tmp_path_factory.mktemp("crashed")
     Store(crashed).folder(plan.teacher).symlink_to(Store(own_store).folder(plan.teacher))
     with pytest.raises(Crash):
         stage_in(crashed, plan, "student", [CrashAt(4)])  # of 2 epochs of 3
-    assert_same_stage(stage_in(crashed, plan, "student"), undisturbed)
+    assert_same_stage(stage_in(crashed, plan, "student"), uninterrupted)
 
 
 def run_student(root, *overrides):
-    """Its figures and weights, trained anew."""
+    """Trains the student again; its figures and weights."""
     plan = gpu_plan("baseline=false", *overrides)
     store = Store(root)
     shutil.rmtree(store.folder(plan.student), ignore_errors=True)
@@ -142,7 +142,7 @@ def assert_same(one, other):
     torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_cached_outputs_train_the_bits_of_a_live_teacher(own_store):
+def test_cached_outputs_train_the_same_bits_as_a_teacher_without_cache(own_store):
     long = ("epochs=6", "data.padding=1")
     live, expected = run_student(own_store, *long, "cache.enabled=false")
     filled, same = run_student(own_store, *long)
@@ -161,10 +161,10 @@ def test_a_compiled_student_with_taps_trains_as_the_plain_one(mode, own_store, e
     before = initial_network(gpu_plan(*plan).student).module.state_dict()
     _, plain = run_student(own_store, *plan)
     _, compiled = run_student(own_store, *plan, f"hardware.compile={mode}", "trainer.deterministic=false")
-    assert_close_to_where_it_went(compiled, plain, before)
+    assert_close_relative_to_movement(compiled, plain, before)
 
 
-def assert_close_to_where_it_went(found, expected, before):
+def assert_close_relative_to_movement(found, expected, before):
     for name, tensor in expected.items():
         moved = (tensor - before[name]).float().norm()
         assert (found[name] - tensor).float().norm() <= 2e-3 * moved, name
@@ -179,18 +179,18 @@ def test_bf16_mixed_trains_to_about_what_float32_does(own_store):
     assert half["test/nll"] != full["test/nll"]
 
 
-def test_one_nccl_rank_ends_where_one_process_does(tmp_path_factory):
+def test_one_nccl_rank_ends_with_the_weights_of_one_process(tmp_path_factory):
     base = ("loss=crd", "model/student=small_cnn", "data.train_samples=90", "optimizer.lr=0.01", *GPU)
-    one, two = (tmp_path_factory.mktemp(name) for name in ("alone", "nccl"))
+    one, two = (tmp_path_factory.mktemp(name) for name in ("process", "nccl"))
     plan = small_cnn_plan(*base)
-    alone = stage_in(one, plan, "student")
+    single = stage_in(one, plan, "student")
     ranked = small_cnn_plan(*base, "hardware=ddp", "hardware.threads=1", "trainer.devices=1", "trainer.accelerator=gpu")
     teachers = [Store(one).folder(teacher) for teacher, _ in plan.student.teachers]
     result = train_with_ranks(ranked.student, two, teachers, [], 1)
     before = initial_network(plan.student).module.state_dict()
-    assert_close_to_where_it_went(weights(two), weights(alone), before)
+    assert_close_relative_to_movement(weights(two), weights(single), before)
     assert result["test/accuracy"] == pytest.approx(
-        json.loads((alone / "result.json").read_text())["test/accuracy"], abs=0.5
+        json.loads((single / "result.json").read_text())["test/accuracy"], abs=0.5
     )
 
 

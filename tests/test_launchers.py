@@ -86,9 +86,7 @@ def test_other_processes_train_the_same_bits(launcher, expected, tmp_path):
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "ray"], indirect=True)
-def test_a_worker_has_the_folder_the_modules_and_the_threads_of_the_process_that_was_started(
-    launcher, tmp_path, monkeypatch
-):
+def test_a_worker_has_the_folder_the_modules_and_the_threads_of_its_parent_process(launcher, tmp_path, monkeypatch):
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "only_here.py").write_text("ANSWER = 42\n")
@@ -132,7 +130,7 @@ class Killer(threading.Thread):
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "ray"], indirect=True)
-def test_a_killed_worker_costs_time_alone(launcher, expected, tmp_path, capsys):
+def test_a_killed_worker_costs_only_time(launcher, expected, tmp_path, capsys):
     killer = Killer(tmp_path / "outputs")
     killer.start()
     assert run(train, ["-m", *launcher, *TINY, *GRID, OUTPUTS]) == 0
@@ -146,7 +144,7 @@ def test_a_killed_worker_costs_time_alone(launcher, expected, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("launcher", ["joblib"], indirect=True)
-def test_two_ranks_within_parallel_cells_train_what_they_train_alone(launcher, expected, tmp_path):
+def test_two_ranks_within_parallel_cells_train_what_they_train_in_one_run(launcher, expected, tmp_path):
     teacher = next(weights for weights in expected.values() if len(weights["fc.weight"][0]) == 8)
     safetensors.torch.save_file(teacher, tmp_path / "teacher.safetensors")
     ranks = ["hardware=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
@@ -156,8 +154,8 @@ def test_two_ranks_within_parallel_cells_train_what_they_train_alone(launcher, e
         f"model.teacher.checkpoint={tmp_path}/teacher.safetensors",
         "baseline=false",
     ]
-    assert run(train, [*TINY, *ranks, "loss.temperature=2", "paths.outputs=alone"]) == 0
+    assert run(train, [*TINY, *ranks, "loss.temperature=2", "paths.outputs=single"]) == 0
     assert run(train, ["-m", *launcher, *TINY, *ranks, *GRID, OUTPUTS]) == 0
-    together, alone = stages(tmp_path / "outputs"), stages(tmp_path / "alone")
-    assert len(together) == len(alone) + 1
-    assert_same({name: together[name] for name in alone}, alone)
+    together, single = stages(tmp_path / "outputs"), stages(tmp_path / "single")
+    assert len(together) == len(single) + 1
+    assert_same({name: together[name] for name in single}, single)

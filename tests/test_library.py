@@ -51,7 +51,7 @@ def weights(folder):
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """The result of a run that nobody disturbed, and its events."""
+    """The result of an undisturbed run, and its events."""
     store, events = tmp_path_factory.mktemp("first"), []
     return kdlab.run(kdlab.plan(SHORT), store=store, on_event=events.append), events
 

@@ -1,4 +1,4 @@
-"""Results of kdlab's components stay what they were at their version: finished stages are reused on that promise.
+"""Results of kdlab's components do not change without a new version: reusing finished stages relies on that.
 
 Where a change of results is meant, raise the version in `kdlab.store.versions` and run `python -m tests.recorded`.
 """
@@ -19,17 +19,17 @@ from kdlab.config.folders import CONF
 from kdlab.data.image.base import ImageData
 from kdlab.models import cifar
 from kdlab.store.versions import PART_OF, VERSIONS, component, components, versions
-from tests.recorded.book import Case, agree, case_of, differences, read_book, record, summary, trouble
 from tests.recorded.cases import CASES
+from tests.recorded.recording import Case, agree, case_of, differences, failure, read_recorded, record, summary
 
-BOOK = read_book()
+RECORDED = read_recorded()
 
 
 @pytest.fixture(autouse=True)
 def one_quiet_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    logging.disable(logging.INFO)  # Lightning's, between the lines that count
+    logging.disable(logging.INFO)  # Lightning's messages
     yield
     logging.disable(logging.NOTSET)
     torch.set_num_threads(before)
@@ -38,12 +38,12 @@ def one_quiet_thread():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_results_are_those_recorded_for_the_version(name):
-    if wrong := trouble(name, CASES[name], BOOK.get(name)):
-        pytest.fail(wrong, pytrace=False)
+    if message := failure(name, CASES[name], RECORDED.get(name)):
+        pytest.fail(message, pytrace=False)
 
 
 def test_nothing_is_recorded_that_is_no_longer_computed():
-    assert set(BOOK) <= set(CASES), "run python -m tests.recorded"
+    assert set(RECORDED) <= set(CASES), "run python -m tests.recorded"
 
 
 def test_every_component_has_recorded_results():
@@ -52,7 +52,7 @@ def test_every_component_has_recorded_results():
 
 
 def own(kind):
-    """The component that something has for itself, and not by what it extends."""
+    """The component of its own module, without those of the classes it extends."""
     return component((getattr(kind, "func", None) or kind).__module__)
 
 
@@ -100,7 +100,7 @@ def test_everything_of_kdlab_that_a_config_names_has_a_version(group):
     assert [target for target in named if not own(get_object(target))] == []
 
 
-def test_a_shared_part_stands_for_the_modules_that_it_is_made_of():
+def test_a_shared_component_covers_the_modules_that_are_part_of_it():
     assert set(PART_OF.values()) <= set(VERSIONS)
     assert not set(PART_OF) & set(VERSIONS)
 
@@ -121,51 +121,51 @@ def test_a_shared_part_stands_for_the_modules_that_it_is_made_of():
         ("mine.losses.dkd", None),
     ],
 )
-def test_a_component_is_known_wherever_in_its_package_it_lies(module, name):
+def test_a_component_is_found_wherever_in_its_package_it_is(module, name):
     assert component(module) == name
 
 
-def made_up(value, **raised):
+def example_case(value, **raised):
     return Case(lambda: {"losses.dkd": 1, **raised}, lambda: {"loss": value, "tensor": [value, 2.0]})
 
 
-def test_changed_results_without_a_new_version_are_refused_with_what_to_do():
-    book = record({"x": made_up(1.0)}, {})
-    assert trouble("x", made_up(1.0), book["x"]) is None
-    assert trouble("x", made_up(1.00001), book["x"]) is None  # another processor's rounding
-    wrong = trouble("x", made_up(1.001), book["x"])
-    assert "Results of x changed, and no version was raised" in wrong
-    assert "loss was 1.0, is 1.001" in wrong
-    assert "kdlab.store.versions.VERSIONS, one of losses.dkd" in wrong and "python -m tests.recorded" in wrong
+def test_changed_results_without_a_new_version_fail_with_the_fix():
+    recorded = record({"x": example_case(1.0)}, {})
+    assert failure("x", example_case(1.0), recorded["x"]) is None
+    assert failure("x", example_case(1.00001), recorded["x"]) is None  # another processor's rounding
+    message = failure("x", example_case(1.001), recorded["x"])
+    assert "Results of x changed, and no version was raised" in message
+    assert "loss was 1.0, is 1.001" in message
+    assert "kdlab.store.versions.VERSIONS, one of losses.dkd" in message and "python -m tests.recorded" in message
 
 
-def test_a_raised_version_is_refused_until_it_is_recorded_again():
-    book = record({"x": made_up(1.0)}, {})
-    raised = made_up(1.5, **{"losses.dkd": 2})
-    assert "recorded for other versions" in trouble("x", raised, book["x"])
-    assert trouble("x", raised, record({"x": raised}, book)["x"]) is None
-    assert "not recorded yet" in trouble("y", raised, book.get("y"))
+def test_a_raised_version_fails_until_it_is_recorded_again():
+    recorded = record({"x": example_case(1.0)}, {})
+    raised = example_case(1.5, **{"losses.dkd": 2})
+    assert "recorded for other versions" in failure("x", raised, recorded["x"])
+    assert failure("x", raised, record({"x": raised}, recorded)["x"]) is None
+    assert "not recorded yet" in failure("y", raised, recorded.get("y"))
 
 
-def test_the_recorder_does_not_record_over_a_version_that_is_recorded():
-    book = record({"x": made_up(1.0)}, {})
-    assert record({"x": made_up(2.0)}, book) == book
-    assert record({}, book) == {}
+def test_a_recorded_version_is_not_overwritten():
+    recorded = record({"x": example_case(1.0)}, {})
+    assert record({"x": example_case(2.0)}, recorded) == recorded
+    assert record({}, recorded) == {}
 
 
-def test_a_loss_that_computes_something_else_turns_its_results_red(monkeypatch):
+def test_a_loss_that_computes_something_else_fails(monkeypatch):
     module = sys.modules["kdlab.losses.dkd"]  # the package has the function under that name
     kl = module._kl
     monkeypatch.setattr(module, "_kl", lambda *pair: 1.001 * kl(*pair))
-    assert "Results of losses.dkd" in trouble(
-        "losses.dkd: dkd()", CASES["losses.dkd: dkd()"], BOOK["losses.dkd: dkd()"]
+    assert "Results of losses.dkd" in failure(
+        "losses.dkd: dkd()", CASES["losses.dkd: dkd()"], RECORDED["losses.dkd: dkd()"]
     )
-    wrong = trouble("loss=dkd", CASES["loss=dkd"], BOOK["loss=dkd"])
-    assert "train/dkd" in wrong and "losses.dkd" in wrong
-    assert trouble("losses.pkt: pkt()", CASES["losses.pkt: pkt()"], BOOK["losses.pkt: pkt()"]) is None
+    message = failure("loss=dkd", CASES["loss=dkd"], RECORDED["loss=dkd"])
+    assert "train/dkd" in message and "losses.dkd" in message
+    assert failure("losses.pkt: pkt()", CASES["losses.pkt: pkt()"], RECORDED["losses.pkt: pkt()"]) is None
 
 
-def test_summaries_tell_tensors_apart_that_have_the_same_sum():
+def test_summaries_differ_for_tensors_with_the_same_sum():
     one, other = torch.tensor([1.0, 2.0, -3.0]), torch.tensor([2.0, 1.0, -3.0])
     assert not agree(summary(one), summary(other))
     assert not agree(summary(one), summary(-one))

@@ -18,17 +18,17 @@ def command(monkeypatch, *arguments):
     return report.main()
 
 
-def test_a_sweep_has_its_report_beside_it_and_its_answer_on_the_screen(lab, monkeypatch, capsys):
+def test_a_sweep_has_its_report_in_its_folder_and_its_summary_on_the_screen(lab, monkeypatch, capsys):
     sweep = lab.grid("loss.temperature", {2.0: [(95.0, 90.0, 94.0)], 8.0: [(96.0, 90.0, 95.0)]}, question="Hot?")
     assert command(monkeypatch, sweep) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Hot? T 8 is best by validation accuracy (95.0 %)" in said
-    assert str(sweep / "report" / "index.html") in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Hot? T 8 is best by validation accuracy (95.0 %)" in output
+    assert str(sweep / "report" / "index.html") in output
     for name in ("index.html", "cells.csv", "report.md"):
         assert (sweep / "report" / name).stat().st_size > 0
 
 
-def test_the_report_goes_where_it_is_asked_to(lab, monkeypatch):
+def test_the_report_goes_to_the_out_folder(lab, monkeypatch):
     run = lab.run(95.0, 90.0)
     assert command(monkeypatch, run, "--out", lab.root / "mine") == 0
     assert (lab.root / "mine" / "index.html").is_file()
@@ -49,12 +49,12 @@ def test_a_report_upon_a_report_is_the_same(lab):
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", "which is not there"), ("", "without any")])
-def test_bad_input_is_explained(lab, monkeypatch, capsys, folder, message):
+def test_bad_input_is_an_error(lab, monkeypatch, capsys, folder, message):
     assert command(monkeypatch, lab.root / folder) == 2
     assert message in capsys.readouterr().err
 
 
-def test_two_hundred_runs_are_read_and_told_without_torch(lab):
+def test_two_hundred_runs_are_read_and_reported_without_torch(lab):
     for number in range(200):
         settings = {"loss.temperature": 1.0 + number // 4}
         lab.run(95.0 + number % 7, 90.0 + number % 3, seed=number % 4, settings=settings)

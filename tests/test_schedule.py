@@ -1,4 +1,4 @@
-"""The learning rate of trainings of few steps."""
+"""The learning rate of trainings with few steps."""
 
 from functools import partial
 
@@ -33,7 +33,7 @@ def scheduled(steps, **changes):
 
 @pytest.mark.parametrize("three_phase", [False, True])
 @pytest.mark.parametrize(("steps", "pct_start"), [(5, 0.2), (2, 0.5), (10, 0.1), (100, 0.01), (4, 0.25)])
-def test_a_warm_up_of_one_step_is_that_of_a_hair_more(steps, pct_start, three_phase):
+def test_a_warm_up_of_one_step_is_close_to_a_slightly_longer_one(steps, pct_start, three_phase):
     changes = {"pct_start": pct_start, "three_phase": three_phase}
     with pytest.raises(ZeroDivisionError):
         rates(lambda optimizer: OneCycleLR(optimizer, total_steps=steps, **changes, **ONE_CYCLE), steps)
@@ -68,7 +68,7 @@ def test_a_run_of_few_steps_trains(batches, tmp_path):
     assert (folder / "result.json").is_file()
 
 
-def test_a_run_of_no_steps_is_told_what_limits_it(tmp_path):
+def test_the_error_for_a_run_of_no_steps_names_the_limit(tmp_path):
     plan = tiny_plan("loss=ce", "epochs=1", "trainer.limit_train_batches=0")
     with pytest.raises(BadInput, match=r"^scheduler: .* got none, with trainer\.limit_train_batches=0\. Set it to"):
         stage_in(tmp_path, plan, "student")

@@ -72,14 +72,14 @@ def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_pa
     while kills:
         process = start(killed, overrides)
         try:
-            said, _ = process.communicate(timeout=moments.uniform(0.1, 0.6) * duration)
+            output, _ = process.communicate(timeout=moments.uniform(0.1, 0.6) * duration)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             kills -= 1
             assert_whole(killed)
-        else:  # it was done before: a kill has to find a run at work
-            assert process.returncode == 0, said
+        else:  # it was done before: a kill has to hit a run that trains
+            assert process.returncode == 0, output
             assert_same_run(killed, undisturbed)
             shutil.rmtree(killed)
             done = {}
@@ -93,9 +93,12 @@ def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_pa
 
 def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_path):
     copies = [start(tmp_path, TINY) for _ in range(2)]
-    said = [finish(copy) for copy in copies]
+    outputs = [finish(copy) for copy in copies]
     trained = [
-        line.split()[1] for text in said for line in text.splitlines() if line.startswith("✓") and " trained " in line
+        line.split()[1]
+        for output in outputs
+        for line in output.splitlines()
+        if line.startswith("✓") and " trained " in line
     ]
     assert sorted(trained) == ["baseline", "student", "teacher"]
     again = finish(start(tmp_path, TINY))
@@ -111,10 +114,10 @@ def test_ctrl_c_saves_exits_with_130_and_the_same_command_goes_on(tmp_path):
     while not any(path.stat().st_size for path in tmp_path.glob("store/*/last.ckpt") if not done(path)):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate()
-    assert process.returncode == 130, said
-    assert "the same command continues" in said
-    assert "Traceback" not in said
+    output, _ = process.communicate()
+    assert process.returncode == 130, output
+    assert "the same command continues" in output
+    assert "Traceback" not in output
     finish(start(tmp_path, overrides))
     steps = [row.split(",") for row in history(tmp_path, "student")]
     assert [int(row[steps[0].index("step")]) for row in steps[1:]] == list(range(3, 181, 3))

@@ -82,7 +82,7 @@ def test_sigkill_of_a_sweep_or_of_parts_of_it_changes_nothing_but_time(victims, 
     while left:
         process = process or start(killed, ["hardware.threads=1", *overrides], "-m")
         try:
-            said, _ = process.communicate(timeout=moments.uniform(0.1, 0.5) * min(duration, 60))
+            output, _ = process.communicate(timeout=moments.uniform(0.1, 0.5) * min(duration, 60))
         except subprocess.TimeoutExpired:
             still = completions(killed)
             assert done.items() <= still.items(), "a finished stage was trained again"
@@ -90,8 +90,8 @@ def test_sigkill_of_a_sweep_or_of_parts_of_it_changes_nothing_but_time(victims, 
             if kill(left.pop(), process, killed):
                 ended.append(process)  # its workers may go on for a while, and write to what it wrote to
                 process = None
-        else:  # it was done before: a kill has to find a sweep at work
-            assert process.returncode == 0, said
+        else:  # it was done before: a kill has to hit a sweep that trains
+            assert process.returncode == 0, output
             assert_same_sweep(killed, undisturbed)
             shutil.rmtree(killed)
             done, process = {}, None
@@ -103,12 +103,12 @@ def test_sigkill_of_a_sweep_or_of_parts_of_it_changes_nothing_but_time(victims, 
 def test_three_broken_cells_of_twelve_leave_nine_results_and_exit_code_1(tmp_path, capsys):
     overrides = [*TINY, f"paths.outputs={tmp_path}", "loss.temperature=2,4,6,-1", "loss.alpha=0.5,0.7,0.9"]
     assert run(train, ["-m", *overrides]) == 1
-    said = capsys.readouterr().out
-    assert "9 of 12 cells finished" in said
-    assert said.count("failed: loss.temperature=-1 loss.alpha=") == 3
+    output = capsys.readouterr().out
+    assert "9 of 12 cells finished" in output
+    assert output.count("failed: loss.temperature=-1 loss.alpha=") == 3
     (page,) = tmp_path.glob("sweep-*/report/index.html")
     assert page.read_text().count("loss.temperature must be above 0, got -1") == 3
-    assert str(page) in said
+    assert str(page) in output
     assert len(students(tmp_path)) == 9
     assert len(list(tmp_path.glob("store/*/result.json"))) == 9 + 2  # one teacher, one baseline
     status = [record["status"] for record in sorted(records(tmp_path), key=lambda record: record["cell"])]
@@ -126,7 +126,7 @@ def test_the_same_cell_first_and_last_in_one_process_has_the_same_bits(tmp_path)
         torch.testing.assert_close(first, last, rtol=0, atol=0)
 
 
-def test_a_sweep_asked_again_reuses_every_stage_and_keeps_one_folder(tmp_path, capsys):
+def test_the_same_sweep_again_reuses_every_stage_and_keeps_one_folder(tmp_path, capsys):
     command = ["-m", *TINY, f"paths.outputs={tmp_path}", "loss.temperature=2,4"]
     assert run(train, command) == 0
     before = completions(tmp_path)
@@ -138,7 +138,7 @@ def test_a_sweep_asked_again_reuses_every_stage_and_keeps_one_folder(tmp_path, c
     assert {record["trained"] for record in records(tmp_path)} == {0}
 
 
-def test_a_report_that_cannot_be_written_costs_the_sweep_nothing(tmp_path, monkeypatch, caplog):
+def test_a_report_that_cannot_be_written_does_not_fail_the_sweep(tmp_path, monkeypatch, caplog):
     def broken(*_):
         raise ZeroDivisionError("half a page")
 

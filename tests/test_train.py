@@ -1,4 +1,4 @@
-"""The command itself, run in this process: what it leaves behind, says and returns."""
+"""The command itself, run in this process: what it writes, prints and returns."""
 
 import contextlib
 import json
@@ -107,24 +107,24 @@ def test_the_student_loads_ready_to_use(run_dir):
     np.testing.assert_allclose(logits.detach().numpy(), predictions(run_dir, "student")[0], rtol=1e-4, atol=1e-4)
 
 
-def test_the_same_command_again_trains_nothing_and_says_so(run_dir, folder, capfd):
+def test_the_same_command_again_trains_nothing_and_prints_that(run_dir, folder, capfd):
     before = {path: path.stat().st_mtime_ns for path in folder.glob("store/*/*")}
     assert run(train, [*TINY, f"paths.outputs={folder}"]) == 0
-    said = capfd.readouterr().out
-    assert "nothing was trained" in said
-    assert said.count("reused") == 3
+    output = capfd.readouterr().out
+    assert "nothing was trained" in output
+    assert output.count("reused") == 3
     assert {path: path.stat().st_mtime_ns for path in folder.glob("store/*/*")} == before
     result = json.loads((run_dir / "result.json").read_text())
     assert all(stage["reused"] for stage in result["stages"])
 
 
-def test_another_seed_shares_the_teacher_alone(run_dir, folder, capfd):
+def test_another_seed_shares_only_the_teacher(run_dir, folder, capfd):
     assert run(train, [*TINY, "seed=1", f"paths.outputs={folder}"]) == 0
-    said = capfd.readouterr().out
-    assert [line.split()[2] for line in said.splitlines() if line.startswith("✓")] == ["reused", "trained", "trained"]
+    output = capfd.readouterr().out
+    assert [line.split()[2] for line in output.splitlines() if line.startswith("✓")] == ["reused", "trained", "trained"]
 
 
-def test_a_worse_teacher_is_reported_loudly(folder, capfd):
+def test_a_worse_teacher_is_a_warning(folder, capfd):
     spoiled = ["model.teacher.train.optimizer.lr=1e-9", "epochs=6", "data.train_samples=512"]
     assert run(train, [*TINY, *spoiled, f"paths.outputs={folder}"]) == 0
     assert "The teacher is worse than the baseline." in capfd.readouterr().out
@@ -149,7 +149,7 @@ def test_wandb_gets_a_run_a_stage_and_one_for_the_cell(tmp_path, monkeypatch):
     assert "train/response_kd" in student.history[0]
 
 
-def test_a_failed_run_says_so_on_disk_and_in_wandb(tmp_path, monkeypatch):
+def test_a_failed_run_is_marked_on_disk_and_in_wandb(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     arguments = [*TINY, "loss=ce", "optimizer.lr=1e30", "logger=wandb", f"paths.outputs={tmp_path}"]
     assert run(train, arguments) == 1
@@ -167,7 +167,7 @@ def test_a_callback_and_a_list_of_loggers_compose(tmp_path):
     assert 2 < len(path.read_text().splitlines()) < 12
 
 
-def test_a_full_disk_is_explained_and_the_run_goes_on_once_there_is_room(small_disk, capfd):
+def test_a_full_disk_is_an_error_and_the_run_continues_once_there_is_room(small_disk, capfd):
     arguments = [*TINY, "loss=ce", "epochs=3", f"paths.outputs={small_disk}"]
     assert run(train, [*arguments, "epochs=1"]) == 0
     filler = small_disk / "filler"
@@ -181,15 +181,15 @@ def test_a_full_disk_is_explained_and_the_run_goes_on_once_there_is_room(small_d
     assert run(train, arguments) == 0
 
 
-def test_two_ranks_under_a_multirun_make_two_runs_and_say_everything_once(tmp_path, capfd):
+def test_two_ranks_under_a_multirun_make_two_runs_and_print_everything_once(tmp_path, capfd):
     ddp = ["hardware=ddp", "hardware.threads=1", "trainer.devices=2", "loss=ce", "seed=0,1", "epochs=1"]
     tiny = [argument for argument in TINY if not argument.startswith(("hardware", "epochs"))]
     assert run(train, ["-m", *tiny, *ddp, f"paths.outputs={tmp_path}"]) == 0
     runs = [path.parent for path in tmp_path.glob("*/result.json")]
-    said = capfd.readouterr().out
+    output = capfd.readouterr().out
     assert len(runs) == len({path.name for path in runs}) == 2
-    assert said.count("✓ student    trained") == 2
-    assert [said.count(f"cell {number} of 2") for number in (1, 2)] == [1, 1]
+    assert output.count("✓ student    trained") == 2
+    assert [output.count(f"cell {number} of 2") for number in (1, 2)] == [1, 1]
     for one in runs:
         assert len(predictions(one, "student")[1]) == 500
         assert [stage["name"] for stage in json.loads((one / "result.json").read_text())["stages"]] == ["student"]

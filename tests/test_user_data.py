@@ -90,7 +90,7 @@ def test_everything_of_the_users_own(folder):
     assert "train/margin" in header
 
 
-def test_a_data_module_that_does_not_say_its_classes_is_told_how(folder, capfd):
+def test_the_error_for_a_data_module_without_num_classes_says_how_to_set_it(folder, capfd):
     (folder / "blobs.py").write_text(MODULE.replace(", self.num_classes = batch_size, 3", " = batch_size"))
     arguments = [
         "--config-dir",
@@ -109,11 +109,11 @@ import os
 
 
 class Counted(TensorDataset):
-    """Notes which process is asked for which sample."""
+    """Records which process reads which sample."""
 
     def __getitem__(self, index):
-        with open(f"asked-{os.environ.get('LOCAL_RANK', 'alone')}.txt", "a") as notes:
-            notes.write(f"{index}\\n")
+        with open(f"read-{os.environ.get('LOCAL_RANK', 'single')}.txt", "a") as log:
+            log.write(f"{index}\\n")
         return super().__getitem__(index)
 
 
@@ -132,17 +132,17 @@ TWO_RANKS = ["trainer.devices=2", "trainer.strategy=ddp"]
 
 def supervised(kind, outputs, *overrides):
     """The arguments of a short run without a teacher."""
-    learner = ["loss=ce", *network("teacher", 4), *network("student", 8), "hardware=cpu", "hardware.threads=1"]
-    place = [f"data._target_=blobs.{kind}", "data.batch_size=21", f"paths.outputs={outputs}"]
-    return ["--config-dir", "mine", "data=blobs", *learner, "optimizer.lr=0.05", "epochs=2", *place, *overrides]
+    networks = ["loss=ce", *network("teacher", 4), *network("student", 8), "hardware=cpu", "hardware.threads=1"]
+    data = [f"data._target_=blobs.{kind}", "data.batch_size=21", f"paths.outputs={outputs}"]
+    return ["--config-dir", "mine", "data=blobs", *networks, "optimizer.lr=0.05", "epochs=2", *data, *overrides]
 
 
-def asked(name):
-    """How often each sample was asked for."""
-    return Counter(int(line) for line in open(f"asked-{name}.txt").read().split())
+def reads(rank):
+    """How often a rank read each sample."""
+    return Counter(int(line) for line in open(f"read-{rank}.txt").read().split())
 
 
-def test_two_ranks_of_a_users_module_end_where_one_process_does_and_share_the_samples(folder):
+def test_two_ranks_of_a_users_module_end_with_the_weights_of_one_process_and_share_the_samples(folder):
     (folder / "blobs.py").write_text(MODULE + COUNTED)
     trained, results = [], []
     for outputs, overrides in (("one", []), ("two", TWO_RANKS)):
@@ -154,18 +154,18 @@ def test_two_ranks_of_a_users_module_end_where_one_process_does_and_share_the_sa
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5)
     assert results[0]["val/accuracy"] == results[1]["val/accuracy"] > 50
-    first, second = asked(0), asked(1)
+    first, second = reads(0), reads(1)
     assert first + second == Counter({index: 2 for index in range(120)})  # once an epoch, on one of the two
-    assert len(first) > 60 < len(second)  # another share in the second epoch
+    assert len(first) > 60 < len(second)  # other samples in the second epoch
 
 
 def test_ranks_refuse_a_module_that_they_cannot_share_before_anything_trains(folder, capfd):
     (folder / "blobs.py").write_text(MODULE + COUNTED)
     assert run(train, supervised("Weighted", "two", *TWO_RANKS)) == 2
-    said = " ".join(capfd.readouterr().err.split())
+    printed = " ".join(capfd.readouterr().err.split())
     assert (
-        "data: each of 2 ranks needs its own share of the data, and Weighted.train_dataloader() gives a "
-        "DataLoader with the sampler WeightedRandomSampler. kdlab shares out" in said
+        "data: each of 2 ranks needs its own share of the data, and Weighted.train_dataloader() returns a "
+        "DataLoader with the sampler WeightedRandomSampler. kdlab can shard" in printed
     )
     assert not list(folder.glob("two/store/*/last.ckpt"))
 
@@ -174,19 +174,19 @@ def test_teachers_outputs_on_text_are_cached_by_the_indices_of_its_batches(folde
     (folder / "mine" / "data" / "words.yaml").write_text(
         "_target_: tests.data.toy_text.ToyText\nbatch_size: 3\nseed: ${seed}\n"
     )
-    learner = [*network("teacher", 8), *network("student", 4)]
-    learner = [part.replace("=blobs", "=tests.data.toy_text").replace("=mlp", "=Bag") for part in learner]
+    networks = [*network("teacher", 8), *network("student", 4)]
+    networks = [part.replace("=blobs", "=tests.data.toy_text").replace("=mlp", "=Bag") for part in networks]
     recipe = ["hardware=cpu", "hardware.threads=1", "epochs=4", "model.teacher.train.epochs=1", "baseline=false"]
     students, hits = [], []
-    for name, overrides in (("asked", ["cache.enabled=false"]), ("filled", []), ("read", ["seed=1"])):
-        outputs = "asked" if name == "asked" else "cached"
-        command = ["--config-dir", "mine", "data=words", *learner, *recipe, f"paths.outputs={outputs}", *overrides]
+    for name, overrides in (("computed", ["cache.enabled=false"]), ("filled", []), ("read", ["seed=1"])):
+        outputs = "computed" if name == "computed" else "cached"
+        command = ["--config-dir", "mine", "data=words", *networks, *recipe, f"paths.outputs={outputs}", *overrides]
         assert run(train, [*command, f"name={name}"]) == 0
         (path,) = folder.glob(f"{outputs}/{name}-*/result.json")
         stage = json.loads(path.read_text())["stages"][-1]
         hits.append((stage["teacher_forwards"], stage["teacher_recalls"]))
         students.append(safetensors.torch.load_file(path.parent / "student" / "student.safetensors"))
     assert hits[0] == (4 * 65, 0) and sum(hits[1]) == sum(hits[2]) == 4 * 65
-    assert 0 < hits[1][1] < hits[2][1]  # a document meets few padded lengths, and another order meets the same
+    assert 0 < hits[1][1] < hits[2][1]  # a document has few padded lengths, also in another order
     for key, tensor in students[0].items():
         assert torch.equal(tensor, students[1][key]), key

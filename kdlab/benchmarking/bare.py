@@ -18,7 +18,7 @@ def bare_loop(stage: Stage, network: Network, device: torch.device) -> Iterator[
     """Trains from the labels only, for ever, and yields after each step.
 
     Args:
-        stage: whose recipe it is; its data are an `InMemory`, its scheduler counts steps.
+        stage: the recipe; its data are an `InMemory`, its scheduler counts steps.
         network: the stage's student.
         device: to train on.
     """
@@ -31,12 +31,12 @@ def bare_loop(stage: Stage, network: Network, device: torch.device) -> Iterator[
     scheduler = build(stage.scheduler, "scheduler")(optimizer, total_steps=stage.epochs * len(loader))
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled="bf16" in str(stage.hardware["precision"]))
     for batch in _batches(data):
-        here = batch.to(device)
-        assert isinstance(here.inputs, torch.Tensor) and batch.view is not None
-        images = data.views.apply(here.inputs, batch.view.to(device))
+        moved = batch.to(device)
+        assert isinstance(moved.inputs, torch.Tensor) and batch.view is not None
+        images = data.views.apply(moved.inputs, batch.view.to(device))
         optimizer.zero_grad()
         with autocast():
-            loss = F.cross_entropy(network(images).float(), here.targets)
+            loss = F.cross_entropy(network(images).float(), moved.targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         scheduler.step()

@@ -11,11 +11,11 @@ TEST_SAMPLES = 32
 
 @dataclass(frozen=True)
 class ReadNoise:
-    """Reads as many images as are asked for; the same ones each time.
+    """Draws `samples` images to train on, the same ones each time.
 
     Args:
-        samples: of the training list.
-        classes: that labels go through in turn.
+        samples: of the training set.
+        classes: the labels cycle through them.
         side: in pixels.
     """
 
@@ -24,7 +24,7 @@ class ReadNoise:
     side: int
 
     def __call__(self, source: str) -> Arrays:
-        """One list, `train` or `test`."""
+        """The samples of one source, `train` or `test`."""
         count = self.samples if source == "train" else TEST_SAMPLES
         return Arrays(*noise(count, self.classes, self.side), tuple(map(str, range(self.classes))))
 
@@ -48,5 +48,5 @@ class Noise(InMemory):
         self.require("classes", is_whole(self.classes, 2), "a whole number, at least 2")
 
     def reader(self) -> Reader:
-        """Draws them."""
+        """What draws the images."""
         return ReadNoise(self.samples, self.classes, self.image_size or 32)

@@ -1,4 +1,4 @@
-"""What was measured on."""
+"""The machine that runs the benchmark."""
 
 import platform
 from pathlib import Path
@@ -12,7 +12,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def machine(hardware: DictConfig) -> dict[str, str | int]:
-    """Processor and versions, and what the config's `hardware` says of threads and precisions."""
+    """Its properties: processor, versions, and the threads and precisions of the config's `hardware`."""
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "cpu": _cpu(),

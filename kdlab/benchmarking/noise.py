@@ -1,15 +1,15 @@
-"""Noise to train on. A module of its own: the plain loop has to do without all that kdlab's data sets import."""
+"""Noise to train on. A module of its own: the plain loop must not import what kdlab's data sets import."""
 
 import torch
 from torch import Tensor
 
 
 def noise(samples: int, classes: int, side: int) -> tuple[Tensor, Tensor]:
-    """The same images each time, and labels in turn.
+    """The same images each time, with labels that cycle through the classes.
 
     Args:
         samples: how many.
-        classes: that the labels go through.
+        classes: how many.
         side: in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Knowledge distillation as tutorials write it: what kdlab's speed is measured against.
+"""Knowledge distillation as tutorials write it: the loop that kdlab's speed is compared with.
 
 It follows PyTorch's tutorial (docs.pytorch.org/tutorials/beginner/knowledge_distillation_tutorial.html) and
 `train_distill` of RepDistiller (github.com/HobbitLong/RepDistiller): torchvision's transforms, one image at a time, in
@@ -21,12 +21,12 @@ LOG_EVERY = 100  # steps
 TEMPERATURE, ALPHA = 4.0, 0.7  # of conf/loss/response.yaml
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images in memory, handed through torchvision's transforms as its CIFAR classes do.
+class ImageDataset(Dataset[tuple[Tensor, int]]):
+    """Images in memory, transformed one by one as torchvision's CIFAR classes do.
 
     Args:
         images: `(samples, height, width, channels)`, uint8.
-        labels: from 0 on.
+        labels: integers from 0 on.
         transform: from a PIL image to a tensor.
     """
 
@@ -59,7 +59,7 @@ def plain_loader(
         mean: per channel of images in [0, 1].
         std: likewise.
         padding: zeros around an image before it is cropped.
-        num_workers: processes that transform.
+        num_workers: of the `DataLoader`.
     """
     transform = transforms.Compose(
         [
@@ -69,8 +69,8 @@ def plain_loader(
             transforms.Normalize(mean, std),
         ]
     )
-    pictures: Any = Pictures(images.permute(0, 2, 3, 1).contiguous().numpy(), labels.tolist(), transform)
-    return DataLoader(pictures, batch_size, shuffle=True, num_workers=num_workers, pin_memory=torch.cuda.is_available())
+    dataset: Any = ImageDataset(images.permute(0, 2, 3, 1).contiguous().numpy(), labels.tolist(), transform)
+    return DataLoader(dataset, batch_size, shuffle=True, num_workers=num_workers, pin_memory=torch.cuda.is_available())
 
 
 def plain_loop(
@@ -83,8 +83,8 @@ def plain_loop(
     """Trains for ever, and yields after each step.
 
     Args:
-        student: takes images as the loader has them.
-        teacher: likewise; None is training from the labels only.
+        student: takes the loader's images.
+        teacher: likewise; None trains from the labels only.
         loader: of `(images, labels)`.
         optimizer: of the student's parameters.
         device: to train on.
@@ -108,8 +108,8 @@ def plain_step(
     loss: Tensor = nn.CrossEntropyLoss()(logits, labels)
     if teacher is not None:
         with torch.no_grad():
-            soft = F.softmax(teacher(images) / TEMPERATURE, dim=1)
-        divergence = nn.KLDivLoss(reduction="batchmean")(F.log_softmax(logits / TEMPERATURE, dim=1), soft)
+            targets = F.softmax(teacher(images) / TEMPERATURE, dim=1)
+        divergence = nn.KLDivLoss(reduction="batchmean")(F.log_softmax(logits / TEMPERATURE, dim=1), targets)
         loss = ALPHA * TEMPERATURE**2 * divergence + (1 - ALPHA) * loss
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

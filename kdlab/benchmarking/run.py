@@ -1,4 +1,4 @@
-"""A student's training as the train command does it, from overrides to steps, that can be watched."""
+"""A student's training as the train command runs it, from overrides to steps, with callbacks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,36 +6,36 @@ from pathlib import Path
 from lightning.pytorch import Callback
 
 import kdlab
-from kdlab.benchmarking.turns import Turns
+from kdlab.benchmarking.rounds import Rounds
 from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.loop import train
 from kdlab.runtime.logs import quiet_screen
 from kdlab.store.store import Store
 
 FOLDER = str(Path(__file__).parent / "conf")
-"""Of the config options that only measuring needs."""
+"""The config options that only the benchmark uses."""
 
 
-class TakesTurns(Callback):
-    """Has a Trainer take turns.
+class RoundsCallback(Callback):
+    """Runs a Trainer's steps in rounds.
 
-    It waits where a step ends, before Lightning calls those who checkpoint: a save that fell due while it waited is
-    part of the untimed step.
+    It waits where a step ends, before Lightning calls the checkpoint callbacks: a checkpoint that is due after the
+    wait is part of the untimed step.
     """
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
+    def __init__(self, rounds: Rounds) -> None:
+        self._rounds = rounds
 
     def on_train_batch_end(self, *_: object) -> None:
-        self._turns.step_done()
+        self._rounds.step_done()
 
 
-def learn(overrides: Sequence[str], cache: Path, callbacks: Sequence[Callback] = ()) -> None:
-    """Trains the student of a run, whose teachers are finished in its store.
+def train_student(overrides: Sequence[str], cache: Path, callbacks: Sequence[Callback] = ()) -> None:
+    """Trains the student of a run; its teachers are finished in the store.
 
     Args:
-        overrides: of the run; its outputs are this training's alone.
-        cache: the folder of its teachers' answers, in place of the store's.
+        overrides: of the run; no other run writes to its `paths.outputs`.
+        cache: the folder of its teachers' cached outputs, in place of the store's.
         callbacks: of the training.
     """
     quiet_screen()

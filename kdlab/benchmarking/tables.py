@@ -1,4 +1,4 @@
-"""What was found, on the screen."""
+"""The results on the screen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,45 +7,45 @@ from rich.console import Console
 from rich.table import Table
 
 from kdlab.benchmarking.claims import Claim, Span
-from kdlab.benchmarking.findings import Found
-from kdlab.benchmarking.growth import Growth
+from kdlab.benchmarking.findings import PairResult
+from kdlab.benchmarking.scaling import Scaling
 from kdlab.reporting.render.magnitude import scaled
 
 MB = 1e6
-COLUMNS = ("images/s", "ms/step", "× plain", "× alone", "teacher", "MB", "start s")
+COLUMNS = ("images/s", "ms/step", "× plain", "× student", "teacher", "MB", "start s")
 
 
 def show_machine(machine: Mapping[str, Any], console: Console) -> None:
-    """One line."""
-    facts = dict(machine)
-    where = ", ".join(str(facts.pop(name)) for name in ("cpu", "gpu") if name in facts)
-    console.print(f"{where}; {', '.join(f'{name} {value}' for name, value in facts.items())}", markup=False)
+    """One line with its properties."""
+    settings = dict(machine)
+    processors = ", ".join(str(settings.pop(name)) for name in ("cpu", "gpu") if name in settings)
+    console.print(f"{processors}; {', '.join(f'{name} {value}' for name, value in settings.items())}", markup=False)
 
 
-def show_pair(found: Found, console: Console) -> None:
-    """A table of the ways to train, then what is promised of them."""
-    case = found.case
+def show_pair(result: PairResult, console: Console) -> None:
+    """A table of the variants, then one of the promises about them."""
+    case = result.case
     console.print(f"\n[bold]{case.pair}[/], {case.image_size} px, batches of {case.batch_size}")
-    console.print(_ways(found))
+    console.print(_variants(result))
     console.print()
-    console.print(_claims(found.claims))
-    factor = found.overhead["factor"]
-    console.print(f"framework overhead {100 * (factor['median'] - 1):+.1f} % of a step of the student alone")
+    console.print(_claims(result.claims))
+    factor = result.overhead["factor"]
+    console.print(f"framework overhead {100 * (factor['median'] - 1):+.1f} % of a step without a teacher")
 
 
-def show_growth(grown: Growth, console: Console) -> None:
+def show_scaling(scaling: Scaling, console: Console) -> None:
     """A table with a column for each size."""
-    table = _table(f"{grown.over}: {grown.unit}", *map(scaled, grown.values))
-    for way, costs in grown.costs.items():
-        table.add_row(way, *(_short(cost) for cost in costs))
+    table = _table(f"{scaling.over}: {scaling.unit}", *map(scaled, scaling.values))
+    for variant, costs in scaling.costs.items():
+        table.add_row(variant, *(_short(cost) for cost in costs))
     console.print()
     console.print(table)
 
 
-def _ways(found: Found) -> Table:
+def _variants(result: PairResult) -> Table:
     table = _table("", *COLUMNS)
-    for way in found.timings:
-        table.add_row(way, *_cells(found.row(way)))
+    for variant in result.timings:
+        table.add_row(variant, *_cells(result.row(variant)))
     return table
 
 
@@ -63,9 +63,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _claims(found: Sequence[Claim]) -> Table:
-    table = _table("promised", "found", "limit", "")
-    for claim in found:
+def _claims(claims: Sequence[Claim]) -> Table:
+    table = _table("promised", "measured", "limit", "holds")
+    for claim in claims:
         limit = f"{'≤' if claim.at_most else '≥'} {_short(claim.limit)} {claim.unit}"
         table.add_row(claim.words, f"{_spread(claim.found)} {claim.unit}", limit, _verdict(claim))
     return table
@@ -74,7 +74,7 @@ def _claims(found: Sequence[Claim]) -> Table:
 def _verdict(claim: Claim) -> str:
     if claim.holds:
         return "[green]yes[/]"
-    return "[yellow]unclear[/]" if claim.is_open else "[red]no[/]"
+    return "[yellow]unclear[/]" if claim.is_unclear else "[red]no[/]"
 
 
 def _spread(span: Span) -> str:
@@ -88,6 +88,6 @@ def _short(value: float) -> str:
 
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, header in enumerate(headers):
-        table.add_column(header, justify="right" if place else "left", no_wrap=True)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="right" if index else "left", no_wrap=True)
     return table

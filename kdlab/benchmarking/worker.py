@@ -1,6 +1,6 @@
-"""One training as a process of its own, so that start-up and memory are its own too; see `kdlab.benchmarking.crew`.
+"""One training in a process, so that start-up and memory are its own; see `kdlab.benchmarking.workers`.
 
-Each way to train imports what it needs itself: a plain loop pays for nothing of kdlab's.
+Each loop imports what it needs itself: the plain loop does not pay for kdlab's imports.
 """
 
 import json
@@ -12,82 +12,82 @@ from typing import Any, TextIO
 
 import torch
 
-from kdlab.benchmarking.turns import Turns
+from kdlab.benchmarking.rounds import Rounds
 from kdlab.errors import StoppedEarly
 
 Job = Mapping[str, Any]
 
 
 def main() -> None:
-    """The process: takes turns over stdin and stdout. Whatever else is printed goes where errors go."""
-    answers = os.fdopen(os.dup(1), "w")
+    """The process: requests come over stdin, replies go to stdout. Whatever else is printed goes to stderr."""
+    replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    work(sys.stdin, answers)
+    work(sys.stdin, replies)
 
 
-def work(asks: TextIO, answers: TextIO) -> None:
-    """Reads a job, one line of JSON, and trains in turns until nobody asks for more.
+def work(requests: TextIO, replies: TextIO) -> None:
+    """Reads a job, one line of JSON, and trains in rounds until the requests end.
 
     A job has `loop` (a name of `LOOPS`), `threads`, and what its loop reads.
     """
-    job = json.loads(asks.readline())
+    job = json.loads(requests.readline())
     torch.set_num_threads(job["threads"])
     try:
-        LOOPS[job["loop"]](job, Turns(asks, answers))
+        LOOPS[job["loop"]](job, Rounds(requests, replies))
     except StoppedEarly:
         return
 
 
-def plain(job: Job, turns: Turns) -> None:
-    """A tutorial's loop; reads `data`, `workers` (that load), `student`, `teacher` (or null), `optimizer`."""
+def plain(job: Job, rounds: Rounds) -> None:
+    """A tutorial's loop; reads `data`, `num_workers`, `student`, `teacher` (or null), `optimizer`."""
     from kdlab.benchmarking.noise import noise
     from kdlab.benchmarking.plain import plain_loader, plain_loop
     from kdlab.models.build import build_network
 
     data = job["data"]
     images, labels = noise(data["samples"], data["classes"], data["image_size"])
-    shown = {name: data[name] for name in ("batch_size", "mean", "std", "padding")}
-    loader = plain_loader(images, labels, **shown, num_workers=job["workers"])
+    options = {name: data[name] for name in ("batch_size", "mean", "std", "padding")}
+    loader = plain_loader(images, labels, **options, num_workers=job["num_workers"])
     student = build_network(**job["student"])
     teacher = build_network(**job["teacher"]) if job["teacher"] else None
     settings = {name: value for name, value in job["optimizer"].items() if name != "_partial_"}
     optimizer = getattr(torch.optim, settings.pop("_target_").rpartition(".")[2])(student.parameters(), **settings)
-    _follow(plain_loop(student, teacher, loader, optimizer, _device()), turns)
+    _follow(plain_loop(student, teacher, loader, optimizer, _device()), rounds)
 
 
-def bare(job: Job, turns: Turns) -> None:
+def bare(job: Job, rounds: Rounds) -> None:
     """kdlab's tensors without Lightning; reads `stage`."""
     from kdlab.benchmarking.bare import bare_loop
     from kdlab.jobs.training.preparation import initial_network
     from kdlab.jobs.training.stage import Stage
 
     stage = Stage(**job["stage"])
-    _follow(bare_loop(stage, initial_network(stage), _device()), turns)
+    _follow(bare_loop(stage, initial_network(stage), _device()), rounds)
 
 
-def kdlab(job: Job, turns: Turns) -> None:
+def kdlab(job: Job, rounds: Rounds) -> None:
     """The student of a run; reads `overrides` and `cache`, a folder."""
-    from kdlab.benchmarking.run import TakesTurns, learn
+    from kdlab.benchmarking.run import RoundsCallback, train_student
 
-    learn(job["overrides"], Path(job["cache"]), [TakesTurns(turns)])
+    train_student(job["overrides"], Path(job["cache"]), [RoundsCallback(rounds)])
 
 
-def cells(job: Job, turns: Turns) -> None:
-    """Whole runs, one after the other, each a step; reads `cells`, the overrides of each, and `cache`."""
-    from kdlab.benchmarking.run import learn
+def cells(job: Job, rounds: Rounds) -> None:
+    """Whole runs, one after the other, each a step; reads `cells` (the overrides of each) and `cache`."""
+    from kdlab.benchmarking.run import train_student
 
-    turns.step_done()
+    rounds.step_done()
     for overrides in job["cells"]:
-        learn(overrides, Path(job["cache"]))
-        turns.step_done()
+        train_student(overrides, Path(job["cache"]))
+        rounds.step_done()
 
 
-LOOPS: Mapping[str, Callable[[Job, Turns], None]] = {"plain": plain, "bare": bare, "kdlab": kdlab, "cells": cells}
+LOOPS: Mapping[str, Callable[[Job, Rounds], None]] = {"plain": plain, "bare": bare, "kdlab": kdlab, "cells": cells}
 
 
-def _follow(steps: Iterator[None], turns: Turns) -> None:
+def _follow(steps: Iterator[None], rounds: Rounds) -> None:
     for _ in steps:
-        turns.step_done()
+        rounds.step_done()
 
 
 def _device() -> torch.device:

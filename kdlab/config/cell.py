@@ -1,4 +1,4 @@
-"""What Hydra knows of the run that it started in this process."""
+"""The run that Hydra started in this process: its options, overrides and config folders."""
 
 from pathlib import Path
 from typing import Any
@@ -18,5 +18,5 @@ def task_overrides() -> list[str]:
 
 
 def config_folders() -> list[Path]:
-    """Where Hydra looked for options, first one first."""
+    """The folders in which Hydra looked for options, in the order of its search path."""
     return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]

@@ -33,11 +33,11 @@ from kdlab.config.overrides import (
     needs_adding,
     parse,
 )
-from kdlab.config.package_overrides import chooser, is_named
+from kdlab.config.package_overrides import group_with_package, has_user_name
 from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput
 
-OF_THE_PROCESS = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)  # what Hydra keeps one of and sets anew
+HYDRA_SINGLETONS = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)  # one of each in a process
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Multirun:
 
     Attributes:
         typed: the command line's overrides.
-        filed: what the sweep's own file varies, as overrides.
+        from_file: what the sweep's own file varies, as overrides.
         question: the first line of that file; None for a multirun that was only typed.
     """
 
     typed: Sequence[Override]
-    filed: Sequence[Override]
+    from_file: Sequence[Override]
     question: str | None
 
 
@@ -60,7 +60,7 @@ class Checked:
     """A command line that Hydra will accept.
 
     Attributes:
-        overrides: with the `+` that Hydra wants below nodes declared open.
+        overrides: with the `+` that Hydra needs below nodes declared open.
         config: composed; of a multirun, its first cell.
         multirun: what it varies; None for one run.
     """
@@ -86,13 +86,13 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
         typed = _read(overrides, loader)
         chosen = _groups(typed, loader)
         base = _compose(next(cells(chosen)))
-        if not multirun and base.hydra.mode != RunMode.MULTIRUN and not _asks_for_sweep(typed):
+        if not multirun and base.hydra.mode != RunMode.MULTIRUN and not _sets_multirun(typed):
             for override in typed:
                 check_values(override, sweeper=None)
             added = _added(typed, [base], loader)
             lines = [_line(override, added, loader) for override in typed]
-            asked = [replace(override, input_line=line) for override, line in zip(typed, lines, strict=True)]
-            return Checked(lines, _with_values(base, asked, loader), None)
+            written = [replace(override, input_line=line) for override, line in zip(typed, lines, strict=True)]
+            return Checked(lines, _with_values(base, written, loader), None)
         return _checked_sweep(typed, base, loader)
 
 
@@ -118,7 +118,7 @@ def compose_config(overrides: Sequence[str], folder: str | None = None, *, multi
 
 @contextmanager
 def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
-    """Hydra with kdlab's search path, for the body alone; one that was initialised before is there again after it.
+    """Hydra with kdlab's search path, in the body only; a Hydra that was initialised before is restored after it.
 
     Args:
         folder: a further config folder, searched first.
@@ -140,12 +140,12 @@ def hydra_app(folder: str | None = None) -> Iterator[Hydra]:
 @contextmanager
 def _hydra_set_aside() -> Iterator[None]:
     before: dict[type, Singleton] = {
-        kind: Singleton._instances.pop(kind) for kind in OF_THE_PROCESS if kind in Singleton._instances
+        kind: Singleton._instances.pop(kind) for kind in HYDRA_SINGLETONS if kind in Singleton._instances
     }
     try:
         yield
     finally:
-        for kind in OF_THE_PROCESS:
+        for kind in HYDRA_SINGLETONS:
             Singleton._instances.pop(kind, None)
         Singleton._instances.update(before)
 
@@ -160,7 +160,7 @@ def _referring_to_hydra(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLoader) -> Checked:
-    """Checks what is typed and what the sweep's own file varies, in every option that either of them visits."""
+    """Checks what is typed and what the sweep's own file varies, with every option that either of them chooses."""
     varied = _read(_params(base), loader)
     for override in (*typed, *varied):
         check_values(override, base.hydra.sweeper._target_)
@@ -192,26 +192,26 @@ def _params(config: DictConfig) -> list[str]:
     """What the sweep's own file varies, as overrides: resolved, as a sweeper reads it.
 
     Raises:
-        BadInput: a value refers to what is not there.
+        BadInput: a value refers to a setting that does not exist.
     """
     params = config.hydra.sweeper.get("params") or {}
     try:
         return [f"{key}={params[key]}" for key in params]
     except OmegaConfBaseException as error:
-        raise BadInput(f"hydra.sweeper.params: {str(error).splitlines()[0]}. Name a setting that is there.") from error
+        raise BadInput(f"hydra.sweeper.params: {str(error).splitlines()[0]}. Name a setting that exists.") from error
 
 
 def _check_pluses(varied: Sequence[Override], added: Collection[str]) -> None:
-    """Hydra takes the lines of a sweep's file as they are.
+    """Checks the pluses of a sweep's file, whose lines Hydra takes unchanged.
 
     Raises:
-        BadInput: one is for a key that has to be added, and does not say so.
+        BadInput: a key has to be added, and its line has no `++`.
     """
     for override in varied:
         if override.key_or_group in added and not override.is_force_add():
             key = override.key_or_group
             raise BadInput(
-                f"hydra.sweeper.params: {key} is not there before it is added, and needs two pluses in the sweep's "
+                f"hydra.sweeper.params: {key} is not in the config and must be added, with two pluses in the sweep's "
                 f"file, got {override.get_key_element()}. Write ++{key}: …"
             )
 
@@ -220,19 +220,19 @@ def _compose(lines: Sequence[str]) -> DictConfig:
     try:
         return compose("train", list(lines), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _refusal(error) from error
+        raise _bad_input(error) from error
 
 
-def _refusal(error: Exception) -> BadInput:
-    reason, _, _ = str(error).partition("\nTo append to your default list")  # a plus does not make the difference here
+def _bad_input(error: Exception) -> BadInput:
+    reason, _, _ = str(error).partition("\nTo append to your default list")  # here a plus makes no difference
     return BadInput(" ".join(reason.split()))
 
 
 def _with_values(base: DictConfig, overrides: Sequence[Override], loader: ConfigLoader) -> DictConfig:
-    """What `overrides` compose, made of what their groups compose: values are set last, and choose no file.
+    """Applies values to the config that the groups of `overrides` compose: values come last and choose no file.
 
     Args:
-        base: composed of those that choose options; it is changed.
+        base: composed of the overrides that choose options; changed in place.
         overrides: all of them, in order, as Hydra takes them.
         loader: of Hydra's app.
     """
@@ -243,7 +243,7 @@ def _with_values(base: DictConfig, overrides: Sequence[Override], loader: Config
     try:
         ConfigLoaderImpl._apply_overrides_to_config(parse(values, loader), base)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _refusal(error) from error
+        raise _bad_input(error) from error
     with flag_override(base.hydra, ["struct", "readonly"], False):
         base.hydra.overrides.task = lines
         base.hydra.job.override_dirname = get_overrides_dirname(
@@ -253,17 +253,17 @@ def _with_values(base: DictConfig, overrides: Sequence[Override], loader: Config
 
 
 def _read(lines: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    """Overrides whose options exist; those for a new place of the user's own have the plus that Hydra wants."""
+    """Parses overrides and checks their options; a new package that the user names gets the plus that Hydra needs."""
     overrides = parse(lines, loader)
     chosen = _groups(overrides, loader)
     for override in chosen:
         check_options(override, loader)
-    if not any(is_named(override) for override in chosen):
+    if not any(has_user_name(override) for override in chosen):
         return overrides
     elsewhere = [override for override in chosen if override.package is None]
     filled = _compose(next(cells(elsewhere))).hydra.runtime.choices
     return [
-        _with_plus(override) if is_named(override) and chooser(override) not in filled else override
+        _with_plus(override) if has_user_name(override) and group_with_package(override) not in filled else override
         for override in overrides
     ]
 
@@ -284,7 +284,7 @@ def _added(overrides: Sequence[Override], bases: Sequence[DictConfig], loader: C
 
 
 def _is_added(value: Override, bases: Sequence[Any]) -> bool:
-    """A setting of a plan need not be known to every plan of a sweep: the others leave it unread.
+    """A sweep may set a plan's setting that only some of its plans have; the others do not read it.
 
     Raises:
         BadInput: any other setting that one of the configs does not have, or one of a plan that none has.
@@ -306,7 +306,7 @@ def _has(base: Any, key: str) -> bool:
 
 
 def _absent_before_the_sweep(typed: Sequence[Override], loader: ConfigLoader) -> set[str]:
-    """The keys that only options of a sweep bring: Hydra composes what is typed a first time without what varies."""
+    """The keys that only options of a sweep add: Hydra first composes what is typed without what varies."""
     fixed = [override for override in _groups(typed, loader) if not override.is_sweep_override()]
     base: Any = OmegaConf.to_container(_compose(next(cells(fixed))), resolve=False)
     values = [override for override in typed if not is_group(override, loader) and not override.is_delete()]
@@ -321,5 +321,5 @@ def _line(override: Override, added: set[str], loader: ConfigLoader) -> str:
     return line if is_group(override, loader) else line.lstrip("+")
 
 
-def _asks_for_sweep(typed: Sequence[Override]) -> bool:
+def _sets_multirun(typed: Sequence[Override]) -> bool:
     return any(override.key_or_group == "hydra.mode" and "MULTIRUN" in str(override.value()) for override in typed)

@@ -1,4 +1,4 @@
-"""Options that come with an extra of kdlab's, and what to say where it is not installed."""
+"""Options that come with an extra of kdlab's, and the error where it is not installed."""
 
 from collections.abc import Collection
 
@@ -19,7 +19,7 @@ def check_installed(group: str, option: str, options: Collection[str]) -> None:
     Args:
         group: of the option.
         option: as chosen.
-        options: those that the group has here.
+        options: of the group, in this installation.
 
     Raises:
         BadInput: naming the extra.

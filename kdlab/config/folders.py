@@ -1,4 +1,4 @@
-"""Where kdlab's own configs lie, in a clone and in a wheel; no Hydra is needed to read this."""
+"""Where kdlab's own configs lie, in a clone and in a wheel; this module does not import Hydra."""
 
 from pathlib import Path
 

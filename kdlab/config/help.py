@@ -12,7 +12,7 @@ INDENT = 20  # where options begin
 
 
 def help_page() -> str:
-    """The template `hydra.help.template`, with the options of the group `data` in the place of `$data`."""
+    """The template `hydra.help.template`, with the options of the group `data` for `$data`."""
     template = Template(OmegaConf.load(CONF / "train.yaml").hydra.help.template)
     options = {name: "(none)" for name in template.get_identifiers()} | _options()
     lines = template.substitute(options).splitlines()

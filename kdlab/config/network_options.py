@@ -13,10 +13,10 @@ from kdlab.config.folders import CONF
 class NetworkOptions(Mapping[str, Mapping[str, Any]]):
     """The settings of every network that is fully named, by the name of its option.
 
-    The files are read when the first of them is wanted: most plans need none.
+    The files are read when the first one is needed: most plans need none.
 
     Args:
-        folders: that have a `network/`, the first one wins.
+        folders: with a `network/`; the first one wins.
     """
 
     def __init__(self, folders: Sequence[Path] = (CONF,)) -> None:

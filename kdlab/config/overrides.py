@@ -15,7 +15,13 @@ from hydra.errors import HydraException
 
 from kdlab.config.extras import check_installed
 from kdlab.config.folders import CONF
-from kdlab.config.package_overrides import check_place, check_read, chooser, is_place, place_of
+from kdlab.config.package_overrides import (
+    check_package,
+    check_transfer_setting,
+    group_with_package,
+    is_package,
+    package_of,
+)
 from kdlab.errors import BadInput
 
 OPEN = (  # nodes below which any key may be added
@@ -58,13 +64,13 @@ def is_group(override: Override, loader: ConfigLoader) -> bool:
 
 
 def check_options(override: Override, loader: ConfigLoader) -> None:
-    """Refuses options that a group does not have, also within a sweep, and places that it cannot go to.
+    """Refuses options that a group does not have, also within a sweep, and packages that it cannot have.
 
     Raises:
-        BadInput: naming the closest option, or the places.
+        BadInput: naming the closest option, or the package.
     """
-    check_place(override)
-    group, line = chooser(override), override.input_line
+    check_package(override)
+    group, line = group_with_package(override), override.input_line
     options = sorted(name for name in _options(override.key_or_group, loader) if not name.startswith("_"))
     if override.is_delete():
         raise BadInput(f"{line}: {group} cannot be removed. {_closest_option(group, '', options)}")
@@ -79,7 +85,7 @@ def check_options(override: Override, loader: ConfigLoader) -> None:
 
 
 def check_values(override: Override, sweeper: str | None) -> None:
-    """Refuses several values for one run, and an interval for a sweeper that cannot draw from it.
+    """Refuses several values for one run, and an interval for a sweeper that cannot sample from it.
 
     Args:
         override: any.
@@ -93,7 +99,7 @@ def check_values(override: Override, sweeper: str | None) -> None:
         raise BadInput(f"{line}: one run takes one value. Add -m for a run with each, or {key}=[…] for a list.")
     if override.is_interval_sweep() and sweeper == GRID:
         raise BadInput(
-            f"{line}: an interval needs a sweeper that draws from it. List values, or choose hydra/sweeper=optuna."
+            f"{line}: an interval needs a sweeper that samples from it. List values, or choose hydra/sweeper=optuna."
         )
 
 
@@ -106,22 +112,22 @@ def needs_adding(override: Override, base: Mapping[str, Any], groups: Sequence[s
         groups: the names of all config groups.
 
     Raises:
-        BadInput: it is for no setting, or for a node with settings of its own.
+        BadInput: the key is not a setting, or is a node with settings of its own.
     """
     key = override.key_or_group
-    check_read(override)
+    check_transfer_setting(override)
     node = _node(base, key)
     if node is ABSENT:
-        if override.is_delete() or not _is_open(base, key):  # nothing to delete, or nowhere to add
+        if override.is_delete() or not _is_open(base, key):  # nothing to delete, or no key may be added
             where = _chosen_in(base, key)
             raise BadInput(f"{override.input_line}: {key} is not a setting{where}. {_closest_key(base, key, groups)}")
         return True
     if override.is_delete() and not _is_open(base, key):
         raise BadInput(f"{override.input_line}: {key} cannot be removed. Give it another value: {key}=…")
-    several = isinstance(node, dict) or (is_place(key) and override.value() is not None)
-    if several and not override.is_delete() and not isinstance(override.value(), dict):
+    is_node = isinstance(node, dict) or (is_package(key) and override.value() is not None)
+    if is_node and not override.is_delete() and not isinstance(override.value(), dict):
         raise BadInput(f"{override.input_line}: {key} is not a single value. {_below(node, override, groups)}")
-    return isinstance(override.value(), dict) and _is_open(base, f"{key}.<name>")  # it may bring new keys
+    return isinstance(override.value(), dict) and _is_open(base, f"{key}.<name>")  # it may add keys
 
 
 def is_there(base: Mapping[str, Any], key: str) -> bool:
@@ -130,13 +136,13 @@ def is_there(base: Mapping[str, Any], key: str) -> bool:
 
 
 def cells(overrides: Sequence[Override]) -> Iterator[list[str]]:
-    """Single runs that together meet every choice of a sweep: its first cell, and from there one change at a time."""
+    """Cells that together have every value of a sweep: the first, then the first with one value changed at a time."""
     choices = [lines for lines in map(_values, overrides) if lines]
     first = [lines[0] for lines in choices]
     yield first
-    for place, lines in enumerate(choices):
+    for position, lines in enumerate(choices):
         for line in lines[1:]:
-            yield [*first[:place], line, *first[place + 1 :]]
+            yield [*first[:position], line, *first[position + 1 :]]
 
 
 @cache
@@ -147,7 +153,7 @@ def group_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _options(group: str, loader: ConfigLoader) -> tuple[str, ...]:
-    """Looked up once by each loader, which reads its whole search path for it."""
+    """Cached for each loader, which reads its whole search path for it."""
     return tuple(loader.get_group_options(group))
 
 
@@ -171,7 +177,7 @@ def _chosen(override: Override) -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    """The override once for each value that it sweeps over; what only a sweeper can draw has none."""
+    """The override once for each value that it sweeps over; an interval, which only a sweeper samples, has none."""
     if override.is_interval_sweep():
         return []
     if override.is_sweep_override():
@@ -192,7 +198,7 @@ def _node(base: Mapping[str, Any], key: str) -> Any:
 
 
 def _chosen_in(base: Mapping[str, Any], key: str) -> str:
-    group = place_of(key)[1] or key.partition(".")[0]
+    group = package_of(key)[1] or key.partition(".")[0]
     option = base["hydra"]["runtime"]["choices"].get(group)
     return f" with {group}={option}" if option and "." in key else ""
 
@@ -220,14 +226,14 @@ def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _closest_key(base: Mapping[str, Any], key: str, groups: Sequence[str]) -> str:
-    """By the part that is wrong, the whole key, or its last part (`temprature` for `loss.temperature`); else a list."""
+    """The closest by the wrong part, by the whole key, or by its last part (`temprature` for `loss.temperature`)."""
     parent, part, rest = _first_wrong(base, key)
     node = _node(base, parent) if parent else base
     if isinstance(node, dict) and (alike := get_close_matches(part, list(node), n=1, cutoff=0.75)):
         return f"Did you mean {'.'.join([*parent.split('.'), alike[0], *rest]).lstrip('.')}?"
-    place, choose = place_of(key)
-    if place and not isinstance(_node(base, place), dict):
-        return f"First choose what {place} is: {choose}=…"
+    package, group = package_of(key)
+    if package and not isinstance(_node(base, package), dict):
+        return f"First choose an option for {package}: {group}=…"
     known = [name for name in _keys(base) if not name.startswith("hydra.") or key.startswith("hydra")] + list(groups)
     close = get_close_matches(key, known, n=1, cutoff=0.75)
     by_end = {name.rpartition(".")[2]: name for name in reversed(known)}
@@ -238,7 +244,7 @@ def _closest_key(base: Mapping[str, Any], key: str, groups: Sequence[str]) -> st
 
 
 def _first_wrong(base: Mapping[str, Any], key: str) -> tuple[str, str, list[str]]:
-    """Splits a key that is not there into what is there, the first part that is not, and the rest."""
+    """Splits a key that is not in the config into the node that is, the first part that is not, and the rest."""
     parts = key.split(".")
     known = [length for length in range(1, len(parts)) if _node(base, ".".join(parts[:length])) is not ABSENT]
     length = max(known, default=0)
@@ -250,8 +256,8 @@ def _below(node: Mapping[str, Any], override: Override, groups: Sequence[str]) -
     group = key.replace(".", "/")
     if group in groups:
         return f"An option is chosen with slashes: {group}={override.value()}"
-    if is_place(key):
-        return f"An option is chosen with {place_of(key)[1]}={override.value()}"
+    if is_package(key):
+        return f"An option is chosen with {package_of(key)[1]}={override.value()}"
     return _listed(node, f"{key}.") if node else f"Set something in it: {key}.<name>=…"
 
 

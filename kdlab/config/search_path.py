@@ -22,7 +22,7 @@ SIDES = ("model/teacher", "model/student")  # groups whose options are the netwo
 
 
 class SweepFolder(FileConfigSource):
-    """A folder of which only `sweeps/` holds configs: whatever else lies there is neither searched nor chosen."""
+    """A folder of which Hydra searches only `sweeps/`."""
 
     @staticmethod
     def scheme() -> str:
@@ -34,7 +34,7 @@ class SweepFolder(FileConfigSource):
         return config_path.partition("/")[0] in ("", "sweeps") and super().is_group(config_path)
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """A sweep speaks of the whole config, without having to say so: its first line is its question."""
+        """A sweep's package is `_global_` without a header: the first line of its file is its question."""
         loaded = super().load_config(config_path)
         loaded.header["package"] = loaded.header["package"] or "_global_"
         return loaded
@@ -63,7 +63,7 @@ class MadeFromFiles(ConfigSource):
 class Networks(MadeFromFiles):
     """Offers `network/NAME.yaml` as the option NAME of `model/teacher` and `model/student`.
 
-    A file `model/teacher/NAME.yaml`, where there is one, is found first: it has a recipe of its own as well.
+    A file `model/teacher/NAME.yaml`, where there is one, is found first: it also sets a training recipe.
     """
 
     @staticmethod
@@ -81,7 +81,7 @@ class Networks(MadeFromFiles):
         return group in SIDES and _source_of(f"{NETWORK}/{name}") is not None
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The network, after what every teacher (`_teacher.yaml`) or student (`_student.yaml`) has besides."""
+        """The network, on top of the settings that every teacher (`_teacher.yaml`) or student (`_student.yaml`) has."""
         _, side, name = config_path.split("/")
         config = OmegaConf.create({"defaults": [f"_{side}", {f"/{NETWORK}@_here_": name}]})
         return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
@@ -117,7 +117,7 @@ class Cases(MadeFromFiles):
         group, _, name = config_path.rpartition("/")
         chosen = dict(choice.split("=", 1) for choice in name[1:].split(","))
         source = _source_of(group)
-        assert source is not None, config_path  # as is_config said
+        assert source is not None, config_path  # checked by is_config
         file = source.load_config(group)
         applying = []
         for case in file.config:
@@ -136,7 +136,7 @@ def _source_of(config_path: str) -> ConfigSource | None:
 
 
 class KdlabSearchPath(SearchPathPlugin):
-    """Adds to `conf/` what is made from its files, and the `sweeps/` beside it and in the current folder."""
+    """Adds the configs made from files of `conf/`, and `sweeps/` beside it and in the current folder."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Adds them, folders where they exist."""
@@ -148,7 +148,7 @@ class KdlabSearchPath(SearchPathPlugin):
 
 
 def use_kdlab_config() -> None:
-    """Teaches Hydra where sweeps and networks lie and what kdlab's configs compute."""
+    """Registers kdlab's search path and the resolvers of its configs with Hydra."""
     for plugin in (SweepFolder, Networks, Cases, KdlabSearchPath):
         Plugins.instance().register(plugin)
     OmegaConf.register_new_resolver("one_minus", _one_minus, replace=True)
@@ -157,5 +157,5 @@ def use_kdlab_config() -> None:
 
 
 def _one_minus(value: object) -> object:
-    """1 − a number; anything else as it is, for whoever reads it to refuse by name."""
+    """1 − a number; anything else unchanged: the class that reads the setting refuses it by name."""
     return round(1 - value, 12) if isinstance(value, int | float) else value

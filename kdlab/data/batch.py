@@ -17,7 +17,7 @@ Inputs = Tensor | Mapping[str, Tensor]
 
 
 class BatchIndices(NamedTuple):
-    """The address of a batch: which samples, in which views. The two integers determine an input exactly.
+    """Which samples a batch holds, and in which views. Index and view determine an input exactly.
 
     Args:
         samples: `(batch,)`, int64; positions in the data set's own training, validation or test list.
@@ -27,16 +27,16 @@ class BatchIndices(NamedTuple):
     samples: Tensor
     view: Tensor
 
-    def select(self, at: Tensor) -> "BatchIndices":
-        """Those at some positions: `(selected,)`, int64."""
-        return BatchIndices(self.samples[at], self.view[at])
+    def select(self, positions: Tensor) -> "BatchIndices":
+        """The indices at some positions of the batch: `(selected,)`, int64."""
+        return BatchIndices(self.samples[positions], self.view[positions])
 
 
 class Batch(NamedTuple):
-    """Some samples with their targets and, where the data module addresses them, their indices.
+    """Some samples with their targets and, where the data module provides them, their indices.
 
-    A Trainer moves inputs and targets to its device. Indices stay on the host, where stored outputs are looked up
-    without waiting for the device; what computes with them there sends them, see `sent`.
+    A Trainer moves inputs and targets to its device. Indices stay on the host, so that cached outputs are looked
+    up without waiting for the device; code that needs them on the device moves them, see `sent`.
 
     Args:
         inputs: `(batch, channels, height, width)`, uint8, raw: each network normalises for itself. A data
@@ -61,7 +61,7 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, raw: Any) -> "Batch":
-        """Takes a `Batch` as it is, and `(inputs, targets)` as any LightningDataModule may yield it.
+        """The `Batch` itself, or one made of `(inputs, targets)` as any LightningDataModule may yield.
 
         Raises:
             BadInput: it is neither.
@@ -86,7 +86,7 @@ class Batch(NamedTuple):
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on that device; one that goes to a GPU is not waited for."""
+    """The tensor on that device; copies to a GPU are asynchronous."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
@@ -96,7 +96,7 @@ def sample_count(inputs: Inputs) -> int:
 
 
 def each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    """Inputs of which every tensor is changed in the same way."""
+    """The inputs with a function applied to every tensor."""
     if isinstance(inputs, Tensor):
         return change(inputs)
     return {name: change(tensor) for name, tensor in inputs.items()}

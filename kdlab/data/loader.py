@@ -14,8 +14,8 @@ class EpochLoader:
 
     Args:
         batches: in a whole epoch, at least 1.
-        draw: batches of an epoch from a given one on: `draw(epoch, first)`.
-        position: `(epoch, first batch)`, asked when the first batch is wanted.
+        draw: yields the batches of an epoch from a given one on: `draw(epoch, first)`.
+        position: returns `(epoch, first batch)`; called when the first batch is fetched.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class EpochLoader:
 
 
 def trainer_position(trainer: L.Trainer | None) -> tuple[int, int]:
-    """Where training stands: epoch and batch within it, both counted from 0; `(0, 0)` without a trainer."""
+    """The position of training: epoch and batch within it, both counted from 0; `(0, 0)` without a trainer."""
     if trainer is None:
         return 0, 0
     return trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
-def rank_of_ranks(trainer: L.Trainer | None) -> tuple[int, int]:
-    """Which of how many processes this is: `(0, 1)` without a trainer, which evaluates or trains everything."""
+def rank_and_world_size(trainer: L.Trainer | None) -> tuple[int, int]:
+    """The rank of this process and the number of ranks: `(0, 1)` without a trainer."""
     return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)

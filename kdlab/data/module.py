@@ -1,4 +1,4 @@
-"""Data modules whose batches are addressed by `(index, view)`: order, ranks, resume and views for any kind of input."""
+"""Data modules with batches indexed by `(index, view)`: order, ranks, resume and views for any kind of input."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ import lightning as L
 from torch import Tensor
 
 from kdlab.data.batch import Batch, BatchIndices, Inputs
-from kdlab.data.loader import EpochLoader, rank_of_ranks, trainer_position
+from kdlab.data.loader import EpochLoader, rank_and_world_size, trainer_position
 from kdlab.data.stream import TrainingStream, evaluation_batches
 from kdlab.errors import BadInput
 from kdlab.settings.numbers import is_whole
 
 
 class Addressed(L.LightningDataModule, ABC):
-    """Data whose training inputs `(index, view)` determines: a teacher's outputs can be stored, and computed ahead."""
+    """Data whose training inputs are determined by `(index, view)`: teacher outputs can be cached or precomputed."""
 
     train_size: int  # samples trained on; known after `setup()`
 
@@ -28,44 +28,44 @@ class Addressed(L.LightningDataModule, ABC):
     @property
     @abstractmethod
     def list_size(self) -> int:
-        """Samples of the training list, also those that are not trained on: every index is below it."""
+        """Samples in the training list, including those that are not trained on: every index is below it."""
 
     @property
     def gives_ahead(self) -> bool:
-        """Whether samples of any views can be had at once, in one batch: they are in memory, and of one shape."""
+        """Whether samples of any views fit in one batch: they are in memory and have one shape."""
         return False
 
     @abstractmethod
     def check_ranks(self, ranks: int) -> None:
-        """Refuse settings that leave one of so many ranks without samples in some step; after `setup()`.
+        """Raise where the settings leave a rank without samples in some step; call after `setup()`.
 
         Raises:
-            BadInput: naming the setting and one that works.
+            BadInput: with the setting and a value that works.
         """
 
     @abstractmethod
     def cache_key(self) -> Mapping[str, Any] | None:
         """All settings that inputs depend on, beside the content of the data; None where they are not known.
 
-        Teachers' outputs are stored under them; where they are not known, nothing is stored.
+        Teachers' outputs are cached under them; where they are not known, nothing is cached.
         """
 
     @abstractmethod
     def visits(self, epoch: int) -> BatchIndices:
-        """The samples of an epoch in the order in which they are met, over all ranks, and the view of each."""
+        """The samples of an epoch in training order, over all ranks, and the view of each."""
 
     @abstractmethod
     def batches(self, epoch: int) -> list[BatchIndices]:
-        """The batches of an epoch, of each what this rank takes."""
+        """This rank's share of each batch of an epoch."""
 
     @abstractmethod
     def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Inputs]:
-        """For each batch its training samples in their views, as networks take them."""
+        """For each batch the training samples in their views, as network inputs."""
 
 
 @runtime_checkable
 class Illustrated(Protocol):
-    """Data whose samples people can look at."""
+    """Data whose samples can be shown as pictures."""
 
     class_names: Sequence[str]
 
@@ -74,7 +74,7 @@ class Illustrated(Protocol):
 
 
 class Part(NamedTuple):
-    """The samples of a part of the data: the list that they are from, and `(samples,)` positions in it, int64."""
+    """A part of the data, such as `train`: the list of its samples, and their `(samples,)` positions in it, int64."""
 
     source: str
     positions: Tensor
@@ -84,13 +84,13 @@ class Part(NamedTuple):
 class StreamData(Addressed):
     """Batches that depend on seeds, epoch and position alone; see `TrainingStream`.
 
-    A subclass says what its parts are, which views there are, and what inputs and targets lie behind an address.
+    A subclass defines its parts, its views, and the inputs and targets of each `(index, view)`.
 
     After `setup()`: `train_size`, `val_size`, `test_size`.
 
     Args:
         batch_size: of one step, over all ranks together; at least 1.
-        eval_batch_size: at most so many samples at once on each rank when evaluating; at least 1.
+        eval_batch_size: largest evaluation batch on each rank; at least 1.
         drop_last: leave out the last batch of an epoch when it is not full. Published recipes keep it.
         seed: of the sample order, at least 0.
 
@@ -110,7 +110,7 @@ class StreamData(Addressed):
 
     @abstractmethod
     def read_parts(self) -> dict[str, Part]:
-        """Read what `setup` needs to know, and say what `train`, `val` and `test` are; called once."""
+        """Read what `setup` needs and return the parts `train`, `val` and `test`; called once."""
 
     @abstractmethod
     def epoch_views(self, epoch: int, samples: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class StreamData(Addressed):
         """The batches from the list `source`, with their indices."""
 
     def check(self) -> None:
-        """Refuse values outside their range."""
+        """Raise for values outside their range."""
         for name in (field.name for field in fields(self) if field.type is bool):
             self.require(name, isinstance(getattr(self, name), bool), "true or false")
         for name in ("batch_size", "eval_batch_size"):
@@ -138,27 +138,27 @@ class StreamData(Addressed):
         self.require("seed", is_whole(self.seed, 0), "a whole number, at least 0")
 
     def require(self, name: str, allowed: bool, rule: str) -> None:
-        """Refuse the value of `data.<name>` unless it is allowed.
+        """Raise unless the value of `data.<name>` is allowed.
 
         Raises:
-            BadInput: naming the key, its rule, the value received and one that works.
+            BadInput: with the key, its rule, the value received and the default.
         """
         if not allowed:
             default = getattr(type(self), name, None)
-            usual = "null" if default is None else list(default) if isinstance(default, tuple) else default
+            written = "null" if default is None else list(default) if isinstance(default, tuple) else default
             value = getattr(self, name)
-            raise BadInput(f"data.{name} must be {rule}, got {value!r}; data.{name}={usual} is the default")
+            raise BadInput(f"data.{name} must be {rule}, got {value!r}; data.{name}={written} is the default")
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the data and cut their parts; a second call does nothing."""
+        """Read the data and its parts; a second call does nothing."""
         if not self._parts:
             self._parts = self.read_parts()
             sizes = (len(self._parts[part].positions) for part in ("train", "val", "test"))
             self.train_size, self.val_size, self.test_size = sizes
 
     def train_dataloader(self) -> EpochLoader:
-        """One epoch's batches from where the trainer stands; each rank yields its share of them."""
-        self.check_ranks(rank_of_ranks(self.trainer)[1])
+        """One epoch's batches from the trainer's position on; each rank yields its share."""
+        self.check_ranks(rank_and_world_size(self.trainer)[1])
         return EpochLoader(
             batches=len(self._stream),
             draw=lambda epoch, first: self.fetch("train", self.batches(epoch)[first:]),
@@ -186,22 +186,22 @@ class StreamData(Addressed):
         return next(self.fetch("train", [self.batches(epoch)[number]]))
 
     def visits(self, epoch: int) -> BatchIndices:
-        """The samples of an epoch in the order in which they are met, over all ranks, and the view of each."""
+        """The samples of an epoch in training order, over all ranks, and the view of each."""
         return self._stream.epoch(epoch)
 
     def batches(self, epoch: int) -> list[BatchIndices]:
-        """The batches of an epoch, of each what this rank takes."""
-        return self._stream.batches(epoch, *rank_of_ranks(self.trainer))
+        """This rank's share of each batch of an epoch."""
+        return self._stream.batches(epoch, *rank_and_world_size(self.trainer))
 
     def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Inputs]:
-        """For each batch its training samples in their views, as networks take them."""
+        """For each batch the training samples in their views, as network inputs."""
         return (batch.inputs for batch in self.fetch("train", batches))
 
     def check_ranks(self, ranks: int) -> None:
-        """Refuse a batch size that leaves a rank without samples in some step.
+        """Raise where the batch size leaves a rank without samples in some step.
 
         Raises:
-            BadInput: naming the setting and one that works.
+            BadInput: with the setting and a value that works.
         """
         self.require("batch_size", self.batch_size >= ranks, f"at least {ranks}, one sample for each rank")
         if len(self._stream) == 0:
@@ -219,7 +219,7 @@ class StreamData(Addressed):
         return TrainingStream(train, self.batch_size, self.epoch_views, self.drop_last, self.seed)
 
     def _evaluation(self, part: Part) -> EpochLoader:
-        shares = evaluation_batches(part.positions, self.eval_batch_size, *rank_of_ranks(self.trainer))
+        shares = evaluation_batches(part.positions, self.eval_batch_size, *rank_and_world_size(self.trainer))
         batches = [BatchIndices(samples, self.evaluation_views(part.source, samples)) for samples in shares]
         return EpochLoader(
             batches=len(batches),

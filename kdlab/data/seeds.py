@@ -1,6 +1,6 @@
-"""Counter-based randomness: each use draws from its own stream, addressed by counters instead of by history.
+"""Counter-based randomness: each use draws from its own stream, which depends on counters and not on earlier draws.
 
-A resumed run, another rank or another number of workers therefore meets the same numbers.
+A resumed run, another rank or another number of workers therefore draws the same numbers.
 """
 
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""Stratified cuts: every part of a data set holds each class in proportion."""
+"""Stratified splits: every part of a data set holds each class in proportion."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from kdlab.errors import BadInput
 
 
 def stratified_order(labels: Tensor, seed: int) -> Tensor:
-    """A random order of which every leading or consecutive part is stratified.
+    """A random order in which every run of consecutive samples is stratified.
 
-    In the first `k` of `n` samples each class has its share `k * n_class / n`, give or take one sample.
-    Cutting this order in several places gives disjoint stratified parts; a larger cut contains a smaller one.
+    In the first `k` of `n` samples each class has its share `k * n_class / n`, within one sample.
+    Cutting this order at several positions gives disjoint stratified parts; a larger cut contains a smaller one.
 
     Args:
         labels: `(samples,)`, int64.
@@ -23,12 +23,12 @@ def stratified_order(labels: Tensor, seed: int) -> Tensor:
     """
     shuffled = generator(Stream.SPLIT, seed).permutation(len(labels))
     classes = labels.numpy()[shuffled]
-    place = np.empty(len(labels))
+    position = np.empty(len(labels))
     for label in np.unique(classes):
         members = classes == label
-        place[members] = (np.arange(members.sum()) + 0.5) / members.sum()
-    # Classes of one size tie at every place: a stable sort leaves it to the shuffle which comes first.
-    return torch.from_numpy(shuffled[np.argsort(place, kind="stable")])
+        position[members] = (np.arange(members.sum()) + 0.5) / members.sum()
+    # Classes of equal size tie at every position: the stable sort keeps the order of the shuffle.
+    return torch.from_numpy(shuffled[np.argsort(position, kind="stable")])
 
 
 def portion(setting: str, fraction: float, samples: int) -> int:

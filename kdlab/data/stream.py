@@ -1,6 +1,6 @@
 """Which samples a batch holds, and in which views: a pure function of seeds, epoch and position.
 
-It knows nothing of pixels, tokens or what labels mean: images, text and a user's own DataLoader share it.
+Independent of pixels, tokens and labels: images, text and a user's own DataLoader share it.
 """
 
 import math
@@ -43,31 +43,31 @@ class TrainingStream:
 
     @property
     def left_over(self) -> int:
-        """Samples of the last batch where it is not full; 0 where it is, or is left out."""
+        """Samples in the last batch where it is not full; 0 where it is full or left out."""
         return 0 if self.drop_last else len(self.positions) % self.batch_size
 
     def epoch(self, epoch: int) -> BatchIndices:
-        """The samples of an epoch in the order in which they are met, over all ranks, and the view of each."""
+        """The samples of an epoch in training order, over all ranks, and the view of each."""
         order = self.positions
         if self.seed is not None:
             order = order[sample_order(self.seed, epoch, len(order))]
-        met = order[: len(self) * self.batch_size]
-        return BatchIndices(met, self.views(epoch, met))
+        samples = order[: len(self) * self.batch_size]
+        return BatchIndices(samples, self.views(epoch, samples))
 
     def batches(self, epoch: int, rank: int = 0, ranks: int = 1) -> list[BatchIndices]:
-        """What one rank takes of each batch of an epoch; what follows a resume position is a slice of it."""
+        """One rank's share of each batch of an epoch; a resumed run takes a slice of it."""
         parts = (torch.split(part, self.batch_size) for part in self.epoch(epoch))
         return [BatchIndices(*(part[rank::ranks] for part in batch)) for batch in zip(*parts, strict=True)]
 
 
 def evaluation_batches(positions: Tensor, batch_size: int, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-    """What one rank evaluates: in order, each sample on one rank, in equally many batches on each.
+    """One rank's evaluation batches: in order, each sample on one rank, equally many batches on each.
 
     Args:
         positions: of the samples to evaluate, at least one: `(samples,)`, int64.
-        batch_size: samples of a rank at once, at most; at least 1.
+        batch_size: largest batch of a rank; at least 1.
         rank: of this process.
-        ranks: processes that evaluate together.
+        ranks: number of processes.
 
     Returns:
         `(batch,)`, int64, for each batch; a rank that has fewer samples than batches has empty ones.
@@ -92,7 +92,7 @@ def draw_views(count: int, view_seed: int, epoch: int, samples: int) -> Tensor:
 
 
 def sample_order(seed: int, epoch: int, samples: int) -> Tensor:
-    """The order in which one epoch meets its samples.
+    """The order of the samples in one epoch.
 
     Returns:
         `(samples,)`, int64: a permutation of `[0, samples)`.

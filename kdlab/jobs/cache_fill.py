@@ -1,4 +1,4 @@
-"""The job that computes teachers' outputs ahead of time: for every image in every view that a stage will meet."""
+"""The job that fills the cache: teachers' outputs for every sample in every view that a stage will use."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ from kdlab.teachers.cache.teacher import CachedTeacher
 
 @dataclass(frozen=True)
 class Filled:
-    """What is stored of one teacher's outputs.
+    """The cached outputs of one teacher.
 
     Attributes:
-        teacher: its stage's name.
-        samples: that the student trains on.
-        computed: outputs that were missing.
-        stored: outputs there are now, of this and other runs.
-        bytes: that they take on disk.
-        seconds: it took.
-        complete: whether all that the student will need is there.
+        teacher: the name of its stage.
+        samples: number of samples that the student trains on.
+        computed: number of outputs that were missing, and were computed.
+        stored: number of outputs in the cache, of this and other runs.
+        bytes: their size on disk.
+        seconds: time of the fill.
+        complete: whether the cache holds all outputs that the student will need.
     """
 
     teacher: str
@@ -45,20 +45,20 @@ class Filled:
     seconds: float
     complete: bool
 
-    def told(self, reused: bool) -> str:
-        """In a line; of what was stored before, without what it took."""
-        each = self.stored / self.samples
-        room = f"{self.stored} outputs ({each:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
-        spent = "" if reused else f", {self.computed} of them computed in {self.seconds:.1f} s"
-        rest = "" if self.complete else "; not all that the student will need found room"
-        return f"{self.teacher} {room}{spent}{rest}"
+    def summary(self, reused: bool) -> str:
+        """One line for the screen; of a reused fill without computed outputs and time."""
+        ratio = self.stored / self.samples
+        size = f"{self.stored} outputs ({ratio:.1f} a sample) in {self.bytes / 1e6:.1f} MB"
+        cost = "" if reused else f", {self.computed} of them computed in {self.seconds:.1f} s"
+        missing = "" if self.complete else "; the cache is full and lacks some outputs that the student will need"
+        return f"{self.teacher} {size}{cost}{missing}"
 
 
 @dataclass(frozen=True, eq=False)
 class CacheFill(Job):
-    """Computes all outputs of its teachers that a stage will need, as far as they are missing.
+    """Computes the missing ones of all teacher outputs that a stage will need.
 
-    Nothing is stored of data without views, for terms that read maps, and with `cache.enabled=false`.
+    Nothing is cached for data without views, for terms that read maps, and with `cache.enabled=false`.
     """
 
     stage: Stage
@@ -67,12 +67,12 @@ class CacheFill(Job):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """After the stage that will read what is stored."""
+        """The name of the stage that will read the cache, with `_cache`."""
         return f"{self.stage.name}_cache"
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the stage, and with what may be stored."""
+        """Changes with the stage and with its cache settings."""
         return fingerprint({"cache of": self.stage.fingerprint, "cache": self.stage.cache})
 
     @property
@@ -87,11 +87,11 @@ class CacheFill(Job):
 
     @property
     def is_recorded(self) -> bool:
-        """It measures nothing that is worth a W&B run."""
+        """False: it measures nothing for a W&B run."""
         return False
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
-        """Goes through the epochs of the stage for each of its teachers."""
+        """Computes the outputs of each teacher, epoch by epoch of the stage."""
         total, done = self.stage.epochs * len(inputs), 0
 
         def epoch_done() -> None:
@@ -103,13 +103,13 @@ class CacheFill(Job):
         return {"teachers": [asdict(one) for one in filled], "seconds": sum(one.seconds for one in filled)}
 
     def outcome(self, figures: Figures, reused: bool) -> str:
-        """What is stored of each teacher."""
-        told = "\n  ".join(Filled(**one).told(reused) for one in figures["teachers"])
+        """A line for each teacher."""
+        lines = "\n  ".join(Filled(**one).summary(reused) for one in figures["teachers"])
         verb = "reused" if reused else "filled"
-        return f"{verb:<9} {told or 'nothing to store: its teachers compute their outputs at every step'}"
+        return f"{verb:<9} {lines or 'nothing to cache: its teachers compute their outputs at every step'}"
 
     def has_lost_its_rows(self, store: Path) -> bool:
-        """Whether what was stored is no longer there; its teachers are finished."""
+        """Whether a folder of its cached outputs was deleted; call it when its teachers are finished."""
         return not all(spec.folder is None or spec.folder.is_dir() for spec in cache_specs(self.stage, store))
 
 
@@ -138,19 +138,19 @@ def _fill_one(
 ) -> Filled:
     started, complete = time.monotonic(), True
     for epoch in range(stage.epochs):
-        complete = complete and all(teacher.fill(*some) for some in _missing(teacher, data, epoch))
+        complete = complete and all(teacher.fill(*batch) for batch in _missing(teacher, data, epoch))
         epoch_done()
     seconds = time.monotonic() - started
     return Filled(name, data.train_size, teacher.forwards, *teacher.stored, seconds, complete)
 
 
 def _missing(teacher: CachedTeacher, data: Addressed, epoch: int) -> Iterator[tuple[Inputs, BatchIndices]]:
-    """The samples of an epoch whose outputs in their views are not stored, in the teacher's batches."""
+    """The samples of an epoch whose outputs are not in the cache, in the teacher's batches."""
     visits = data.visits(epoch)
     missing = teacher.missing(visits)
-    # Of data that give nothing ahead, the samples of one view are of one shape, and those of others may not be.
+    # Without `gives_ahead`, only samples of the same view are sure to have the same shape.
     views = visits.view[missing]
-    alike = [missing] if data.gives_ahead else [missing[views == view] for view in sorted(set(views.tolist()))]
-    batches = [visits.select(at) for some in alike for at in torch.split(some, teacher.spec.batch) if len(at)]
+    groups = [missing] if data.gives_ahead else [missing[views == view] for view in sorted(set(views.tolist()))]
+    batches = [visits.select(at) for group in groups for at in torch.split(group, teacher.spec.batch) if len(at)]
     for inputs, indices in zip(data.training_inputs(batches), batches, strict=True):
         yield each(inputs, lambda tensor: tensor.to(teacher.device)), indices

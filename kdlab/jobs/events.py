@@ -1,7 +1,7 @@
-"""What happens while jobs run, as plain values: screen, W&B, a search or a service listen.
+"""Events of running jobs, as plain values; listeners are the screen, W&B, a search or a service.
 
-A listener may end a run: it raises `Interrupted` or `StoppedEarly` when it is given `Progress`. What the job has
-reached is saved first, so that the same job goes on from there.
+A listener may end a run: it raises `Interrupted` or `StoppedEarly` on a `Progress` event. The state of the job is saved
+first, so that the same job continues from there.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job."""
+    """An event of one job."""
 
     job: "Job"
 
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """The job cannot start yet, and why: a sentence without its subject, such as `waits for a GPU`."""
+    """The job cannot start yet; the reason is a sentence without its subject, such as `waits for a GPU`."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The job begins, or goes on from where it was interrupted, in its folder."""
+    """The job starts in its folder, or continues from where it was interrupted."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far the job is.
+    """The progress of a job.
 
     Attributes:
-        done: parts of the work, such as steps; also those of earlier attempts.
-        total: parts in all; None when not known.
-        figures: what was measured, by name, such as a row of the metric history; empty most of the time.
-        text: the same for a person, in a few words.
+        done: units of work that are done, such as steps; includes those of earlier attempts.
+        total: units in all; None when not known.
+        figures: measured values by name, such as a row of the metric history; empty for most events.
+        text: the progress in a few words, for the screen.
     """
 
     done: int
@@ -57,8 +57,8 @@ class Finished(Event):
 
     Attributes:
         folder: in the store.
-        figures: what it found.
-        reused: whether they were there before.
+        figures: its results.
+        reused: whether it was finished before.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Finished(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The job could not go on; the error is raised as well."""
+    """The job failed; the error is raised as well."""
 
     error: BaseException
 
@@ -77,4 +77,4 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not want to know."""
+    """A listener that does nothing."""

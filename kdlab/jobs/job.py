@@ -1,4 +1,4 @@
-"""A job: a unit of work that the store can hold, resume and reuse."""
+"""A job: a unit of work that can be stored, resumed and reused."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,19 @@ from typing import Any, ClassVar
 
 from kdlab.jobs.events import Listener
 
-Figures = Mapping[str, Any]  # what a finished job found, as its `result.json` holds it
+Figures = Mapping[str, Any]  # the results of a finished job, as in its `result.json`
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a finished job hands on.
+    """The files of a finished job that are published, such as to W&B.
 
     Attributes:
         kind: such as `model`.
         name: such as `student-resnet8`.
-        files: of it, in the job's folder.
-        metadata: plain values that say what it is.
-        aliases: further names of this version of it.
+        files: its files, in the job's folder.
+        metadata: plain values that describe it.
+        aliases: further names of this version.
     """
 
     kind: str
@@ -31,22 +31,22 @@ class Artifact:
 
 
 class Job(ABC):
-    """Work that leaves its results in one folder of a store.
+    """Work that writes its results to one folder of a store.
 
-    A subclass says what it is by `name`, `fingerprint` and `needs`, and does it in `run`. What else there is has a
-    default; a kind of job overrides it to say more of itself on the screen, in W&B and in `config.yaml`.
+    A subclass defines `name`, `fingerprint` and `needs`, and does the work in `run`. All other members have defaults; a
+    subclass overrides them for the screen, W&B and `config.yaml`.
     """
 
     kind: ClassVar[str] = "job"
-    summary: ClassVar[Sequence[str]] = ()  # the figures that a run's result repeats of it
-    needs_are: ClassVar[str] = "inputs"  # what the jobs that it needs are to it
+    summary: ClassVar[Sequence[str]] = ()  # names of its figures that the result of a run repeats
+    needs_are: ClassVar[str] = "inputs"  # the role of the jobs that it needs
 
-    name: str  # within its plan
+    name: str  # unique within its plan
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of all that its results depend on; its folder in the store has this name."""
+        """A hash of everything that its results depend on; the name of its folder in the store."""
 
     @property
     def needs(self) -> Sequence["Job"]:
@@ -55,36 +55,36 @@ class Job(ABC):
 
     @abstractmethod
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
-        """Does the work, from the start or from what an interrupted attempt left in the folder.
+        """Does the work, from the start or from the files of an interrupted attempt in the folder.
 
         Args:
-            folder: in the store, for this process alone.
+            folder: of the job in the store, locked for this process.
             inputs: the folders of `needs`, in order.
-            emit: is told of `Progress`; what it raises ends the job once its state is saved.
+            emit: is called with `Progress`; if it raises, the job saves its state and ends.
 
         Returns:
-            What it found, as plain values. The store writes them as `result.json`, which marks the job as finished.
+            Its results as plain values. The store writes them to `result.json`, which marks the job as finished.
         """
 
     @property
     def label(self) -> str:
-        """A name that tells it from jobs of other plans, such as `student-resnet8-s0`."""
+        """A name that is unique across plans, such as `student-resnet8-s0`."""
         return self.name
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What it is made of, as plain values: its `config.yaml`."""
+        """Its settings as plain values: the content of its `config.yaml`."""
         return {}
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it is worth a W&B run of its own."""
+        """Whether it gets its own W&B run."""
         return True
 
     def outcome(self, figures: Figures, reused: bool) -> str:
-        """What is said of it when it is finished, such as `trained   98.20 % test accuracy`."""
+        """The line on the screen when it is finished, such as `trained   98.20 % test accuracy`."""
         return "reused" if reused else "done"
 
     def artifact(self, folder: Path) -> Artifact | None:
-        """What it hands on, once it is finished; None for nothing but figures."""
+        """Its artifact, once it is finished; None if it has only figures."""
         return None

@@ -1,4 +1,4 @@
-"""A plan: the stages that a run needs, and the parts they play in its report. `kdlab.jobs.plans` makes them."""
+"""A plan: the stages that a run needs, and their roles in its report. `kdlab.jobs.plans` makes them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,26 +11,26 @@ from kdlab.jobs.training.stage import Stage
 from kdlab.settings.targets import find
 from kdlab.store.fingerprint import fingerprint
 
-Taught = tuple[tuple[Stage, float], ...]  # teachers with their weights
-Networks = Mapping[str, Mapping[str, Any]]  # settings of networks by the name of their option
+WeightedStages = tuple[tuple[Stage, float], ...]  # such as teachers with their weights
+Networks = Mapping[str, Mapping[str, Any]]  # settings of networks, by option of `conf/network`
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks that answer together.
+    """Networks whose predictions are averaged.
 
     Attributes:
-        members: with their weights.
-        average: of their `probabilities` or of their `logits`.
+        members: its networks with their weights.
+        average: what is averaged, `probabilities` or `logits`.
     """
 
-    members: Taught
+    members: WeightedStages
     average: str = "probabilities"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One distillation of a cascade: the stage, and how many parameters it should have had (None: was not asked)."""
+    """One distillation of a cascade: its stage, and its target number of parameters (None for a given network)."""
 
     stage: Stage
     target_params: int | None = None
@@ -38,24 +38,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in the order in which they can be trained, and the parts that some of them play in the report.
+    """Stages in the order in which they can be trained, and the roles of some of them in the report.
 
     Attributes:
         stages: each after its teachers, every one once.
-        student: the network that the run is for.
-        teachers: what it is compared with from above; empty without distillation.
-        baseline: the student's twin without a teacher; None where it was not asked for.
-        control: the student's network after as many epochs as all its steps or generations had, in one stage.
+        student: the stage of the final student.
+        teachers: those that the student is compared with; empty without distillation.
+        baseline: the same student trained without a teacher; None with `baseline=false`.
+        control: the student's network trained in one stage, for as many epochs as all steps or generations together.
         generations: the networks of a born-again plan, first to last.
         ensemble: of all generations.
         steps: of a cascade, first to last.
-        networks: the options of `conf/network`, by name: what may be tried in place of these.
-        config: the run's, resolved.
+        networks: the options of `conf/network`, by name; hints suggest some of them.
+        config: the resolved config of the run.
     """
 
     stages: tuple[Stage, ...]
     student: Stage
-    teachers: Taught = ()
+    teachers: WeightedStages = ()
     baseline: Stage | None = None
     control: Stage | None = None
     generations: tuple[Stage, ...] = ()
@@ -71,32 +71,32 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when any stage's does, or how they answer together."""
-        together = {"ensemble": self.ensemble.average} if self.ensemble else {}
-        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages], **together})
+        """Changes with the fingerprint of any stage, and with how the ensemble averages."""
+        average = {"ensemble": self.ensemble.average} if self.ensemble else {}
+        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages], **average})
 
     def by_role(self) -> dict[str, Stage]:
-        """The stages that the report names: `teacher`, `baseline`, `control` and `student`, as far as there are any."""
+        """The stages of the report: `student` and, if the plan has them, `teacher`, `baseline` and `control`."""
         roles = {"teacher": self.teacher, "baseline": self.baseline, "control": self.control, "student": self.student}
         return {role: stage for role, stage in roles.items() if stage}
 
     def by_name(self) -> dict[str, Stage]:
-        """Every stage under its own name and, where that is another one, its role in the report."""
+        """Every stage by its own name and, where that differs, by its role in the report."""
         return {**self.by_role(), **{stage.name: stage for stage in self.stages}}
 
 
 def make_plan(
     cfg: DictConfig, networks: Networks, with_local_weights: Callable[[DictConfig], DictConfig] = lambda cfg: cfg
 ) -> Plan:
-    """The plan that `plan=` chose, from a composed config.
+    """Makes the plan that `plan=` chose, from a composed config.
 
     Args:
-        cfg: of the run.
+        cfg: config of the run.
         networks: the options of `conf/network`, by name.
-        with_local_weights: gives the config with files in place of the addresses of weights that are elsewhere.
+        with_local_weights: returns the config with local files in place of remote addresses of weights.
 
     Raises:
-        BadInput: a value of the config is out of its range, or the parts do not go together.
+        BadInput: a value of the config is out of its range, or settings contradict each other.
     """
     planner: Callable[[DictConfig, Networks], Plan] = find(cfg.plan._target_, "plan")
     config: Any = OmegaConf.to_container(cfg, resolve=True)

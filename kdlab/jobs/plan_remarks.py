@@ -1,4 +1,4 @@
-"""What to know of a plan before it trains: a training of very few steps, a teacher that keeps its own epochs."""
+"""Remarks on a plan before it trains: on very few training steps, and on a teacher that keeps its own epochs."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
 
 FEW_STEPS = 100  # of a whole training
-FEW_BATCHES = 5  # of an epoch: with more, a short training was asked for by its epochs, not by its batch size
+FEW_BATCHES = 5  # of an epoch: with more, the number of epochs makes the training short, not the batch size
 
 
-def plan_remarks(plan: Plan, typed: Sequence[str] = ()) -> list[str]:
-    """Sentences about a plan; none where there is nothing to say.
+def plan_remarks(plan: Plan, overrides: Sequence[str] = ()) -> list[str]:
+    """Remarks on a plan, a sentence each; an empty list for an ordinary plan.
 
     Args:
-        plan: that is about to be executed.
-        typed: the overrides of the command line, such as `epochs=3`.
+        plan: the plan that is about to run.
+        overrides: of the command line, such as `epochs=3`.
     """
-    return [*_few_steps(plan), *_own_epochs(plan, typed)]
+    return [*_few_steps(plan), *_own_epochs(plan, overrides)]
 
 
 def _few_steps(plan: Plan) -> list[str]:
@@ -31,12 +31,12 @@ def _few_steps(plan: Plan) -> list[str]:
     batch_size = plan.student.data.get("batch_size") or plan.student.data["of"]["batch_size"]
     return [
         f"Very few training steps: data.batch_size={batch_size} makes {min(batches[name] for name in few)} an epoch "
-        f"(in all: {sizes}). Fewer than {FEW_STEPS} teach a network little: try a smaller data.batch_size."
+        f"(in all: {sizes}). Fewer than {FEW_STEPS} train a network poorly: try a smaller data.batch_size."
     ]
 
 
 def _batches(stage: Stage) -> int:
-    """How many an epoch has; 0 where the data are not kdlab's own."""
+    """Number of batches of an epoch; 0 for a user's own data module."""
     data = make_data(stage.data)
     if not isinstance(data, Addressed):
         return 0
@@ -44,9 +44,9 @@ def _batches(stage: Stage) -> int:
     return len(data.train_dataloader())
 
 
-def _own_epochs(plan: Plan, typed: Sequence[str]) -> list[str]:
-    """`epochs` is the student's: whoever changes it may expect the teacher to follow."""
-    given = dict(override.lstrip("+").partition("=")[::2] for override in typed)
+def _own_epochs(plan: Plan, overrides: Sequence[str]) -> list[str]:
+    """A remark for each teacher, where `epochs` was overridden: it changes the student's epochs only."""
+    given = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     if "epochs" not in given:
         return []
     teachers = [teacher for teacher, _ in plan.teachers if teacher.epochs and not _has_own_epochs(teacher, given)]
@@ -59,5 +59,5 @@ def _own_epochs(plan: Plan, typed: Sequence[str]) -> list[str]:
 
 
 def _has_own_epochs(teacher: Stage, given: dict[str, str]) -> bool:
-    named = (f"{teacher.setting}.train", f"plan.{teacher.name}")
-    return not teacher.setting.startswith("model.teacher") or any(key.startswith(named) for key in given)
+    prefixes = (f"{teacher.setting}.train", f"plan.{teacher.name}")
+    return not teacher.setting.startswith("model.teacher") or any(key.startswith(prefixes) for key in given)

@@ -1,4 +1,4 @@
-"""What a student can be asked to match: tensors in, scalar out."""
+"""Distillation losses: tensors in, scalar out."""
 
 from kdlab.losses.attention import attention_transfer
 from kdlab.losses.born_again import confidence_weighted_ce, permuted_kd

@@ -1,4 +1,4 @@
-"""Attention transfer: the student copies where the teacher looks, not what it encodes.
+"""Attention transfer: the student matches the teacher's spatial attention maps, not its features.
 
 Zagoruyko & Komodakis, "Paying More Attention to Attention", ICLR 2017 (arXiv:1612.03928).
 """
@@ -12,13 +12,13 @@ from kdlab.losses.shapes import check_maps, check_positions, to_one_size
 def attention_transfer(student: Tensor, teacher: Tensor, power: float = 2.0) -> Tensor:
     """Mean squared distance of two spatial attention maps.
 
-    The mean of |activation|^power over channels says how much a position counts, so student and teacher may differ
-    in width and need no adapter. The larger features are first averaged down to the smaller height and width.
+    The mean of |activation|^power over channels is the attention at a position, so student and teacher may differ in
+    width and need no adapter. The larger features are first averaged down to the smaller height and width.
 
     Args:
         student: `(batch, channels, height, width)`, after the activation.
         teacher: `(batch, channels', height', width')`; treated as a constant.
-        power: 1 or more; larger values let only the strongest positions count.
+        power: 1 or more; larger values emphasise the strongest positions.
 
     Returns:
         Scalar, averaged over batch and positions: the scale on which published weights (around 1000) are quoted;

@@ -7,10 +7,10 @@ Loss = TypeVar("Loss", bound=Callable[..., Any])
 
 
 def compares_samples(loss: Loss) -> Loss:
-    """Says that a loss (a function or an `nn.Module` class) needs the whole batch at once.
+    """Marks a loss (a function or an `nn.Module` class) that needs the whole batch at once.
 
-    Several ranks then gather the batch, in its order, before they call it; of the mean of per-sample values each rank
-    can compute its own share, of distances between samples it cannot.
+    Under DDP the ranks gather the batch, in its order, before they call it. A mean of per-sample values can be computed
+    rank by rank; distances between samples cannot.
     """
     loss.compares_samples = True  # type: ignore[attr-defined]
     return loss

@@ -1,4 +1,4 @@
-"""What of the teacher's output helps: two losses that keep one part of it each.
+"""Born-again treatments: two losses that each keep one part of the teacher's output.
 
 Furlanello, Lipton, Tschannen, Itti & Anandkumar, "Born-Again Neural Networks", ICML 2018 (arXiv:1805.04770).
 """
@@ -14,9 +14,9 @@ from kdlab.losses.response import response_kd
 
 @compares_samples
 def confidence_weighted_ce(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with the labels, where a sample counts for as much as the teacher is sure of it (CWTM).
+    """Cross-entropy with the labels, each sample weighted by the teacher's confidence (CWTM).
 
-    Of the teacher only its largest probability is used, as a share of the batch's.
+    The weight is the teacher's largest probability, divided by the sum over the batch.
 
     Args:
         student: logits, `(batch, classes)` or `(batch, positions, classes)`.
@@ -24,7 +24,7 @@ def confidence_weighted_ce(student: Tensor, teacher: Tensor, labels: Tensor) -> 
         labels: class numbers, `(batch,)` or `(batch, positions)`; −100 marks what has no label and is left out.
 
     Returns:
-        Scalar in nats, a weighted mean over what has a label: `ce` where the teacher is equally sure of everything;
+        Scalar in nats, a weighted mean over what has a label: `ce` where the teacher is equally confident everywhere;
         0 where nothing has a label. float32 under any autocast.
 
     Raises:
@@ -37,12 +37,11 @@ def confidence_weighted_ce(student: Tensor, teacher: Tensor, labels: Tensor) -> 
     return (confidence * values).sum() / confidence.sum().clamp(min=1e-12)
 
 
-@compares_samples  # for the draw alone: it is of the whole batch, so that ranks make the same one together
+@compares_samples  # because of the random permutation: drawn for the whole batch, so that all ranks use the same one
 def permuted_kd(student: Tensor, teacher: Tensor, seed: int, temperature: float = 1.0) -> Tensor:
-    """T² · KL(teacher ‖ student), where the teacher's wrong classes have swapped their probabilities at random (DKPP).
+    """T² · KL(teacher ‖ student), with the teacher's non-maximum probabilities permuted at random (DKPP).
 
-    The class that the teacher prefers keeps its probability; what it thinks of which other class is lost, how unsure
-    it is stays.
+    The class with the largest probability keeps it. Which other class has which probability is lost; the entropy stays.
 
     Args:
         student: logits, `(batch, classes)` or `(batch, positions, classes)`.
@@ -62,6 +61,6 @@ def permuted_kd(student: Tensor, teacher: Tensor, seed: int, temperature: float 
 
 def _permute(logits: Tensor, seed: int) -> Tensor:
     draws = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed)).to(logits.device)
-    draws[..., 0] = -1  # the first rank stays first
+    draws[..., 0] = -1  # the largest logit stays first
     ranking = logits.argsort(dim=-1, descending=True)
     return logits.scatter(-1, ranking, logits.gather(-1, ranking.gather(-1, draws.argsort(dim=-1))))

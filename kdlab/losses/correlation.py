@@ -1,4 +1,4 @@
-"""Correlation congruence: what the student gets wrong on one sample is unlike what it gets wrong on the next.
+"""Correlation congruence: the student's errors on neighbouring samples of the batch are orthogonal.
 
 Peng, Jin, Liu, Li, Wu, Liu, Zhou & Zhang, "Correlation Congruence for Knowledge Distillation", ICCV 2019
 (arXiv:1904.01802), in the form of the authors' code.

@@ -13,14 +13,14 @@ from kdlab.errors import BadInput
 from kdlab.losses.batchwise import compares_samples
 
 UNLABELLED = -100
-CANDIDATES, MORE_CANDIDATES = 4, 64  # for each number that is drawn, and on top; see `draw_distinct`
+CANDIDATES, MORE_CANDIDATES = 4, 64  # candidates for each number drawn, and additional ones; see `draw_distinct`
 
 
 @compares_samples
 class ContrastiveRepresentation(nn.Module):
     """Noise-contrastive estimation between the student's and the teacher's embeddings of the training images.
 
-    Both sides have a linear embedding, trained with the student, and a bank that remembers the embedding of every
+    Both sides have a linear embedding, trained with the student, and a memory bank with the embedding of every
     training image. An image's embedding is compared with the other side's bank: its own entry there is the positive,
     the entries of images not known to be of its class are the negatives.
 
@@ -29,12 +29,12 @@ class ContrastiveRepresentation(nn.Module):
         teacher_shape: of the teacher's.
         sample_labels: `(training list length,)`, class numbers; −100 where withheld.
         dimension: of the embeddings.
-        negatives: for each image, drawn without replacement; at most as many as the largest class leaves.
-        temperature: above 0; smaller values weigh the closest negatives more.
-        momentum: in [0, 1), how much of its old entry an image keeps in a bank.
+        negatives: for each image, drawn without replacement; at most the number of images outside the largest class.
+        temperature: above 0; smaller values give the closest negatives more weight.
+        momentum: in [0, 1), the weight of an image's old entry when its bank is updated.
 
     Raises:
-        BadInput: an argument is out of its range, or the training list leaves nothing to contrast with.
+        BadInput: an argument is out of its range, or the training list has no two classes to contrast.
     """
 
     by_class: Tensor
@@ -73,13 +73,13 @@ class ContrastiveRepresentation(nn.Module):
         self.register_buffer("has_normalisers", torch.tensor(False))
 
     def forward(self, student: Tensor, teacher: Tensor, index: Tensor, seed: int) -> Tensor:
-        """The loss of one batch, which the banks then remember.
+        """The loss of one batch; afterwards the banks are updated with its embeddings.
 
         Args:
             student: `(batch, *student_shape)`.
             teacher: `(batch, *teacher_shape)`; treated as a constant.
             index: `(batch,)`, the images' positions in the training list, each at most once.
-            seed: of the choice of negatives.
+            seed: for drawing the negatives.
 
         Returns:
             Scalar in nats: summed over the positive, the negatives and both directions, averaged over the batch; the
@@ -91,12 +91,12 @@ class ContrastiveRepresentation(nn.Module):
         scores = torch.stack(
             [self._scores(own, self.teacher_bank, compared), self._scores(other, self.student_bank, compared)]
         )
-        self._remember(self.student_bank, own, index)
-        self._remember(self.teacher_bank, other, index)
+        self._update(self.student_bank, own, index)
+        self._update(self.teacher_bank, other, index)
         return self._contrast(scores)
 
     def draw_negatives(self, index: Tensor, seed: int) -> Tensor:
-        """What a batch is compared with: uniform among the images that may be negatives, without replacement.
+        """Negatives for a batch: uniform among the allowed images, without replacement.
 
         Args:
             index: `(batch,)`, the images' positions in the training list.
@@ -111,9 +111,9 @@ class ContrastiveRepresentation(nn.Module):
         return self.by_class[torch.where(ranks < start, ranks, ranks + size)]
 
     def _scores(self, embeddings: Tensor, bank: Tensor, compared: Tensor) -> Tensor:
-        # What takes less memory: to gather the entries that are compared (537 MB for 64 images and 16,384 negatives),
+        # Chooses what takes less memory: gathering the compared entries (537 MB for 64 images and 16,384 negatives),
         # or one product with a copy of the whole bank (38 MB on CIFAR, 983 MB on ImageNet).
-        # Both keep what was compared with until the backward pass, while the bank goes on.
+        # Both copy the entries, which the backward pass needs after the bank is updated.
         dimension = embeddings.shape[1]
         if compared.numel() * dimension < len(bank) * (len(embeddings) + dimension):
             products = (bank[compared] @ embeddings[:, :, None]).squeeze(2)
@@ -122,7 +122,7 @@ class ContrastiveRepresentation(nn.Module):
         return products / self.temperature
 
     def _contrast(self, scores: Tensor) -> Tensor:
-        """Logistic regression that tells the positive, in the first column, from the negatives.
+        """Logistic loss of the positive, in the first column, against the negatives.
 
         Its logit is the log-ratio of exp(score) / Z to the density of `negatives` uniform draws from the list.
         """
@@ -133,24 +133,24 @@ class ContrastiveRepresentation(nn.Module):
         return -(F.logsigmoid(positives) + F.logsigmoid(-negatives).sum(-1)).sum(0).mean()
 
     def _estimate_normalisers(self, scores: Tensor) -> None:
-        """Sets Z by the first batch: the mean of exp(score), times the length of the training list."""
+        """Sets Z from the first batch: the mean of exp(score), times the length of the training list."""
         estimate = scores.flatten(1).logsumexp(1) - math.log(scores[0].numel() / len(self.by_class))
         self.log_normalisers.copy_(torch.where(self.has_normalisers, self.log_normalisers, estimate))
         self.has_normalisers.fill_(True)
 
     @torch.no_grad()
-    def _remember(self, bank: Tensor, embeddings: Tensor, index: Tensor) -> None:
+    def _update(self, bank: Tensor, embeddings: Tensor, index: Tensor) -> None:
         bank[index] = F.normalize(self.momentum * bank[index] + (1 - self.momentum) * embeddings)
 
 
 def _random_bank(images: int, dimension: int) -> Tensor:
-    """Entries from a cube in which the expected squared length is 1."""
+    """Uniform entries from a cube in which the expected squared length is 1."""
     half_width = math.sqrt(3 / dimension)
     return torch.empty(images, dimension).uniform_(-half_width, half_width)
 
 
 def draw_distinct(limits: Tensor, count: int, largest: int, generator: torch.Generator) -> Tensor:
-    """Different whole numbers below a limit, uniform for each row, with memory for a few times as many.
+    """Distinct random integers below a limit, uniform for each row, in memory of a few times `count`.
 
     Where a limit is small, its candidates are all numbers below it. Where it is large, they are drawn with repetitions
     and each is kept once. By symmetry every set of candidates of one size is then equally probable. With C = 4 n + 64
@@ -160,7 +160,7 @@ def draw_distinct(limits: Tensor, count: int, largest: int, generator: torch.Gen
     Args:
         limits: `(rows, 1)`, int64, each at least `count`.
         count: of the numbers drawn for each row.
-        largest: that a limit may be.
+        largest: upper bound of the limits.
         generator: on the device of `limits`.
 
     Returns:
@@ -180,20 +180,20 @@ def draw_distinct(limits: Tensor, count: int, largest: int, generator: torch.Gen
 
 
 def _grouped(labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """The images' positions by class, and of each image where its class begins there, and how large it is.
+    """The images' positions sorted by class; for each image the start of its class there, and its size.
 
     An image without a label is a class of its own.
     """
     if labels is None:
         raise BadInput(
             "ContrastiveRepresentation draws negatives by their position in the training list, and these data do not "
-            "say what it holds (sample_labels is None); choose data that do, such as data=cifar100."
+            "provide its labels (sample_labels is None); choose data that do, such as data=cifar100."
         )
     by_class = labels.argsort(stable=True)
-    place = torch.empty_like(by_class).scatter_(0, by_class, torch.arange(len(labels), device=labels.device))
+    position = torch.empty_like(by_class).scatter_(0, by_class, torch.arange(len(labels), device=labels.device))
     _, number, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     is_single = labels == UNLABELLED
-    start = torch.where(is_single, place, (sizes.cumsum(0) - sizes)[number])
+    start = torch.where(is_single, position, (sizes.cumsum(0) - sizes)[number])
     size = torch.where(is_single, 1, sizes[number])
     if not (size < len(labels)).any():
         raise BadInput(

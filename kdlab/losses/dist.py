@@ -20,8 +20,8 @@ def dist(
 ) -> Tensor:
     """T² · (1 − Pearson's correlation) of class probabilities at temperature T: within samples, and within classes.
 
-    A correlation asks for the teacher's order and proportions but not for its values, which a much stronger teacher
-    has out of a small student's reach.
+    A correlation matches order and proportions, not values, which a small student of a much stronger teacher cannot
+    reach.
 
     Args:
         student: logits, `(batch, classes)`.

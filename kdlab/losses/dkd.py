@@ -1,4 +1,4 @@
-"""Decoupled distillation: how sure the teacher is of the label, apart from what it thinks of the other classes.
+"""Decoupled distillation: the teacher's probability of the label, and its distribution over the other classes.
 
 Zhao, Cui, Song, Qiu & Liang, "Decoupled Knowledge Distillation", CVPR 2022 (arXiv:2203.08679).
 """
@@ -19,17 +19,17 @@ def dkd(
     nontarget_weight: float = 8.0,
     temperature: float = 4.0,
 ) -> Tensor:
-    """T² · (target_weight · KL of "the label or not" + nontarget_weight · KL among the other classes).
+    """T² · (target_weight · KL of label against rest + nontarget_weight · KL among the other classes).
 
-    Ordinary soft targets are the case where the second weight is the probability that the teacher leaves to the other
-    classes: next to nothing, where it is sure.
+    Ordinary soft targets are the case where the second weight is the teacher's total probability of the other
+    classes: nearly 0 for a confident teacher.
 
     Args:
         student: logits, `(batch, classes)` or `(batch, positions, classes)`; at least two classes.
         teacher: logits of the same shape; treated as a constant.
         labels: class numbers, `(batch,)` or `(batch, positions)`; −100 marks what has no label and is left out.
         target_weight: alpha of the paper.
-        nontarget_weight: beta of the paper, 1 to 10; larger where the teacher is surer.
+        nontarget_weight: beta of the paper, 1 to 10; larger for a more confident teacher.
         temperature: T > 0.
 
     Returns:

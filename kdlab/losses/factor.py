@@ -1,4 +1,4 @@
-"""Factor transfer: the teacher's maps are paraphrased, and the student learns to speak in the same terms.
+"""Factor transfer: a paraphraser compresses the teacher's maps to factors, which the student's translator matches.
 
 Kim, Park & Kwak, "Paraphrasing Complex Network: Network Compression via Factor Transfer", NeurIPS 2018
 (arXiv:1802.04977).
@@ -18,7 +18,7 @@ from kdlab.losses.shapes import check_maps, check_positions, smaller_size, to_on
 
 
 def factor_transfer(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean absolute difference of two factors' energy at each position, which is scaled to length 1 in each sample.
+    """Mean absolute difference of two factors' energies at each position, scaled to length 1 in each sample.
 
     The energy is the mean square over channels. The larger map is first averaged down to the smaller.
 
@@ -40,10 +40,10 @@ def factor_transfer(student: Tensor, teacher: Tensor) -> Tensor:
 
 @compares_samples  # through BatchNorm
 class FactorTransfer(nn.Module):
-    """`factor_transfer` of the student's translation and the teacher's paraphrase.
+    """`factor_transfer` between the outputs of a translator (student) and of a paraphraser (teacher).
 
-    The paraphraser is an autoencoder of the teacher's maps. It is published as trained beforehand; here it learns its
-    reconstruction along with the student, and has BatchNorm so that it bears the student's learning rate.
+    The paraphraser is an autoencoder of the teacher's maps. In the paper it is trained beforehand; here it is
+    trained together with the student, with BatchNorm so that the student's learning rate suits it.
 
     Args:
         student_shape: `(channels, height, width)` of the student's map.
@@ -111,6 +111,6 @@ def _check_settings(student: torch.Size, teacher: torch.Size, rate: float, recon
         raise BadInput(f"FactorTransfer needs a rate above 0, got {rate}; rate: 0.5")
     if not 0 < reconstruction_weight < math.inf:
         raise BadInput(
-            "FactorTransfer needs a reconstruction_weight above 0 (the paraphraser learns by nothing else), "
+            "FactorTransfer needs a reconstruction_weight above 0 (nothing else trains the paraphraser), "
             f"got {reconstruction_weight}; reconstruction_weight: 0.005"
         )

@@ -1,4 +1,4 @@
-"""Distances between two activations of one shape: the student copies what the teacher encodes.
+"""Distances between two activations of one shape.
 
 Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015 (arXiv:1412.6550).
 """
@@ -13,7 +13,7 @@ def hint(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared error of the student's features.
 
     Args:
-        student: `(batch, …)`, of any shape; `adapter: student` brings it to the teacher's.
+        student: `(batch, …)`, of any shape; `adapter: student` maps it to the teacher's.
         teacher: features of the same shape; treated as a constant.
 
     Returns:
@@ -30,10 +30,10 @@ def normalised_distance(student: Tensor, teacher: Tensor, reduction: str = "sum"
     """Squared distance of features that are scaled to length 1, each sample by itself.
 
     Args:
-        student: `(batch, …)`, of any shape; `adapter: student` brings it to the teacher's.
+        student: `(batch, …)`, of any shape; `adapter: student` maps it to the teacher's.
         teacher: features of the same shape; treated as a constant.
-        reduction: over the elements of a sample: "sum", or "mean" as in many tutorials, which is as many times
-            smaller as a sample has elements.
+        reduction: over the elements of a sample: "sum", or "mean" as in many tutorials, which divides by the number
+            of elements.
 
     Returns:
         Scalar, averaged over the batch; with "sum" in [0, 4] and twice the `cosine_distance`; float32.
@@ -55,7 +55,7 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """1 − cosine of the angle between two samples' features.
 
     Args:
-        student: `(batch, …)`, of any shape, each sample read as one vector; `adapter: student` brings it to the
+        student: `(batch, …)`, of any shape, each sample read as one vector; `adapter: student` maps it to the
             teacher's.
         teacher: features of the same shape; treated as a constant.
 

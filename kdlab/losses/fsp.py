@@ -1,4 +1,4 @@
-"""Flow of solution procedure: the student copies how the teacher gets from one layer to a later one.
+"""Flow of solution procedure: matches the Gram matrices between an earlier and a later layer.
 
 Yim, Joo, Bae & Kim, "A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and Transfer
 Learning", CVPR 2017 (no arXiv version).
@@ -46,7 +46,7 @@ def fsp(student: Pair, teacher: Pair) -> Tensor:
 
 
 class FlowOfSolution(nn.Module):
-    """`fsp` for student maps of other widths: 1×1 convolutions, learned along, bring them to the teacher's.
+    """`fsp` for student maps of other widths: trained 1×1 convolutions map them to the teacher's.
 
     Args:
         student_shape: `(channels, height, width)` of the student's low and high map.

@@ -1,4 +1,4 @@
-"""Generalised Jensen-Shannon divergence: between a student that covers all the teacher says and one that picks of it.
+"""Generalised Jensen-Shannon divergence: interpolates between forward KL (mode-covering) and reverse KL (mode-seeking).
 
 Agarwal, Vieillard, Zhou, Stanczyk, Ramos, Geist & Bachem, "On-Policy Distillation of Language Models: Learning from
 Self-Generated Mistakes", ICLR 2024 (arXiv:2306.13649).
@@ -16,7 +16,7 @@ from kdlab.losses.preconditions import check_logits
 def generalised_jsd(
     student: Tensor, teacher: Tensor, labels: Tensor, beta: float = 0.5, temperature: float = 1.0
 ) -> Tensor:
-    """beta · KL(teacher ‖ mixture) + (1 − beta) · KL(student ‖ mixture): how far both are from what lies between them.
+    """beta · KL(teacher ‖ mixture) + (1 − beta) · KL(student ‖ mixture).
 
     The mixture is beta · teacher + (1 − beta) · student. At the ends, where the sum is 0 for any student, it is
     KL(teacher ‖ student) for beta 0 and KL(student ‖ teacher) for beta 1: what the sum approaches when divided by beta
@@ -25,7 +25,7 @@ def generalised_jsd(
     Args:
         student: logits, `(tokens, vocabulary)` or `(batch, positions, vocabulary)`.
         teacher: logits of the same shape; treated as a constant.
-        labels: `(tokens,)` or `(batch, positions)`; −100 marks what is left out, other values do not matter.
+        labels: `(tokens,)` or `(batch, positions)`; −100 marks what is left out; other values are not used.
         beta: in [0, 1].
         temperature: above 0; there is no factor T².
 

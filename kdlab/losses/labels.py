@@ -1,4 +1,4 @@
-"""Learning from labels."""
+"""Cross-entropy with the labels."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Standardised logits: the student copies the teacher's logits up to their mean and scale.
+"""Standardised logits: the student matches the teacher's logits up to their mean and scale.
 
 Sun, Ren, Li, Wang & Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024 (arXiv:2403.01427).
 """
@@ -13,7 +13,7 @@ from kdlab.losses.response import response_kd
 
 
 def standardised_kd(student: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
-    """T² · KL(teacher ‖ student) at temperature T, after each sample's logits are brought to mean 0 and deviation 1.
+    """T² · KL(teacher ‖ student) at temperature T, with each sample's logits standardised to mean 0 and deviation 1.
 
     Args:
         student: logits, `(batch, classes)` or `(batch, positions, classes)`; at least two classes.

@@ -1,4 +1,4 @@
-"""What losses with layers of their own ask of the maps that they are built for."""
+"""Shape checks of losses that own layers, when they are built."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Neuron selectivity transfer: the student's channels fire in the pattern of the teacher's.
+"""Neuron selectivity transfer: matches the distributions of channel activation patterns.
 
 Huang & Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017 (arXiv:1707.01219).
 """

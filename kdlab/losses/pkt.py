@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: which samples are each other's neighbours, as a probability.
+"""Probabilistic knowledge transfer: matches the probabilities that samples are neighbours.
 
 Passalis & Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018 (arXiv:1803.10837).
 """
@@ -9,7 +9,7 @@ from kdlab.losses.batchwise import compares_samples
 from kdlab.losses.directions import directions
 from kdlab.losses.preconditions import check_samples
 
-EPSILON = 1e-7  # of published values
+EPSILON = 1e-7  # that of the published implementation
 
 
 @compares_samples

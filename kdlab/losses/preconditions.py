@@ -1,4 +1,4 @@
-"""What losses ask of their inputs; each refusal names the loss, its rule and what it got."""
+"""Checks of loss inputs; each error names the loss, the rule and the shapes received."""
 
 from torch import Tensor
 

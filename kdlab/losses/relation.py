@@ -14,7 +14,7 @@ from kdlab.losses.preconditions import check_samples
 
 @compares_samples
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Smooth L1 between the distances of all pairs of samples, each network's in units of its mean distance.
+    """Smooth L1 between the distances of all pairs of samples, each network's divided by its mean distance.
 
     Args:
         student: `(batch, ...)`, flattened.

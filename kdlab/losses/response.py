@@ -1,4 +1,4 @@
-"""Response distillation: the student copies the teacher's softened class probabilities.
+"""Response distillation: the student matches the teacher's softened class probabilities.
 
 Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (arXiv:1503.02531).
 """

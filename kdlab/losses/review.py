@@ -45,10 +45,10 @@ def hierarchical_context(student: Tensor, teacher: Tensor) -> Tensor:
 
 @compares_samples  # through BatchNorm
 class Review(nn.Module):
-    """`hierarchical_context` of the teacher's levels and of what the student makes of each and of all higher ones.
+    """`hierarchical_context` between each teacher level and a fusion of the student's same and higher levels.
 
-    From the highest level down, a student's map is fused with what came from above it; a residual of that goes on to
-    the level below, and a 3×3 convolution brings it to the teacher's width.
+    From the highest level down, a student's map is fused with the residual of the level above. The fused map is the
+    residual for the level below; a 3×3 convolution maps it to the teacher's width.
 
     Args:
         student_shape: `(channels, height, width)` of the student's maps, from low to high.

@@ -1,4 +1,4 @@
-"""What losses on features demand of shapes, and maps brought to one size."""
+"""Shape checks of losses on features, and pooling of maps to one size."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def check_equal(loss: str, student: Tensor, teacher: Tensor) -> None:
 
 
 def check_maps(loss: str, student: Tensor, teacher: Tensor) -> None:
-    """Refuses what are not maps of the same samples.
+    """Refuses features that are not maps of the same samples.
 
     Raises:
         ValueError: naming the loss, both shapes and which taps are maps.
@@ -33,10 +33,10 @@ def check_maps(loss: str, student: Tensor, teacher: Tensor) -> None:
 
 
 def check_positions(loss: str, student: Tensor, teacher: Tensor) -> None:
-    """Refuses maps that have one position, where a map that is scaled to length 1 says nothing.
+    """Refuses maps of one position: scaled to length 1 they are constant.
 
     Raises:
-        ValueError: naming the loss, both sizes and what gives larger maps.
+        ValueError: naming the loss, both sizes and how to get larger maps.
     """
     if smaller_size(student.shape, teacher.shape) == (1, 1):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Similarity preservation: samples that look alike to the teacher look alike to the student.
+"""Similarity preservation: the student matches the teacher's pairwise similarities within a batch.
 
 Tung & Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019 (arXiv:1907.09682).
 """

@@ -1,4 +1,4 @@
-"""Variational information distillation: the student keeps what it takes to predict the teacher's activations.
+"""Variational information distillation: the teacher's activations are predicted from the student's.
 
 Ahn, Hu, Damianou, Lawrence & Dai, "Variational Information Distillation for Knowledge Transfer", CVPR 2019
 (arXiv:1904.05835).

@@ -1,4 +1,4 @@
-"""What one training step does: the LightningModules that `loss=` chooses from."""
+"""The LightningModules that `loss=` chooses from: each defines one training step."""
 
 from kdlab.methods.attention_transfer import AttentionTransfer
 from kdlab.methods.base import Distiller

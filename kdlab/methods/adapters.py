@@ -1,7 +1,7 @@
-"""Adapters: learned layers that bring features of one network to the shape of another's.
+"""Adapters: trained layers that map features of one network to the shape of another's.
 
-An adapter changes the width. Sizes are the business of `match_size`, which both sides go through: whichever map is
-larger is averaged down to the other's height and width.
+An adapter changes the width. `match_size`, applied to both sides, changes the size: the larger map is averaged down to
+the other's height and width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,11 @@ class AdapterSettings:
     """Which side of a term is mapped to the other's shape, and by what.
 
     Attributes:
-        side: `student` or `teacher`; the adapter of a teacher stays as it was drawn, for a target that learns would
-            make itself easy.
-        kind: a class of the user's, made from the shapes `own` and `other` as `make_adapter` gets them, and
-            `arguments`; None for `make_adapter` itself.
-        arguments: of the class besides.
+        side: `student` or `teacher`; the adapter of a teacher keeps its initial weights: a trained target could
+            collapse to a trivial one.
+        kind: a class of the user's, built from the shapes `own` and `other` (see `make_adapter`) and `arguments`; None
+            for `make_adapter` itself.
+        arguments: further arguments of the class.
         setting: the config key, for messages.
     """
 
@@ -39,20 +39,20 @@ class AdapterSettings:
     setting: str = "adapter"
 
     @classmethod
-    def read(cls, setting: str, said: Any) -> "AdapterSettings | None":
+    def read(cls, setting: str, value: Any) -> "AdapterSettings | None":
         """Reads `none`, `student`, `teacher`, or a class by `_target_` with its `side`; None for `none`.
 
         Raises:
             BadInput: it is none of these, or the class does not take the shapes or the arguments.
         """
-        if not isinstance(said, Mapping):
-            if said not in ("none", *SIDES):
+        if not isinstance(value, Mapping):
+            if value not in ("none", *SIDES):
                 raise BadInput(
                     f"{setting} must be one of none, student, teacher, or a class such as "
-                    f"{{_target_: my.module.Adapter, side: student}}; got {said!r}."
+                    f"{{_target_: my.module.Adapter, side: student}}; got {value!r}."
                 )
-            return None if said == "none" else cls(said, setting=setting)
-        arguments = dict(said)
+            return None if value == "none" else cls(value, setting=setting)
+        arguments = dict(value)
         side, target = arguments.pop("side", SIDES[0]), arguments.pop("_target_", None)
         if side not in SIDES:
             raise BadInput(
@@ -60,42 +60,42 @@ class AdapterSettings:
             )
         if target is None:
             raise BadInput(
-                f"{setting}._target_ is missing, got {dict(said)!r}. Set {setting}._target_=my.module.Adapter."
+                f"{setting}._target_ is missing, got {dict(value)!r}. Set {setting}._target_=my.module.Adapter."
             )
         kind = find(target, setting)
         _check_class(setting, kind, arguments)
         return cls(side, kind, arguments, setting)
 
     def build(self, student: torch.Size, teacher: torch.Size) -> nn.Module:
-        """The adapter between features of these shapes, without the batch; from torch's global generator.
+        """The adapter between features of these shapes, without the batch; initialised from torch's global generator.
 
         Raises:
-            BadInput: there is none, or the class of the user's refuses them or gives features of another shape.
+            BadInput: there is none, or the user's class raises or returns features of another shape.
         """
         own, other = (student, teacher) if self.side == "student" else (teacher, student)
-        adapter = self._made(own, other) if self.kind else make_adapter(own, other) or nn.Identity()
+        adapter = self._build_custom(own, other) if self.kind else make_adapter(own, other) or nn.Identity()
         return adapter.requires_grad_(self.side == "student")
 
-    def _made(self, own: torch.Size, other: torch.Size) -> nn.Module:
-        """Tried once in eval mode, so that a shape that does not fit is found before anything trains."""
+    def _build_custom(self, own: torch.Size, other: torch.Size) -> nn.Module:
+        """Builds the user's class and runs it once in eval mode, so that a wrong shape is found before training."""
         assert self.kind is not None
         name = self.kind.__name__
         try:
             adapter = self.kind(own=own, other=other, **self.arguments)
-        except Exception as error:  # the user's own code, which raises what it likes
+        except Exception as error:  # the user's own code may raise anything
             raise refused(self.setting, name, {"own": own, "other": other, **self.arguments}, error) from error
-        features, wanted = match_size(torch.zeros(2, *own), other), match_size(torch.zeros(2, *other), own).shape[1:]
+        features, expected = match_size(torch.zeros(2, *own), other), match_size(torch.zeros(2, *other), own).shape[1:]
         try:
             with torch.no_grad():
                 found = adapter.eval()(features).shape[1:]
         except Exception as error:
             raise BadInput(
                 f"{self.setting}: {name} does not take features of shape {tuple(features.shape[1:])}: "
-                f"{first_line(error).rstrip('.')}. Maps come averaged down to the other's size where that is smaller."
+                f"{first_line(error).rstrip('.')}. Maps are averaged down to the other's size if that is smaller."
             ) from error
-        if found != wanted:
+        if found != expected:
             raise BadInput(
-                f"{self.setting}: {name} must map features of shape {tuple(features.shape[1:])} to {tuple(wanted)}, "
+                f"{self.setting}: {name} must map features of shape {tuple(features.shape[1:])} to {tuple(expected)}, "
                 f"got {tuple(found)}. Make it from `own` and `other`, or tap other layers."
             )
         return adapter.train()
@@ -119,16 +119,16 @@ def make_adapter(own: torch.Size, other: torch.Size) -> nn.Module | None:
     """The layer that maps one network's features to the shape of another's, where the shapes differ.
 
     Args:
-        own: shape, without the batch, of the features that go through the layer: `(features,)`,
+        own: shape, without the batch, of the features that the layer maps: `(features,)`,
             `(tokens, channels)` or `(channels, height, width)`.
         other: shape of the features to match, of the same kind.
 
     Returns:
-        None where the shapes are equal. For maps a 1×1 convolution and BatchNorm, which leave their size to
-        `match_size`; for maps of one position, for vectors and for each of the tokens, an affine layer.
+        None where the shapes are equal. For maps a 1×1 convolution and BatchNorm, which keep the size; for maps of
+        one position, for vectors and for each of the tokens, an affine layer.
 
     Raises:
-        BadInput: the two are not of one kind, or not of as many tokens.
+        BadInput: the two are not of one kind, or differ in the number of tokens.
     """
     if own == other:
         return None
@@ -141,8 +141,8 @@ def make_adapter(own: torch.Size, other: torch.Size) -> nn.Module | None:
         return _map_adapter(own, other)
     if own[:-1] != other[:-1]:
         raise BadInput(
-            f"adapter: {_described(own)} and {_described(other)} are not as many tokens, and which belong together "
-            "is not known. Tap layers that see as many, or a map, or a vector."
+            f"adapter: {_described(own)} and {_described(other)} differ in the number of tokens, so "
+            "tokens cannot be paired. Tap layers with equally many tokens, maps, or vectors."
         )
     return nn.Linear(own[-1], other[-1])
 
@@ -160,7 +160,7 @@ def match_size(features: Tensor, other: Sequence[int]) -> Tensor:
 
 
 def _map_adapter(own: torch.Size, other: torch.Size) -> nn.Module:
-    """A single position of a single sample has no variance, so that maps of one position go without the norm."""
+    """Without BatchNorm for maps of one position: a single position of a single sample has no variance."""
     if smaller_size(own, other) == (1, 1):
         return nn.Conv2d(own[0], other[0], kernel_size=1)
     return nn.Sequential(nn.Conv2d(own[0], other[0], kernel_size=1, bias=False), nn.BatchNorm2d(other[0]))

@@ -1,4 +1,4 @@
-"""Attention transfer: the student looks where the teacher looks."""
+"""Attention transfer: the student matches the teacher's spatial attention maps."""
 
 from collections.abc import Iterable
 from math import prod
@@ -27,7 +27,7 @@ class AttentionTransfer(Distiller):
         super().__init__(merge_terms({"ce": {"weight": 1.0}, "attention": attention}, terms))
 
     def build_terms(self, context: BuildContext, seed: int = 0) -> None:
-        """Makes the terms, once every map is known to have places to choose from."""
+        """Builds the terms, after checking that every map has more than one position."""
         attention = [term for term in self.settings if term.loss is attention_transfer]
         _check_maps("student", context.student, [role for term in attention for role in term.roles])
         for shapes in context.teachers:

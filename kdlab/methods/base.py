@@ -22,17 +22,17 @@ from kdlab.models.taps import Outputs, Taps, observe
 from kdlab.tasks.base import Task, task_of
 from kdlab.teachers.protocol import Teacher
 
-GPU_CHECK_EVERY = 50  # steps between two looks at the loss on a device that a look would stall
+GPU_CHECK_EVERY = 50  # steps between two checks of the loss on a device that a check would synchronise
 
 
 class Distiller(LightningModule):
-    """Minimises Σ weight · term over batches; with no term that asks for a teacher it is plain supervised training.
+    """Minimises Σ weight · term over batches; without a term that reads a teacher it is supervised training.
 
-    It is made from its terms alone, which checks them before anything trains, and is then given its networks by
-    `prepare`. Terms of weight 0 are left out entirely.
+    The constructor takes only terms and checks them before anything trains; `prepare` then sets the networks. Terms of
+    weight 0 are left out entirely.
 
-    A method that extends this makes its `own_terms` from its arguments. What `terms` says of one of them wins over the
-    arguments, further terms are added, and None leaves one out.
+    A subclass makes its `own_terms` from its arguments. Settings in `terms` override them, further terms are added, and
+    None leaves one out.
 
     Args:
         terms: by name, what `kdlab.methods.term_settings.TermSettings` reads.
@@ -41,10 +41,10 @@ class Distiller(LightningModule):
         BadInput: an unknown term, argument or weight, or no term with a weight above 0.
     """
 
-    own_terms: ClassVar[Sequence[str]] = ()  # names of those that a method makes from its arguments
-    taught_by: ClassVar[str] = "stages"  # or `peer`, a second network that is trained along, or `itself`
+    own_terms: ClassVar[Sequence[str]] = ()  # names of the terms that a method makes from its arguments
+    teacher_kind: ClassVar[str] = "stages"  # or `peer`, a second network trained at the same time, or `itself`
     student: Network
-    companions: nn.ModuleList  # those of its teachers that change with the student
+    companions: nn.ModuleList  # those of its teachers that change during training
 
     def __init__(self, terms: Terms) -> None:
         super().__init__()
@@ -62,13 +62,13 @@ class Distiller(LightningModule):
 
     @property
     def is_supervised(self) -> bool:
-        """Whether the labels are all it learns from."""
+        """Whether no active term compares with a teacher, or with the student's own features."""
         return not any("teacher" in term.inputs for term in self.settings)
 
     @property
     def needs_teacher(self) -> bool:
         """Whether any active term reads a teacher that another stage trains."""
-        return self.taught_by == "stages" and any(term.needs_teacher for term in self.settings)
+        return self.teacher_kind == "stages" and any(term.needs_teacher for term in self.settings)
 
     @property
     def roles(self) -> list[str]:
@@ -86,30 +86,30 @@ class Distiller(LightningModule):
         return any(term.needs_teacher and not term.taps for term in self.settings)
 
     @property
-    def looks_inside(self) -> bool:
-        """Whether its terms depend on more of networks and data than the number of classes."""
+    def needs_probe(self) -> bool:
+        """Whether building its terms needs more than the number of classes: shapes of features, or sample labels."""
         return bool(self.roles) or any(isclass(term.loss) for term in self.settings)
 
     def build_terms(self, context: BuildContext, seed: int = 0) -> None:
-        """Makes what the terms learn besides the student: adapters, memory banks and the like.
+        """Builds what the terms own: adapters, memory banks and the like.
 
         Args:
-            context: shapes of the features, and what else a loss may ask for.
-            seed: of their initial weights.
+            context: shapes of the features, and what else a loss may be built from.
+            seed: for their initial weights.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(Stream.TERMS, seed))
             self.make_terms(context)
 
     def make_terms(self, context: BuildContext) -> None:
-        """Makes the terms from torch's global generator."""
-        self.terms = self.made_terms(context)
+        """Builds the terms, initialised from torch's global generator."""
+        self.terms = self.new_terms(context)
 
-    def directions(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
-        """All terms that were built, with the context that each list of them was built from."""
+    def built_terms(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
+        """Each list of terms that was built, with the context that it was built from."""
         yield self.terms, context
 
-    def made_terms(self, context: BuildContext) -> nn.ModuleList:
+    def new_terms(self, context: BuildContext) -> nn.ModuleList:
         """All terms between one student and its teachers."""
         terms = [Term(settings) for settings in self.settings]
         for term in terms:
@@ -127,15 +127,15 @@ class Distiller(LightningModule):
         seed: int = 0,
         optimizer_setting: str = "optimizer",
     ) -> None:
-        """Gives the method what it trains, after `build_terms`.
+        """Sets what the method trains, after `build_terms`.
 
         Args:
             student: the network to train.
-            teachers: that are given to it; see `taught_by`. None for supervised training.
-            optimizer: makes the optimizer from the parameters.
-            scheduler: makes Lightning's scheduler description from the optimizer.
+            teachers: frozen teachers, or a peer; see `teacher_kind`. Empty for supervised training.
+            optimizer: builds the optimizer from the parameters.
+            scheduler: builds Lightning's scheduler config from the optimizer.
             taps: the student's module path by role.
-            seed: of dropout, which is reseeded at every step.
+            seed: for dropout, which is reseeded at every step.
             optimizer_setting: the config key of its optimizer, for messages.
         """
         paths = {role: (taps or {})[role] for role in self.roles}
@@ -148,16 +148,16 @@ class Distiller(LightningModule):
         self._taps = Taps(student.module, paths)
 
     def own_teachers(self, student: Network, taps: Mapping[str, str]) -> Sequence[Teacher]:
-        """Teachers that the method makes of its student, where it is taught by `itself`.
+        """Teachers that the method builds from its student, where `teacher_kind` is `itself`.
 
         Args:
-            student: before any tap is on it.
-            taps: module path by role, of `roles`.
+            student: before any tap is registered on it.
+            taps: module path by role, for `roles`.
         """
         return ()
 
     def setup(self, stage: str) -> None:
-        """Asks the data module for the task."""
+        """Reads the task of the data module."""
         self.task = task_of(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
@@ -167,13 +167,13 @@ class Distiller(LightningModule):
     def on_fit_start(self) -> None:
         for teacher in self.teachers:
             teacher.to(self.device)
-            teacher.expect(self.trainer.datamodule)  # type: ignore[attr-defined]
+            teacher.set_data(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def optimizer_step(self, *args: Any, **rest: Any) -> None:
-        """Lets its teachers follow each step of the student, before anything can be saved."""
+        """Updates the teachers after each step of the student, before a checkpoint can be saved."""
         super().optimizer_step(*args, **rest)
         for teacher in self.teachers:
-            teacher.follow(self.student)
+            teacher.update(self.student)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._window.batches = self.trainer.accumulate_grad_batches
@@ -185,7 +185,7 @@ class Distiller(LightningModule):
         teachers = self.teacher_outputs(batch)
         shares = Shares.on(self.trainer, inputs.labels)
         values = self.values(student, teachers, inputs, shares)
-        loss = self.weighed(values)
+        loss = self.weighted_sum(values)
         self.progress.add(loss, values, len(batch.targets), shares.average)
         self._check_finite(batch_idx, student, teachers)
         return scaled(loss, self._window.weight(shares.average))
@@ -201,28 +201,28 @@ class Distiller(LightningModule):
         )
 
     def _reads(self, name: str) -> bool:
-        """Whether any term takes that input: what none takes costs no step anything."""
+        """Whether any term takes that input; inputs that none takes are not computed."""
         return any(name in term.inputs for term in self.settings)
 
     def teacher_outputs(self, batch: Batch) -> list[Weighted]:
         """The outputs of each teacher for a batch, with its weight.
 
         Args:
-            batch: as the data module made it; of images that a method has changed, without `index`: outputs for those
-                that it names may be stored.
+            batch: as the data module yields it. Where a method has changed the images, without `indices`: these address
+                the outputs in the cache.
         """
         return [(self.task.aligned(teacher.outputs(batch), batch.targets), teacher.weight) for teacher in self.teachers]
 
     def values(
         self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
     ) -> dict[str, Tensor]:
-        """The unweighted values of the terms that count in this epoch, by name."""
+        """The unweighted values of the terms that are active in this epoch, by name."""
         return self.term_values(self.terms, student, teachers, inputs, shares)
 
     def term_values(
         self, terms: nn.ModuleList, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
     ) -> dict[str, Tensor]:
-        """The same of any terms; each is this rank's share of the value."""
+        """The same for the given terms; each is this rank's share of the value."""
         values = {
             term.name: scaled(term(student, teachers, inputs), shares.of(term.settings))
             for term in cast(Iterable[Term], terms)
@@ -230,36 +230,36 @@ class Distiller(LightningModule):
         }
         if len(inputs.labels):
             return values
-        return {name: value.nan_to_num() for name, value in values.items()}  # a mean over no unit at all is 0
+        return {name: value.nan_to_num() for name, value in values.items()}  # a mean over no units is 0
 
     def close(self) -> None:
-        """Releases what its teachers hold."""
+        """Releases the resources of its teachers."""
         for teacher in self.teachers:
             teacher.close()
 
-    def weighed(self, values: Mapping[str, Tensor]) -> Tensor:
+    def weighted_sum(self, values: Mapping[str, Tensor]) -> Tensor:
         """The loss: values of terms times their weights in this epoch."""
         weights = {term.name: term.weight_at(self.current_epoch) for term in self.settings}
         parts = [scaled(value, weights[name]) for name, value in values.items()]
         return sum(parts[1:], start=parts[0])
 
     def _check_finite(self, step: int, student: Outputs, teachers: Sequence[Weighted]) -> None:
-        """On a GPU, where a look waits for all that is under way, one in many steps is enough."""
+        """On a GPU only every `GPU_CHECK_EVERY` steps, since a check waits for all queued kernels."""
         if self.device.type != "cpu" and step % GPU_CHECK_EVERY:
             return
         self._refuse_non_finite(lambda: _ranges(student, teachers))
 
-    def _refuse_non_finite(self, seen: Callable[[], str] = lambda: "") -> None:
-        if guilty := self.progress.not_finite():
+    def _refuse_non_finite(self, details: Callable[[], str] = lambda: "") -> None:
+        if names := self.progress.not_finite():
             raise TrainingFailed(
-                f"The loss is not finite: term {', '.join(guilty)}, epoch {self.current_epoch + 1}, "
-                f"step {self.global_step}{seen()}. "
+                f"The loss is not finite: term {', '.join(names)}, epoch {self.current_epoch + 1}, "
+                f"step {self.global_step}{details()}. "
                 f"A lower {self.optimizer_setting}.lr, trainer.gradient_clip_val=1.0 or a smaller weight often helps. "
                 "The last good checkpoint is kept."
             )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Makes accumulated gradients those of the mean over all units that they came from."""
+        """Rescales accumulated gradients to those of the mean over all their units."""
         factor = self._window.close()
         if isinstance(factor, Tensor) or factor != 1:
             for parameter in self.parameters():
@@ -277,7 +277,7 @@ class Distiller(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         batch = Batch.of(batch)
-        with torch.compiler.set_stance("force_eager"):  # compiled is what trains; a second graph is not worth it here
+        with torch.compiler.set_stance("force_eager"):  # only training is compiled; a second graph is not worth it here
             raw = Outputs(self.student(batch.inputs))
         self._validated.update(self.task.aligned(raw, batch.targets).logits.float(), self.task.labels(batch.targets))
 

@@ -32,7 +32,7 @@ class BornAgain(TeacherStudent):
 
 
 def _treated(terms: Terms, treatment: str) -> Terms:
-    """With the term of the treatment, and without those that it replaces."""
+    """The terms with that of the treatment, and without those that it replaces."""
     if treatment == "cwtm":
         return {"confidence_weighted_ce": {"weight": 1.0}, **terms, "ce": None, "response_kd": None}
     if treatment == "dkpp":

@@ -1,4 +1,4 @@
-"""Feature distillation: the student's inner layers follow the teacher's."""
+"""Feature distillation: the student's intermediate features match the teacher's."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ FEATURE = {"_target_": "kdlab.losses.normalised_distance", "taps": ["mid", "high
 
 
 class FeatureDistillation(SoftTargets):
-    """Matches tapped features through probed adapters, beside labels and soft targets (FitNets, arXiv:1412.6550).
+    """Matches tapped features through adapters, beside labels and soft targets (FitNets, arXiv:1412.6550).
 
     All three weights make the form alpha · KD + beta · feature + gamma · CE; without them each term has weight 1.
 
@@ -49,16 +49,16 @@ class FeatureDistillation(SoftTargets):
 
 
 def _check_three(given: Mapping[str, Any]) -> None:
-    said = ", ".join(f"loss.{name}={weight!r}" for name, weight in given.items())
+    shown = ", ".join(f"loss.{name}={weight!r}" for name, weight in given.items())
     if len(given) < 3:
         raise BadInput(
             "loss.alpha, loss.beta and loss.gamma (soft targets, features, cross-entropy) are given together and sum "
-            f"to 1, got only {said}. For example loss.alpha=0.3 loss.beta=0.5 loss.gamma=0.2; a single term's weight "
+            f"to 1, got only {shown}. For example loss.alpha=0.3 loss.beta=0.5 loss.gamma=0.2; a single term's weight "
             "is loss.terms.<name>.weight."
         )
     in_range = all(is_fraction(weight) for weight in given.values())
     if not in_range or not math.isclose(sum(given.values()), 1.0, abs_tol=1e-6):
         raise BadInput(
-            f"loss.alpha, loss.beta and loss.gamma must lie in [0, 1] and sum to 1, got {said}. "
+            f"loss.alpha, loss.beta and loss.gamma must lie in [0, 1] and sum to 1, got {shown}. "
             "For example loss.alpha=0.3 loss.beta=0.5 loss.gamma=0.2."
         )

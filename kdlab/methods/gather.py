@@ -12,8 +12,8 @@ from torch.distributed.nn.functional import all_gather
 def gather_samples(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Each tensor with the samples of all ranks along its first dimension; on one rank, as it is.
 
-    Rank r holds samples r, r + ranks, r + 2·ranks, … of the batch. The backward pass adds up what all ranks send back
-    to a sample, so that a loss of the whole batch on every rank, averaged over ranks by DDP, is that loss once.
+    Rank r holds samples r, r + ranks, r + 2·ranks, … of the batch. The backward pass sums the gradients of all
+    ranks for a sample, so a loss of the whole batch on every rank, averaged over ranks by DDP, counts once.
 
     Args:
         tensors: by name; a tuple of tensors is gathered tensor by tensor, None stays None.
@@ -29,17 +29,17 @@ def _gathered(value: Any) -> Any:
     return value if value is None else _whole(value)
 
 
-def _whole(mine: Tensor) -> Tensor:
-    gathered = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(dist.get_world_size())]
-    dist.all_gather(gathered, torch.tensor([len(mine)], device=mine.device))
+def _whole(local: Tensor) -> Tensor:
+    gathered = [torch.zeros(1, dtype=torch.int64, device=local.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, torch.tensor([len(local)], device=local.device))
     sizes = [int(size) for size in gathered]
-    padding = mine.new_zeros((max(sizes) - len(mine), *mine.shape[1:]))
-    padded = torch.cat([mine, padding]).contiguous()
-    if mine.is_floating_point() and mine.requires_grad:
+    padding = local.new_zeros((max(sizes) - len(local), *local.shape[1:]))
+    padded = torch.cat([local, padding]).contiguous()
+    if local.is_floating_point() and local.requires_grad:
         parts = list(all_gather(padded))  # type: ignore[no-untyped-call]
     else:
         parts = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(parts, padded)
     interleaved = torch.stack(parts, dim=1).flatten(0, 1)
     held = torch.stack([torch.arange(max(sizes)) < size for size in sizes], dim=1).flatten()
-    return interleaved[held.to(mine.device)]
+    return interleaved[held.to(local.device)]

@@ -16,8 +16,8 @@ from kdlab.models.taps import Outputs
 class MutualLearning(SoftTargets):
     """Trains the student and a peer at once on the same batches (Zhang et al. 2018, arXiv:1706.00384).
 
-    Each minimises all terms with the other, as it is in that step, for a teacher; no gradient passes between them. What
-    is logged of a term is the sum over both.
+    Each minimises all terms with the other's outputs of the same step as teacher; no gradient flows between them. The
+    logged value of a term is the sum over both.
 
     Args:
         temperature: above 0; the paper has 1.
@@ -27,7 +27,7 @@ class MutualLearning(SoftTargets):
         BadInput: the temperature is out of its range, or no term reads the other network.
     """
 
-    taught_by = "peer"
+    teacher_kind = "peer"
 
     def __init__(self, temperature: float, terms: Terms | None = None) -> None:
         super().__init__(temperature, terms)
@@ -40,32 +40,32 @@ class MutualLearning(SoftTargets):
 
     @property
     def roles(self) -> list[str]:
-        """Both networks are student and teacher: each is tapped for all."""
+        """The roles of student and teachers together: each network is both."""
         return list(dict.fromkeys([*super().roles, *super().teacher_roles]))
 
     @property
     def teacher_roles(self) -> list[str]:
-        """The same."""
+        """The same as `roles`."""
         return self.roles
 
     def make_terms(self, context: BuildContext) -> None:
-        """Each direction has adapters of its own."""
+        """Builds the terms of both directions, each with its own adapters."""
         super().make_terms(context)
-        self.peer_terms = self.made_terms(_swapped(context))
+        self.peer_terms = self.new_terms(_swapped(context))
 
-    def directions(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
-        """From the peer to the student, and back."""
-        yield from super().directions(context)
+    def built_terms(self, context: BuildContext) -> Iterator[tuple[nn.ModuleList, BuildContext]]:
+        """The terms of the student, and those of the peer."""
+        yield from super().built_terms(context)
         yield self.peer_terms, _swapped(context)
 
     def values(
         self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs, shares: Shares
     ) -> dict[str, Tensor]:
-        """Of both directions together."""
+        """The sum over both directions."""
         ((peer, _),) = teachers
-        forth = self.term_values(self.terms, student, teachers, inputs, shares)
-        back = self.term_values(self.peer_terms, peer, [(student, 1.0)], inputs, shares)
-        return {name: forth[name] + back[name] for name in forth}
+        of_student = self.term_values(self.terms, student, teachers, inputs, shares)
+        of_peer = self.term_values(self.peer_terms, peer, [(student, 1.0)], inputs, shares)
+        return {name: of_student[name] + of_peer[name] for name in of_student}
 
 
 def _swapped(context: BuildContext) -> BuildContext:

@@ -10,7 +10,7 @@ MOST_TEMPERATURE = 20.0
 
 
 class Progressive(TeacherStudent):
-    """One step of a cascade of ever smaller networks, with temperature and alpha of its own.
+    """One step of a cascade of ever smaller networks, with its own temperature and alpha.
 
     At step i, from 0, the temperature is temperature + i · temperature_step, at most 20, and alpha is
     alpha − i · alpha_step, at least 0.1 (or alpha itself where that is smaller).
@@ -20,7 +20,7 @@ class Progressive(TeacherStudent):
         alpha: of the first step, in [0, 1].
         temperature_step: by which the temperature rises.
         alpha_step: by which alpha falls.
-        step: which step of the cascade this is; the plan says so.
+        step: index of this step in the cascade, from 0; set by the plan.
         terms: see `Distiller`; `ce` and `response_kd` have this step's weights and temperature.
 
     Raises:
@@ -45,17 +45,17 @@ class Progressive(TeacherStudent):
         share = round(max(alpha - step * alpha_step, min(LEAST_ALPHA, alpha)), 12)
         _check_unchanged(terms or {}, first)
         now = alpha_terms(softness, share)
-        said = {name: settings and {**settings, **(now.get(name) or {})} for name, settings in (terms or {}).items()}
-        super().__init__(softness, share, merge_terms(now, said))
+        given = {name: settings and {**settings, **(now.get(name) or {})} for name, settings in (terms or {}).items()}
+        super().__init__(softness, share, merge_terms(now, given))
         self.temperature, self.alpha = softness, share
 
 
 def _check_unchanged(terms: Terms, first: Terms) -> None:
-    """Refuses values of the first step's that are the user's own: they would count for nothing."""
+    """Refuses weights and temperatures in `terms` that differ from the first step's: they would be ignored."""
     for name, settings in first.items():
         for key, value in (settings or {}).items():
-            if (said := (terms.get(name) or {}).get(key, value)) != value:
+            if (given := (terms.get(name) or {}).get(key, value)) != value:
                 raise BadInput(
-                    f"loss.terms.{name}.{key} follows the step of the plan, and is {value:g} in the first, got {said}. "
+                    f"loss.terms.{name}.{key} is set by the step of the plan, {value:g} in the first, got {given}. "
                     f"Set loss.{'temperature' if key == 'temperature' else 'alpha'}."
                 )

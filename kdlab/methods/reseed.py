@@ -6,8 +6,8 @@ import torch
 def reseed(seed: int, device: torch.device) -> None:
     """Seeds torch's generators of the CPU and of one device.
 
-    `torch.manual_seed` does this for every kind of device there might be, and where there is none it formats the
-    stack for each: a third of a millisecond in every step.
+    `torch.manual_seed` does this for every device type, and formats the stack for each that is absent: a third of a
+    millisecond in every step.
     """
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":

@@ -1,4 +1,4 @@
-"""Self-distillation: a slow average of the student is its own teacher."""
+"""Self-distillation: an exponential moving average of the student is its teacher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,23 +12,23 @@ from kdlab.settings.numbers import is_fraction
 from kdlab.teachers.moving_average import MovingAverage
 from kdlab.teachers.protocol import Teacher
 
-WARMUP = 5  # epochs in which the average has little to teach
+WARMUP = 5  # epochs: at first the average is little better than the student
 
 
 class SelfDistillation(TeacherStudent):
-    """Learns from the exponential moving average of its own weights (Mean Teacher, arXiv:1703.01780).
+    """Distils from the exponential moving average of the student's weights (Mean Teacher, arXiv:1703.01780).
 
     Args:
         temperature: above 0.
         alpha: in [0, 1], the weight of the average's term.
-        decay: in [0, 1), of the average per step.
-        terms: see `Distiller`; what they read of a teacher is the average's. Soft targets warm up over 5 epochs.
+        decay: in [0, 1), of the average, per step.
+        terms: see `Distiller`; their teacher is the average. Soft targets warm up over 5 epochs.
 
     Raises:
         BadInput: a value is out of its range.
     """
 
-    taught_by = "itself"
+    teacher_kind = "itself"
 
     def __init__(self, temperature: float, alpha: float, decay: float = 0.99, terms: Terms | None = None) -> None:
         if not is_fraction(decay) or decay == 1:
@@ -38,7 +38,7 @@ class SelfDistillation(TeacherStudent):
 
     @property
     def roles(self) -> list[str]:
-        """Also those that are read of the average."""
+        """Also those that are read from the average."""
         return list(dict.fromkeys([*super().roles, *super().teacher_roles]))
 
     def build_terms(self, context: BuildContext, seed: int = 0) -> None:
@@ -46,5 +46,5 @@ class SelfDistillation(TeacherStudent):
         super().build_terms(replace(context, teachers=[context.student]), seed)
 
     def own_teachers(self, student: Network, taps: Mapping[str, str]) -> Sequence[Teacher]:
-        """The average, from the student's first weights on."""
+        """The average, starting from the student's initial weights."""
         return [MovingAverage(student, self.decay, {role: taps[role] for role in self.teacher_roles})]

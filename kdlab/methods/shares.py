@@ -1,4 +1,4 @@
-"""How much a batch's mean counts for: among ranks, and among batches whose gradients are accumulated to one step."""
+"""Weights of a batch's mean: among ranks, and among batches whose gradients are accumulated to one step."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from kdlab.methods.term_settings import TermSettings
 
 
 class Shares(NamedTuple):
-    """This rank's units, and those with a label, over the average rank's; 1 on a single rank.
+    """This rank's number of units, and of units with a label, divided by the average rank's; 1 on a single rank.
 
     Attributes:
-        units: what a mean over this rank's units counts for.
-        labelled: the same of a mean over those with a label.
-        average: units of the average rank.
+        units: weight of a mean over this rank's units.
+        labelled: weight of a mean over those with a label.
+        average: number of units of the average rank.
     """
 
     units: Tensor | float = 1.0
@@ -25,11 +25,11 @@ class Shares(NamedTuple):
 
     @classmethod
     def on(cls, trainer: Trainer, labels: Tensor) -> "Shares":
-        """DDP averages over ranks, and of a global batch one rank may hold more units, or more labels, than another.
+        """Shares for one batch: DDP averages over ranks, which may hold different numbers of units and labels.
 
         Args:
             trainer: that runs the ranks.
-            labels: of this rank's units; −100 without one.
+            labels: of this rank's units; −100 where there is none.
         """
         if trainer.world_size == 1:
             return cls(average=float(len(labels)))
@@ -39,21 +39,21 @@ class Shares(NamedTuple):
         return cls(units, labelled, average[0])
 
     def of(self, term: TermSettings) -> Tensor | float:
-        """The share of a term's value; one that compares samples has the whole batch's value on every rank."""
+        """The share of a term's value; 1 where each rank computes it on the whole batch."""
         if term.compares_samples:
             return 1.0
         return self.labelled if "labels" in term.inputs else self.units
 
 
 class Window:
-    """The batches whose gradients are accumulated to one step of the optimizer, in which each unit counts the same.
+    """The batches whose gradients are accumulated to one step of the optimizer, so that each unit has the same weight.
 
-    Lightning divides each loss by `batches`, and how many units follow is not known at the first of them. So each loss
-    is weighed by its batch's units over those of the first batch, and the gradient is corrected before the step. Both
+    Lightning divides each loss by `batches`; how many units follow is not known at the first of them. So each loss is
+    weighted by its batch's units over those of the first batch, and the gradient is rescaled before the step. Both
     factors are 1 for batches of equally many units.
 
     Attributes:
-        batches: of a whole window: the trainer's `accumulate_grad_batches`.
+        batches: number in a whole window: the trainer's `accumulate_grad_batches`.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Window:
         return units / _at_least_one(self._counts[0])
 
     def close(self) -> Tensor | float:
-        """The factor that makes the accumulated gradient that of the mean over all units; then a new window begins."""
+        """The factor that makes the accumulated gradient that of the mean over all units; starts a new window."""
         if not self._counts:
             return 1.0
         factor = self.batches * _at_least_one(self._counts[0]) / _at_least_one(sum(self._counts))
@@ -77,7 +77,7 @@ class Window:
 
 
 def scaled(value: Tensor, factor: Tensor | float) -> Tensor:
-    """`value · factor`, where a factor of 1 costs no operation: on a GPU each is a launch forward and one back."""
+    """`value · factor`, with no operation for a factor of 1: on a GPU each launches a kernel, forward and backward."""
     return value if isinstance(factor, float | int) and factor == 1 else value * factor
 
 

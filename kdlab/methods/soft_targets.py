@@ -1,4 +1,4 @@
-"""Methods on softened class probabilities: they have a temperature."""
+"""Methods on softened class probabilities, with a temperature."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,7 +10,7 @@ from kdlab.settings.numbers import is_weight
 
 
 class SoftTargets(Distiller):
-    """Cross-entropy with the labels and soft targets of the teacher, each with weight 1 unless `terms` says otherwise.
+    """Cross-entropy with the labels and soft targets of the teacher, each with weight 1 unless `terms` overrides it.
 
     Args:
         temperature: above 0.
@@ -28,12 +28,12 @@ class SoftTargets(Distiller):
 
 
 class DecoupledDistillation(Distiller):
-    """Weighs the teacher's belief in the right class and in the others separately (arXiv:2203.08679).
+    """Weights the divergences of target and non-target class probabilities separately (arXiv:2203.08679).
 
     Args:
         temperature: above 0.
-        target_weight: 0 or more; of the right class against all others (the paper's alpha).
-        nontarget_weight: 0 or more; among the others (the paper's beta).
+        target_weight: 0 or more; for the target class against all others (the paper's alpha).
+        nontarget_weight: 0 or more; for the distribution among the others (the paper's beta).
         terms: see `Distiller`.
 
     Raises:
@@ -60,7 +60,7 @@ def soft_terms(labels: float, teacher: float, temperature: float) -> Terms:
 
 
 def check_temperature(temperature: object) -> None:
-    """Refuses what cannot soften.
+    """Refuses a temperature that is not a finite number above 0.
 
     Raises:
         BadInput: naming the setting.

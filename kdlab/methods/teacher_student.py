@@ -23,7 +23,7 @@ class TeacherStudent(SoftTargets):
 
 
 def alpha_terms(temperature: float, alpha: float) -> Terms:
-    """Soft targets of weight alpha, and cross-entropy of what that leaves of 1.
+    """Soft targets of weight alpha, and cross-entropy of weight 1 − alpha.
 
     Raises:
         BadInput: temperature or alpha out of its range.
@@ -34,7 +34,7 @@ def alpha_terms(temperature: float, alpha: float) -> Terms:
 
 
 def check_alpha(alpha: object) -> None:
-    """Refuses what is no share.
+    """Refuses an alpha outside [0, 1].
 
     Raises:
         BadInput: naming the setting.

@@ -1,4 +1,4 @@
-"""What `loss.terms.<name>` says, read and checked before anything is built."""
+"""Settings of `loss.terms.<name>`, read and checked before anything is built."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ from kdlab.methods.adapters import AdapterSettings
 from kdlab.settings.numbers import is_weight, is_whole
 from kdlab.settings.targets import find
 
-INPUTS = ("student", "teacher", "labels", "index", "seed")  # what a step hands to a loss, by parameter name
+INPUTS = ("student", "teacher", "labels", "index", "seed")  # what a step passes to a loss, by parameter name
 CONTEXT = (
     "student_shape",
     "teacher_shape",
@@ -24,24 +24,24 @@ SHAPES = {"student_shape", "teacher_shape"}  # those that only taps have
 SOURCES = ("teacher", "self")
 
 Roles = tuple[str, ...]
-Terms = Mapping[str, Mapping[str, Any] | None]  # by name, as `loss.terms` says them; None leaves one out
+Terms = Mapping[str, Mapping[str, Any] | None]  # by name, as in `loss.terms`; None leaves one out
 
 
 @dataclass(frozen=True)
 class TermSettings:
-    """A loss with its weight, when it counts, and what it compares.
+    """A loss with its weight, the epochs in which it is active, and what it compares.
 
     Attributes:
         name: below `loss.terms`.
         loss: a function, or a class whose instances own parameters or buffers.
         weight: finite, 0 or more.
-        taps: for each value to be summed, the roles whose features the loss reads; empty for logits.
+        taps: for each summed value, the roles whose features the loss reads; empty for logits.
         teacher_taps: the teacher's roles, in the same shape.
-        source: who plays the teacher: a `teacher`, or the student itself (`self`).
+        source: what is compared with the student: a `teacher`, or the student itself (`self`).
         adapter: which side is mapped to the other's shape, and by what; None where they are compared as they are.
         warmup: epochs over which the weight rises to its full value.
-        from_epoch: the first epoch, from 0, in which the term counts.
-        until_epoch: the first epoch in which it counts no longer; None for never.
+        from_epoch: the first epoch, from 0, in which the term is active.
+        until_epoch: the first epoch in which it is no longer active; None for no end.
         arguments: for the function, or for the class's constructor.
     """
 
@@ -64,12 +64,12 @@ class TermSettings:
         Raises:
             BadInput: an unknown loss or argument, or a value out of its range.
         """
-        said = dict(settings)
-        target = said.pop("_target_", None)
+        arguments = dict(settings)
+        target = arguments.pop("_target_", None)
         loss = find(target, f"loss.terms.{name}") if target else _own_loss(name)
-        own = {key: said.pop(key) for key in OWN if key in said}
-        _check_arguments(name, loss, said)
-        return cls(name, loss, **_checked(name, own), arguments=said)
+        own = {key: arguments.pop(key) for key in OWN if key in arguments}
+        _check_arguments(name, loss, arguments)
+        return cls(name, loss, **_checked(name, own), arguments=arguments)
 
     def __post_init__(self) -> None:
         if [len(roles) for roles in self.taps] != [len(roles) for roles in self.teacher_taps]:
@@ -79,20 +79,20 @@ class TermSettings:
             )
         if not self.taps and inspect.isclass(self.loss) and SHAPES & set(inspect.signature(self.loss).parameters):
             raise BadInput(
-                f"loss.terms.{self.name}.taps must name what {self.loss.__name__} compares: it is made for features, "
+                f"loss.terms.{self.name}.taps must name the inputs of {self.loss.__name__}: it compares features, "
                 f"got no taps. For example loss.terms.{self.name}.taps=[high]."
             )
         if self.source == "self" and not self.taps:
             raise BadInput(
-                f"loss.terms.{self.name}.source=self compares features of the student with others of its own, "
+                f"loss.terms.{self.name}.source=self compares features of the student with each other, "
                 f"got no taps. Name them: loss.terms.{self.name}.taps=[low] and teacher_taps=[high]."
             )
 
     @cached_property
     def inputs(self) -> frozenset[str]:
         """Which of `student`, `teacher`, `labels`, `index` and `seed` the loss takes."""
-        called = self.loss.forward if inspect.isclass(self.loss) else self.loss  # type: ignore[attr-defined]
-        return frozenset(INPUTS) & frozenset(inspect.signature(called).parameters)
+        function = self.loss.forward if inspect.isclass(self.loss) else self.loss  # type: ignore[attr-defined]
+        return frozenset(INPUTS) & frozenset(inspect.signature(function).parameters)
 
     @property
     def needs_teacher(self) -> bool:
@@ -101,7 +101,7 @@ class TermSettings:
 
     @property
     def compares_samples(self) -> bool:
-        """Whether the loss wants the whole batch at once; see `kdlab.losses.batchwise`."""
+        """Whether the loss needs the whole batch at once; see `kdlab.losses.batchwise`."""
         return getattr(self.loss, "compares_samples", False)
 
     @property
@@ -112,7 +112,7 @@ class TermSettings:
 
     @property
     def teacher_roles(self) -> list[str]:
-        """The taps that the loss reads of other networks."""
+        """The teachers' taps that the loss reads."""
         return [role for roles in self.teacher_taps for role in roles] if self.needs_teacher else []
 
     def weight_at(self, epoch: int) -> float:
@@ -169,11 +169,11 @@ def _check_arguments(name: str, loss: Callable[..., Any], arguments: Mapping[str
             close = get_close_matches(argument, [*known, *OWN], n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes: {', '.join([*known, *OWN])}."
             raise BadInput(f"loss.terms.{name}.{argument}: {loss.__name__} has no such argument; {hint}")
-    for wanted in known:
-        if wanted not in arguments and parameters[wanted].default is inspect.Parameter.empty:
+    for parameter in known:
+        if parameter not in arguments and parameters[parameter].default is inspect.Parameter.empty:
             raise BadInput(
-                f"loss.terms.{name}.{wanted} is missing: {loss.__name__} has no default for it. "
-                f"Set loss.terms.{name}.{wanted}=…"
+                f"loss.terms.{name}.{parameter} is missing: {loss.__name__} has no default for it. "
+                f"Set loss.terms.{name}.{parameter}=…"
             )
 
 
@@ -181,16 +181,17 @@ def _listed(entries: Sequence[Roles]) -> str:
     return "[" + ", ".join(roles[0] if len(roles) == 1 else f"[{', '.join(roles)}]" for roles in entries) + "]"
 
 
-def merge_terms(own: Terms, said: Terms | None) -> Terms:
-    """The terms that a method makes from its arguments, with what is said of them and of further ones.
+def merge_terms(own: Terms, overrides: Terms | None) -> Terms:
+    """The terms that a method makes from its arguments, merged with overrides and further terms.
 
     Args:
         own: of the method.
-        said: wins, setting by setting; None where nothing is said.
+        overrides: replace settings one by one; None for none.
     """
-    said = said or {}
-    rest = {name: settings for name, settings in own.items() if name not in said}
+    overrides = overrides or {}
+    rest = {name: settings for name, settings in own.items() if name not in overrides}
     merged = {
-        name: settings if settings is None else {**(own.get(name) or {}), **settings} for name, settings in said.items()
+        name: settings if settings is None else {**(own.get(name) or {}), **settings}
+        for name, settings in overrides.items()
     }
     return {**rest, **merged}

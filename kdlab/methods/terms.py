@@ -17,8 +17,8 @@ from kdlab.methods.term_settings import Roles, TermSettings
 from kdlab.models.taps import Outputs
 from kdlab.settings.targets import refused
 
-Weighted = tuple[Outputs, float]  # of a teacher, with its weight among several
-Shapes = Mapping[str, torch.Size]  # of the features of one sample, by role
+Weighted = tuple[Outputs, float]  # outputs of a teacher, with its weight among several
+Shapes = Mapping[str, torch.Size]  # shape of one sample's features, by role
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BuildContext:
         student: shapes of the student's tapped features.
         teachers: the same of each teacher, in order.
         num_classes: of the data.
-        sample_labels: `(training list length,)`, int64, −100 where withheld; None where the data do not say.
+        sample_labels: `(training list length,)`, int64, −100 where withheld; None where the data do not provide them.
     """
 
     student: Shapes
@@ -40,7 +40,7 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What every loss of one step may read besides features: see `kdlab.methods.term_settings.INPUTS`."""
+    """What a loss may read in one step besides logits and features: see `kdlab.methods.term_settings.INPUTS`."""
 
     labels: Tensor
     index: Tensor | None
@@ -49,13 +49,13 @@ class LossInputs:
 
 
 class Term(nn.Module):
-    """A loss between the student and its teachers, with what it has to learn for that.
+    """A loss between the student and its teachers, with its adapters and trained parameters.
 
     The values of several taps are summed, those of several teachers averaged by their weights. Features are compared
     in float32, whatever precision the networks run in.
 
     Args:
-        settings: what the config says of it.
+        settings: of the term.
     """
 
     def __init__(self, settings: TermSettings) -> None:
@@ -64,7 +64,7 @@ class Term(nn.Module):
         self.comparisons = nn.ModuleList()
 
     def build(self, context: BuildContext) -> None:
-        """Makes adapters and whatever else the loss owns, from torch's global generator."""
+        """Builds adapters and whatever else the loss owns, initialised from torch's global generator."""
         others = [context.student] if self.settings.source == "self" else context.teachers
         entries = list(zip(self.settings.taps or ((),), self.settings.teacher_taps or ((),), strict=True))
         for other in others if "teacher" in self.settings.inputs else [context.student]:
@@ -92,7 +92,7 @@ class Comparison(nn.Module):
     Args:
         settings: of the term.
         roles: whose features are read: the student's, the teacher's; both empty for logits.
-        context: what the loss may ask for.
+        context: what the loss may be built from.
         shapes: of the student's and of the teacher's features.
     """
 
@@ -105,20 +105,27 @@ class Comparison(nn.Module):
         pairs = list(zip(student, teacher, strict=True))
         if settings.adapter:
             self.adapters = nn.ModuleList(settings.adapter.build(*pair) for pair in pairs)
-            pairs = [_adapted(settings.adapter.side, *pair) for pair in pairs]
-        offered = {"num_classes": context.num_classes, "sample_labels": context.sample_labels, **_shapes(pairs)}
-        self.loss: Callable[..., Any] = _ready(settings, offered)
+            pairs = [_adapted_shapes(settings.adapter.side, *pair) for pair in pairs]
+        available = {"num_classes": context.num_classes, "sample_labels": context.sample_labels, **_shapes(pairs)}
+        self.loss: Callable[..., Any] = _make_loss(settings, available)
 
     def forward(self, student: Outputs, teacher: Outputs, inputs: LossInputs) -> Tensor:
         own, other = self._compared(student, teacher)
         with torch.autocast(student.logits.device.type, enabled=False):
-            given = {"student": _float(own), "teacher": _float(other), "labels": inputs.labels, "index": inputs.index}
-            wanted: dict[str, Any] = {name: value for name, value in given.items() if name in self.settings.inputs}
+            available = {
+                "student": _float(own),
+                "teacher": _float(other),
+                "labels": inputs.labels,
+                "index": inputs.index,
+            }
+            arguments: dict[str, Any] = {
+                name: value for name, value in available.items() if name in self.settings.inputs
+            }
             if self.settings.compares_samples:
-                wanted = gather_samples(wanted)
+                arguments = gather_samples(arguments)
             if "seed" in self.settings.inputs:
-                wanted["seed"] = inputs.seed
-            value: Tensor = self.loss(**wanted)
+                arguments["seed"] = inputs.seed
+            value: Tensor = self.loss(**arguments)
         return value
 
     def _compared(self, student: Outputs, teacher: Outputs) -> tuple[Any, Any]:
@@ -141,21 +148,21 @@ class Comparison(nn.Module):
         return own, other
 
 
-def _ready(settings: TermSettings, offered: Mapping[str, Any]) -> Callable[..., Any]:
-    """The loss with its arguments: a class made, with what it asks for of `offered`, a function bound."""
+def _make_loss(settings: TermSettings, available: Mapping[str, Any]) -> Callable[..., Any]:
+    """The loss with its arguments: an instance of a class, which may take any of `available`, or a partial."""
     if not inspect.isclass(settings.loss):
         return partial(settings.loss, **settings.arguments)
-    asked = inspect.signature(settings.loss).parameters
-    given = {name: value for name, value in offered.items() if name in asked}
+    parameters = inspect.signature(settings.loss).parameters
+    context = {name: value for name, value in available.items() if name in parameters}
     try:
-        made: Any = settings.loss(**settings.arguments, **given)
+        loss: Any = settings.loss(**settings.arguments, **context)
     except (ValueError, RuntimeError) as error:
         raise refused(f"loss.terms.{settings.name}", settings.loss.__name__, settings.arguments, error) from error
-    return made  # type: ignore[no-any-return]
+    return loss  # type: ignore[no-any-return]
 
 
-def _adapted(side: str, student: torch.Size, teacher: torch.Size) -> tuple[torch.Size, torch.Size]:
-    """Both shapes once one side is mapped: its width follows the other's, and the larger map shrinks."""
+def _adapted_shapes(side: str, student: torch.Size, teacher: torch.Size) -> tuple[torch.Size, torch.Size]:
+    """Both shapes after one side is mapped to the other's width, and the larger map is averaged down."""
     kept = teacher if side == "student" else student
     shape = torch.Size([kept[0], *smaller_size(student, teacher)]) if len(kept) == 3 else kept
     return shape, shape

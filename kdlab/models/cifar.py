@@ -1,7 +1,7 @@
 """The CIFAR networks of the distillation benchmarks, under the names that the papers use.
 
 The benchmark is that of RepDistiller (Tian et al., "Contrastive Representation Distillation", ICLR 2020,
-arXiv:1910.10699): its networks have its parameters, and load the state dicts that it saves. Its ResNets have
+arXiv:1910.10699): these networks have the same parameters, and load its state dicts. Its ResNets have
 `shortcut="projection"`; the `x4` networks are four times as wide.
 """
 

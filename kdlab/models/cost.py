@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and the arithmetic of a forward pass."""
+"""The cost of a network: its parameters, and the operations of a forward pass."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def flops(network: nn.Module, inputs: Any) -> int:
     """Floating-point operations of one sample's forward pass; a multiply-add counts as two.
 
     Args:
-        network: anything callable on `inputs`; left in the mode it had.
+        network: called on `inputs` in eval mode; its training mode is restored.
         inputs: a batch of one sample.
     """
     training = network.training

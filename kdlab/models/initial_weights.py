@@ -1,4 +1,4 @@
-"""Initial weights of the CIFAR networks, as their papers and the benchmark draw them."""
+"""Initial weights of the CIFAR networks, as in their papers and the benchmark."""
 
 from torch import nn
 

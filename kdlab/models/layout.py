@@ -1,4 +1,4 @@
-"""Layout: the features of vision networks as maps with channels first, whatever way their network lays them out."""
+"""Layout: the features of vision networks as channels-first maps, whatever layout the network uses."""
 
 import math
 
@@ -9,11 +9,11 @@ from torchvision.models import SwinTransformer
 def as_map(features: Tensor, module: nn.Module) -> Tensor:
     """Tokens and channels-last maps as `(batch, channels, height, width)`; everything else as it is.
 
-    Only for networks that see images: of a text, 64 tokens are no square.
+    Only for networks on images: 64 tokens of a text are not an 8 by 8 map.
 
     Args:
         features: what a tap captured. `(batch, tokens, channels)` becomes a map where the tokens, without those
-            that stand before the patches, are a square. `(batch, height, width, channels)` becomes one where the
+            before the patches, are a square. `(batch, height, width, channels)` becomes one where the
             network computes in that order.
         module: the bare network that was tapped.
     """
@@ -27,7 +27,7 @@ def as_map(features: Tensor, module: nn.Module) -> Tensor:
 def _from_tokens(features: Tensor, module: nn.Module) -> Tensor:
     tokens = features.shape[1]
     declared = getattr(module, "num_prefix_tokens", None)
-    # Some layers come before class tokens join, so that none is always possible.
+    # Layers before the class token is added have no prefix, so 0 is always tried.
     for prefix in (0, 1, 2) if declared is None else (declared, 0):
         side = math.isqrt(max(tokens - prefix, 0))
         if side and side * side == tokens - prefix:
@@ -36,7 +36,7 @@ def _from_tokens(features: Tensor, module: nn.Module) -> Tensor:
 
 
 def _is_channels_last(features: Tensor, module: nn.Module) -> bool:
-    """Also such a network has layers inside that compute channels first: their maps end in a square."""
+    """A channels-last network may contain channels-first layers: their maps end in a square."""
     _, first, second, third = features.shape
-    ordered_last = getattr(module, "output_fmt", None) == "NHWC" or isinstance(module, SwinTransformer)
-    return ordered_last and (first == second or second != third)
+    channels_last = getattr(module, "output_fmt", None) == "NHWC" or isinstance(module, SwinTransformer)
+    return channels_last and (first == second or second != third)

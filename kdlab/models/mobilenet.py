@@ -1,7 +1,7 @@
 """MobileNetV2 for small images: depthwise convolutions between a wide and a narrow 1x1 one.
 
-Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018 (arXiv:1801.04381), as the
-CIFAR-100 benchmark has it (Tian et al., ICLR 2020, arXiv:1910.10699).
+Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018 (arXiv:1801.04381), as in the
+CIFAR-100 benchmark (Tian et al., ICLR 2020, arXiv:1910.10699).
 """
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ STEM, LAST = 32, 1280
 
 
 class MobileNetV2(nn.Module):
-    """Seven stages of inverted residuals, from stride 2 to 16. Their outputs are linear, as the paper wants it.
+    """Seven stages of inverted residuals, from stride 2 to 16. Their outputs are linear, as in the paper.
 
     State dicts of RepDistiller, which call the last layer `classifier.0`, load as well.
 
@@ -65,12 +65,12 @@ class InvertedResidual(nn.Module):
 
 def _stages(width: float) -> nn.Sequential:
     channels, stages = int(STEM * width), []
-    for place, (full, blocks, stride) in enumerate(STAGES):
-        wanted, expansion = int(full * width), EXPANSION if place else 1
-        first = InvertedResidual(channels, wanted, stride, expansion)
-        others = (InvertedResidual(wanted, wanted, 1, expansion) for _ in range(blocks - 1))
+    for index, (full, blocks, stride) in enumerate(STAGES):
+        scaled, expansion = int(full * width), EXPANSION if index else 1
+        first = InvertedResidual(channels, scaled, stride, expansion)
+        others = (InvertedResidual(scaled, scaled, 1, expansion) for _ in range(blocks - 1))
         stages.append(nn.Sequential(first, *others))
-        channels = wanted
+        channels = scaled
     return nn.Sequential(*stages)
 
 

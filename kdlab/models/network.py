@@ -11,7 +11,7 @@ from kdlab.errors import BadInput
 
 
 class Network(nn.Module):
-    """A network that takes raw images, so that teacher and student see the same pixels, each in its own way.
+    """A network on raw images, so that teacher and student get the same pixels and each normalises for itself.
 
     uint8 images are scaled and normalised as by torchvision's `ToTensor` and `Normalize`, bit for bit.
     `module` is the bare network; none of the preprocessing is in a state dict.
@@ -19,9 +19,9 @@ class Network(nn.Module):
     Args:
         module: takes float images `(batch, channels, side, side)`, or keywords.
         mean: per channel, for pixels in [0, 1]; None leaves them as they are.
-        std: likewise; given exactly when mean is.
-        image_size: side in pixels that the network wants; other sizes are resized (bilinear, antialiased).
-        channels_last: hand images on in that memory format.
+        std: likewise; given if and only if mean is.
+        image_size: side in pixels that the network expects; other sizes are resized (bilinear, antialiased).
+        channels_last: pass images on in that memory format.
 
     Raises:
         BadInput: one of mean and std without the other, or of another length.
@@ -63,7 +63,7 @@ class Network(nn.Module):
         return _logits(self.module(**inputs))
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images as the bare network wants them: float32, normalised, at its own resolution."""
+        """Images as the bare network expects them: float32, normalised, at its own resolution."""
         images = images.float() / self.white if images.dtype == torch.uint8 else images.float()
         if self.mean is not None and self.std is not None:
             images = (images - self.mean) / self.std

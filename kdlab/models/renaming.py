@@ -1,4 +1,4 @@
-"""State dicts load under the names that other repositories give the same modules."""
+"""Loading state dicts with the module names of other repositories."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ def accept_names(network: nn.Module, names: Mapping[str, str]) -> None:
 
     Args:
         network: gets a hook that renames before each loading.
-        names: regular expression that finds their part of a name → what stands there here, as for `re.sub`.
+        names: regular expression for a part of their names → its replacement, as for `re.sub`.
     """
     network.register_load_state_dict_pre_hook(partial(_rename, names))  # type: ignore[no-untyped-call]
 

@@ -1,7 +1,7 @@
 """ResNet-50 for small images: a 3x3 stem that keeps the size, then four stages of bottleneck blocks.
 
-He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385), with the stem that the
-CIFAR-100 benchmark gives it (Tian et al., ICLR 2020, arXiv:1910.10699).
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385), with the stem of
+the CIFAR-100 benchmark (Tian et al., ICLR 2020, arXiv:1910.10699).
 """
 
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kdlab.models.initial_weights import kaiming_fan_out
 from kdlab.models.renaming import accept_names
 
-EXPANSION = 4  # a block puts out so many times its inner width
+EXPANSION = 4  # output channels of a block for one of its inner channels
 
 
 class ResNet50(nn.Module):

@@ -47,10 +47,10 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
     Args:
         folder: of the stage; holds `config.yaml` and `student.safetensors`.
         channels_last: the memory format of weights and images.
-        trusted: also build networks from other packages than those that kdlab knows, which runs their code.
+        trusted: also build networks of sources other than `SOURCES`, which runs their code.
 
     Raises:
-        BadInput: there is no finished stage, or its network comes from a package that was not trusted.
+        BadInput: there is no finished stage, or its network comes from a package that is not trusted.
     """
     config = folder / "config.yaml"
     if not config.is_file() or not (folder / WEIGHTS).is_file():
@@ -58,7 +58,7 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
     settings = yaml.safe_load(config.read_text())["network"]
     if not trusted and settings["source"] not in SOURCES:
         raise BadInput(
-            f"{folder} wants a network from {settings['source']!r}, which is not one of {', '.join(SOURCES)}; "
+            f"{folder} has a network from {settings['source']!r}, which is not one of {', '.join(SOURCES)}; "
             "building it runs that package's code. If you trust it: kdlab.load(…, trusted=True)."
         )
     network = make_network({**settings, "pretrained": False, "checkpoint": None}, channels_last=channels_last)
@@ -67,7 +67,7 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
 
 
 def stage_folder(run: str | Path) -> Path:
-    """The stage that a person means: a run directory's student, or the stage that a folder is itself.
+    """The stage at a path: the student of a run directory, or the folder of a stage itself.
 
     Raises:
         BadInput: there is no such folder, or it has no finished network.
@@ -88,18 +88,18 @@ def save_predictions(folder: Path, logits: Tensor, targets: Tensor) -> None:
 
 
 def load_predictions(folder: Path) -> tuple[Tensor, Tensor]:
-    """Logits and targets of the test set as `save_predictions` left them."""
+    """Logits and targets of the test set as `save_predictions` wrote them."""
     tensors = safetensors.torch.load_file(folder / PREDICTIONS)
     return tensors["logits"], tensors["targets"]
 
 
 def save_examples(folder: Path, class_names: Sequence[str], pictures: Mapping[int, Tensor]) -> None:
-    """Writes what reports show of the test set beside numbers.
+    """Writes the class names and example images that reports show.
 
     Args:
         folder: of the stage.
-        class_names: in label order; none where the data do not name them.
-        pictures: a few, `(channels, height, width)`, uint8, by the sample's position among the labelled ones.
+        class_names: in label order; empty where the data do not name them.
+        pictures: of some samples, `(channels, height, width)`, uint8, by position among the labelled samples.
     """
     tensors = {str(sample): picture.contiguous() for sample, picture in pictures.items()}
     content = safetensors.torch.save(tensors, metadata={"class_names": json.dumps(list(class_names))})
@@ -107,7 +107,7 @@ def save_examples(folder: Path, class_names: Sequence[str], pictures: Mapping[in
 
 
 def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """safetensors refuses tied weights; each name gets its own copy."""
+    """A copy of tied weights for each name: safetensors cannot save shared memory."""
     seen: set[int] = set()
     own = {}
     for name, tensor in state.items():

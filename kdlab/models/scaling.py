@@ -1,7 +1,7 @@
-"""Networks of a wanted size: a family's depth and width, both scaled until the parameters are as many as asked for.
+"""Networks of a requested size: the depth and width of a family, scaled to a number of parameters.
 
-Compound scaling is Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019
-(arXiv:1905.11946). Parameters go with depth × width²; here depth takes a quarter of their logarithm.
+Compound scaling: Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019
+(arXiv:1905.11946). Parameters are proportional to depth × width²; here depth takes a quarter of their logarithm.
 """
 
 import inspect
@@ -20,11 +20,11 @@ from kdlab.models.cost import parameter_count
 from kdlab.models.resnet import ResNet
 from kdlab.models.wide_resnet import WideResNet
 
-TOLERANCE = 0.15  # how far, as a share, parameters may be from what was asked for
-GOOD = 0.01  # how near is near enough to stop looking at a depth
+TOLERANCE = 0.15  # largest relative error of the number of parameters
+CLOSE = 0.01  # relative error at which the search at one depth ends
 DEPTH_SHARE = 0.25
-TRIES = 8  # widths tried for a depth
-DEEPEST = 112  # layers of a wide ResNet
+MAX_TRIES = 8  # widths tried for a depth
+MAX_DEPTH = 112  # layers of a wide ResNet
 
 Settings = Mapping[str, Any]
 
@@ -33,8 +33,8 @@ def scaled_network(settings: Settings, num_classes: int, parameters: int, settin
     """The settings of a network of the same family with about that many parameters.
 
     Args:
-        settings: of the network to scale: `source`, `name`, `kwargs`, and what else there is, which stays.
-        num_classes: of its head, which counts.
+        settings: of the network to scale: `source`, `name`, `kwargs`, and any others, which stay as they are.
+        num_classes: of its head, whose parameters count.
         parameters: how many it should have.
         setting: the config node of the network, for messages.
 
@@ -46,15 +46,15 @@ def scaled_network(settings: Settings, num_classes: int, parameters: int, settin
     depths = sorted(
         _depths(settings, network, setting), key=lambda depth: _distance(depth.relative, ratio**DEPTH_SHARE)
     )
-    found: list[_Found] = []
+    found: list[_Candidate] = []
     for depth in depths:
         found.append(_fitted(depth, ratio, parameters, num_classes, setting))
         if abs(found[-1].parameters / parameters - 1) <= TOLERANCE:
             return dict(found[-1].settings)
     nearest = min(found, key=lambda one: _distance(one.parameters, parameters))
     raise BadInput(
-        f"{setting}: {settings['name']} cannot be scaled to {parameters} parameters, the nearest that it can be has "
-        f"{nearest.parameters}. Ask for another size, or scale another family."
+        f"{setting}: {settings['name']} cannot be scaled to {parameters} parameters, the closest network has "
+        f"{nearest.parameters}. Set another size, or scale another family."
     )
 
 
@@ -71,31 +71,31 @@ def count_parameters(settings: Settings, num_classes: int, setting: str = "model
 
 @dataclass(frozen=True)
 class _Depth:
-    """A depth that a family has, relative to that of the network to scale, and its networks by factor of width."""
+    """A depth of a family, relative to that of the network to scale, and its settings by factor of width."""
 
     relative: float
     widened: Callable[[float], Settings]
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Candidate:
     settings: Settings
     parameters: int
 
 
-def _fitted(depth: _Depth, ratio: float, parameters: int, num_classes: int, setting: str) -> _Found:
+def _fitted(depth: _Depth, ratio: float, parameters: int, num_classes: int, setting: str) -> _Candidate:
     """The closest network of one depth."""
     factor = math.sqrt(ratio / depth.relative)
-    found: list[_Found] = []
-    for _ in range(TRIES):
+    found: list[_Candidate] = []
+    for _ in range(MAX_TRIES):
         settings = depth.widened(factor)
         if any(settings == one.settings for one in found):
             break
-        found.append(_Found(settings, count_parameters(settings, num_classes, setting)))
-        missed = parameters / found[-1].parameters
-        if abs(missed - 1) <= GOOD:
+        found.append(_Candidate(settings, count_parameters(settings, num_classes, setting)))
+        correction = parameters / found[-1].parameters
+        if abs(correction - 1) <= CLOSE:
             break
-        factor *= math.sqrt(missed)
+        factor *= math.sqrt(correction)
     return min(found, key=lambda one: _distance(one.parameters, parameters))
 
 
@@ -104,9 +104,9 @@ def _distance(one: float, other: float) -> float:
 
 
 def _on_meta(settings: Settings, num_classes: int, setting: str) -> nn.Module:
-    shape = {name: settings[name] for name in ("source", "name", "kwargs") if name in settings}
+    arguments = {name: settings[name] for name in ("source", "name", "kwargs") if name in settings}
     with torch.device("meta"):
-        return build_network(**shape, num_classes=num_classes, setting=setting)
+        return build_network(**arguments, num_classes=num_classes, setting=setting)
 
 
 def _depths(settings: Settings, network: nn.Module, setting: str) -> Iterator[_Depth]:
@@ -127,29 +127,29 @@ def _depths(settings: Settings, network: nn.Module, setting: str) -> Iterator[_D
 
 
 def _is_grouped(network: nn.Module) -> bool:
-    """A ResNeXt: its widths are multiples of its groups, and a small factor would leave none."""
+    """Whether it is a ResNeXt: its widths must be multiples of its groups, which a small factor cannot keep."""
     return any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in network.modules())
 
 
 def _resnets(settings: Settings) -> Iterator[_Depth]:
-    """The depths that have a name, at any width."""
+    """The depths of the named CIFAR ResNets, at any width."""
     given, kwargs = _arguments(ResNet, settings)
     makers = {name: getattr(kdlab.models.cifar, name) for name in kdlab.models.cifar.__all__}
     named = {name: make.args[0] for name, make in makers.items() if getattr(make, "func", None) is ResNet}
     for name in [name for name in named if not makers[name].keywords]:
 
         def widened(factor: float, name: str = name) -> Settings:
-            return {**settings, "name": name, "kwargs": {**kwargs, "widths": _times(given["widths"], factor)}}
+            return {**settings, "name": name, "kwargs": {**kwargs, "widths": _scaled(given["widths"], factor)}}
 
         yield _Depth((named[name] - 2) / (given["depth"] - 2), widened)
 
 
 def _wide_resnets(settings: Settings) -> Iterator[_Depth]:
     given, kwargs = _arguments(WideResNet, settings)
-    for depth in range(10, DEEPEST, 6):
+    for depth in range(10, MAX_DEPTH, 6):
 
         def widened(factor: float, depth: int = depth) -> Settings:
-            (sixteenths,) = _times([16 * given["width"]], factor)
+            (sixteenths,) = _scaled([16 * given["width"]], factor)
             return {**settings, "name": "wrn", "kwargs": {**kwargs, "depth": depth, "width": sixteenths / 16}}
 
         yield _Depth((depth - 4) / (given["depth"] - 4), widened)
@@ -159,17 +159,17 @@ def _timm_resnets(settings: Settings, network: Any) -> Iterator[_Depth]:
     """Any number of blocks in the proportions of the given ones."""
     given = [len(stage) for stage in (network.layer1, network.layer2, network.layer3, network.layer4)]
     channels = settings.get("kwargs", {}).get("channels", (64, 128, 256, 512))
-    for layers in dict.fromkeys(tuple(_times(given, tenths / 10)) for tenths in range(1, 31)):
+    for layers in dict.fromkeys(tuple(_scaled(given, tenths / 10)) for tenths in range(1, 31)):
 
         def widened(factor: float, layers: Sequence[int] = layers) -> Settings:
-            scaled = {"layers": list(layers), "channels": _times(channels, factor)}
+            scaled = {"layers": list(layers), "channels": _scaled(channels, factor)}
             return {**settings, "kwargs": {**settings.get("kwargs", {}), **scaled}}
 
         yield _Depth(sum(layers) / sum(given), widened)
 
 
 def _arguments(kind: type[nn.Module], settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All arguments that a network of kdlab's is made with, and those of them that are not its class's own."""
+    """All arguments of a kdlab network, defaults included, and its keyword arguments alone."""
     make = getattr(kdlab.models.cifar, settings["name"], kind)
     kwargs = {**getattr(make, "keywords", {}), **settings.get("kwargs", {})}
     bound = inspect.signature(kind).bind_partial(*getattr(make, "args", ()), **kwargs)
@@ -177,5 +177,5 @@ def _arguments(kind: type[nn.Module], settings: Settings) -> tuple[dict[str, Any
     return bound.arguments, kwargs
 
 
-def _times(widths: Sequence[float], factor: float) -> list[int]:
+def _scaled(widths: Sequence[float], factor: float) -> list[int]:
     return [max(1, round(width * factor)) for width in widths]

@@ -45,7 +45,7 @@ class ShuffleNetV1(nn.Module):
 
 
 class GroupedBottleneck(nn.Module):
-    """The block of V1; at stride 2 its input is pooled and put beside its output, otherwise added to it."""
+    """The block of V1; at stride 2 its pooled input is concatenated to its output, otherwise added."""
 
     GROUPS = 3
 
@@ -103,7 +103,7 @@ class ShuffleNetV2(nn.Module):
 
 
 class SplitBlock(nn.Module):
-    """The block of V2: one half of the channels passes, the other is filtered, and both are shuffled."""
+    """The block of V2: half of the channels pass unchanged, the others are filtered, and all are shuffled."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class SplitBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """The first block of a stage of V2: two ways to half the size, each with half of the channels, shuffled."""
+    """The first block of a stage of V2: two branches at half the size, each with half of the channels, shuffled."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -149,14 +149,14 @@ class DownBlock(nn.Module):
 
 
 def shuffle(features: Tensor, groups: int) -> Tensor:
-    """Channels in turn from each of `groups` equal groups, so that a grouped convolution sees all of them."""
+    """Interleaves the channels of `groups` equal groups, so that the next grouped convolution reads all of them."""
     batch, channels, height, width = features.shape
-    dealt = features.reshape(batch, groups, channels // groups, height, width).transpose(1, 2)
-    return dealt.reshape(batch, channels, height, width)
+    shuffled = features.reshape(batch, groups, channels // groups, height, width).transpose(1, 2)
+    return shuffled.reshape(batch, channels, height, width)
 
 
 def _stage_v1(channels: int, width: int, blocks: int) -> nn.Sequential:
-    first = GroupedBottleneck(channels, width - channels, 2)  # beside it goes its input
+    first = GroupedBottleneck(channels, width - channels, 2)  # its input is concatenated
     return nn.Sequential(first, *(GroupedBottleneck(width, width, 1) for _ in range(blocks - 1)))
 
 

@@ -1,4 +1,4 @@
-"""Taps: activations inside a network, captured under the role that they play in a loss."""
+"""Taps: activations inside a network, captured by their role in a loss."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from kdlab.models.network import Network
 
 @dataclass
 class Outputs:
-    """What one network made of a batch: `logits`, and `features` by the role of their tap.
+    """The outputs of a network for a batch: `logits`, and `features` by the role of their tap.
 
-    The logits of a frozen teacher are empty where no term reads them.
+    The logits of a frozen teacher are empty where no term uses them.
     """
 
     logits: Tensor
@@ -25,15 +25,15 @@ class Outputs:
 
 
 class Enough(Exception):
-    """Ends a forward pass from within a hook: nobody needs the rest."""
+    """Raised in a hook to truncate a forward pass whose remaining outputs are not used."""
 
 
 class Taps:
     """Captures the outputs of submodules during a forward pass, by role.
 
-    Register first, then compile in place (`network.compile()`): a compiled network never sees later hooks.
-    Gradients flow through what is captured. A module that runs twice in a pass leaves its last output; one
-    whose output is changed in place later (a BatchNorm before an in-place ReLU) shows the changed values.
+    Register first, then compile in place (`network.compile()`): a compiled network ignores later hooks.
+    Gradients flow through what is captured. Of a module that runs twice in a pass the last output is captured; an
+    output that is changed in place later (a BatchNorm before an in-place ReLU) has the changed values.
 
     Args:
         module: the network; paths into a `Network` are those of its bare `module`.
@@ -54,21 +54,21 @@ class Taps:
         self._handles = [targets[role].register_forward_hook(self._hook(role)) for role in paths]
 
     def clear(self) -> None:
-        """Forget what the last forward pass left; call before each."""
+        """Drop the captured activations; call before each forward pass."""
         self.features.clear()
 
     def pop(self) -> dict[str, Tensor]:
-        """Hand over all captured activations and keep none.
+        """Return all captured activations and clear them.
 
         Raises:
-            BadInput: a tap saw nothing since the last `pop` or `clear`.
+            BadInput: a tap captured nothing since the last `pop` or `clear`.
         """
-        silent = [f"{role} ({path})" for role, path in self.paths.items() if role not in self.features]
+        missing = [f"{role} ({path})" for role, path in self.paths.items() if role not in self.features]
         features = dict(self.features)
         self.clear()
-        if silent:
+        if missing:
             raise BadInput(
-                f"taps.{', taps.'.join(silent)}: did not fire in the forward pass. The network never called "
+                f"taps.{', taps.'.join(missing)}: did not fire in the forward pass. The network never called "
                 "that module, or it was compiled before the taps were registered; choose a module that runs, "
                 "and register taps first"
             )
@@ -98,20 +98,20 @@ class Taps:
 
 
 def observe(network: nn.Module, taps: Taps, inputs: Any) -> Outputs:
-    """One forward pass: logits and what the taps saw, of images always as maps (see `kdlab.models.layout`).
+    """One forward pass: logits and tapped features, those of images always as maps (see `kdlab.models.layout`).
 
-    A hook may end it early, by `Enough`: then the logits are empty.
+    A hook may truncate it by raising `Enough`: then the logits are empty.
 
     Args:
         network: takes `inputs`; the one that `taps` are registered on.
-        taps: emptied by this.
+        taps: cleared by this.
         inputs: a batch of images, or a dict that a `Network` takes.
     """
     try:
         logits = network(inputs)
     except Enough:
         logits = torch.empty(0)
-    return Outputs(logits, _laid_out(network, taps.pop(), inputs))
+    return Outputs(logits, _as_maps(network, taps.pop(), inputs))
 
 
 def probe(module: nn.Module, paths: Mapping[str, str], example: Tensor | Mapping[str, Any]) -> dict[str, torch.Size]:
@@ -134,7 +134,7 @@ def probe(module: nn.Module, paths: Mapping[str, str], example: Tensor | Mapping
     try:
         with torch.no_grad():
             _run(module, example)
-        return {role: feature.shape for role, feature in _laid_out(module, taps.pop(), example).items()}
+        return {role: feature.shape for role, feature in _as_maps(module, taps.pop(), example).items()}
     finally:
         taps.remove()
         for part, training in modes:
@@ -147,7 +147,7 @@ def _run(module: nn.Module, example: Tensor | Mapping[str, Any]) -> Any:
     return module(**example)
 
 
-def _laid_out(network: nn.Module, features: dict[str, Tensor], inputs: Any) -> dict[str, Tensor]:
+def _as_maps(network: nn.Module, features: dict[str, Tensor], inputs: Any) -> dict[str, Tensor]:
     """Features of images as maps, those of anything else as they are."""
     if not isinstance(inputs, Tensor) or inputs.ndim != 4:
         return features

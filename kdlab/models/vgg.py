@@ -1,7 +1,7 @@
 """VGG for small images: plain 3x3 convolutions with BatchNorm, and one linear layer.
 
 Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015
-(arXiv:1409.1556), as the CIFAR-100 benchmark has it (Tian et al., ICLR 2020, arXiv:1910.10699).
+(arXiv:1409.1556), as in the CIFAR-100 benchmark (Tian et al., ICLR 2020, arXiv:1910.10699).
 """
 
 from collections.abc import Sequence

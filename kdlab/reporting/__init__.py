@@ -1,1 +1,1 @@
-"""What runs found, side by side: evidence from result files, its figures, and the page that shows them."""
+"""Reports: collects the results of runs, analyses them, and writes page, tables and pictures."""

@@ -1,4 +1,4 @@
-"""From folders to evidence: what is in them, grouped by what varies, ranked where that is fair, and put in words."""
+"""From folders to evidence: reads runs, groups them by what varies, ranks them where that is fair."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -6,27 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from kdlab.reporting.analyse.answer import answer
+from kdlab.reporting.analyse.formatting import listed
 from kdlab.reporting.analyse.labels import label, names
 from kdlab.reporting.analyse.ranking import chosen_role, data_names, ranked, why_unranked
 from kdlab.reporting.analyse.remarks import remarks
 from kdlab.reporting.analyse.savings import savings
 from kdlab.reporting.analyse.settings import as_number, same_settings, seed, value, varying_keys
 from kdlab.reporting.analyse.summary import corrected, summarised
-from kdlab.reporting.analyse.words import listed
 from kdlab.reporting.collect.cells import Lost
 from kdlab.reporting.collect.published import published_rows
 from kdlab.reporting.collect.runs import RESULT, Found, find
 from kdlab.reporting.collect.values import typed_values
 from kdlab.reporting.evidence import Evidence, Failure, Reference, Run, Setting
 
-MANY = 3  # names of settings from which on a question with all of them is not read to its end
+MOST_NAMED = 3  # varied settings that a question can list and still be read
 
 
 def collect(folders: Sequence[str | Path]) -> Evidence:
     """The evidence of every run and sweep in and below some folders.
 
     Raises:
-        BadInput: a folder is not there, or there is neither run nor sweep in any of them.
+        BadInput: a folder is not there, or none of them holds a run or a sweep.
     """
     found = find(folders)
     keys = varying_keys(found)
@@ -50,10 +50,10 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
         references=tuple(_references(found.runs)),
         sweep=_only_sweep(found),
     )
-    early = [said for sweep in found.sweeps for said in sweep.preliminary]
+    unfinished = [remark for sweep in found.sweeps for remark in sweep.preliminary]
     evidence = replace(evidence, published=tuple(published_rows(evidence)))
     return replace(
-        evidence, answer=answer(evidence, unranked), remarks=(*early, *remarks(evidence), *dropped, *found.remarks)
+        evidence, answer=answer(evidence, unranked), remarks=(*unfinished, *remarks(evidence), *dropped, *found.remarks)
     )
 
 
@@ -61,17 +61,17 @@ def _settings(
     runs: Sequence[Run], keys: Sequence[str], named: Mapping[str, str]
 ) -> tuple[list[Setting], tuple[str, ...]]:
     settings, repeated = [], 0
-    for values, group in same_settings(runs, keys).items():
+    for combination, group in same_settings(runs, keys).items():
         by_seed = {seed(run): run for run in sorted(group, key=_written)}
         repeated += len(group) - len(by_seed)
-        said = dict(zip(keys, values, strict=True))
-        called = label(said, named) or str(group[0].values.get("loss") or group[0].path.name)
-        settings.append(summarised(called, said, list(by_seed.values())))
+        values = dict(zip(keys, combination, strict=True))
+        name = label(values, named) or str(group[0].values.get("loss") or group[0].path.name)
+        settings.append(summarised(name, values, list(by_seed.values())))
     if not repeated:
         return corrected(settings), ()
     count = "1 run was" if repeated == 1 else f"{repeated} runs were"
     remark = (
-        f"{count} left out: another one of the same setting and seed is newer "
+        f"{count} left out: a newer run has the same setting and seed "
         "(they differ in hardware, in folders or in the version of the code)."
     )
     return corrected(settings), (remark,)
@@ -79,14 +79,14 @@ def _settings(
 
 def _references(runs: Sequence[Run]) -> Iterator[Reference]:
     """Each predictor without a network once; of several data sets with the name of the data."""
-    met = {
+    data_of = {
         (name, row[run.task.outcome]): data_names([run])[0]
         for run in runs
         for name, row in (run.result.get("references") or {}).items()
         if run.task.outcome in row
     }
-    several = len(set(met.values())) > 1
-    for (name, reached), data in met.items():
+    several = len(set(data_of.values())) > 1
+    for (name, reached), data in data_of.items():
         yield Reference(f"{name} of {data}" if several else name, reached)
 
 
@@ -95,19 +95,19 @@ def _written(run: Run) -> float:
 
 
 def _orders(found: Found, keys: Sequence[str]) -> dict[str, list[Any]]:
-    """The values met of each key: numbers from small to large, options as the sweep lists them."""
+    """The values of each key: numbers from small to large, options as the sweep lists them."""
     orders = {}
     for key in keys:
-        met = dict.fromkeys(value(run, key) for run in found.runs)
-        asked = (as_number(one) for sweep in found.sweeps for one in (sweep.about.get("varied") or {}).get(key, ()))
-        order = list(dict.fromkeys([*(one for one in asked if one in met), *met]))
+        values = dict.fromkeys(value(run, key) for run in found.runs)
+        swept = (as_number(one) for sweep in found.sweeps for one in (sweep.about.get("varied") or {}).get(key, ()))
+        order = list(dict.fromkeys([*(one for one in swept if one in values), *values]))
         orders[key] = sorted(order) if all(isinstance(one, int | float) for one in order) else order
     return orders
 
 
 def _in_order(settings: Sequence[Setting], orders: Mapping[str, Sequence[Any]]) -> list[Setting]:
-    places = {key: {one: place for place, one in enumerate(order)} for key, order in orders.items()}
-    return sorted(settings, key=lambda setting: [places[key][one] for key, one in setting.values.items()])
+    positions = {key: {one: index for index, one in enumerate(order)} for key, order in orders.items()}
+    return sorted(settings, key=lambda setting: [positions[key][one] for key, one in setting.values.items()])
 
 
 def _failure(lost: Lost, named: Mapping[str, str]) -> Failure:
@@ -127,13 +127,13 @@ def _title(found: Found, folders: Sequence[str | Path]) -> str:
 
 
 def _question(found: Found, named: Mapping[str, str]) -> str:
-    asked = {str(sweep.about["question"]) for sweep in found.sweeps if sweep.about.get("question")}
-    if len(asked) == 1:
-        return asked.pop()
+    questions = {str(sweep.about["question"]) for sweep in found.sweeps if sweep.about.get("question")}
+    if len(questions) == 1:
+        return questions.pop()
     if named and chosen_role(named) == "baseline":
         return "Does a better-tuned baseline close the gap?"
-    if len(named) > MANY:
-        return "What did these settings come to?"
+    if len(named) > MOST_NAMED:
+        return "How do these settings compare?"
     if named:
         return f"Which {listed(list(named.values()))} {'is' if len(named) == 1 else 'are'} best?"
     return "Is the gain more than luck?" if len(found.runs) > 1 else "What did the student gain?"

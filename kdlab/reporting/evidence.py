@@ -1,4 +1,4 @@
-"""What a report is made of: plain values, computed once, and shown as page, tables and pictures."""
+"""The data of a report: plain values, computed once, and rendered as page, tables and pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Interval:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether zero cannot be told from the mean: it lies in the interval, or there is no interval."""
+        """Whether the mean may be zero: zero lies in the interval, or there is no interval."""
         return self.half is None or abs(self.mean) <= self.half
 
 
@@ -44,18 +44,18 @@ class Run:
 
     @property
     def task(self) -> Description:
-        """What its networks' outputs mean."""
+        """Its task: what the networks' outputs mean."""
         return Description.of(self.result)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that left no result.
+    """A cell without a result.
 
     Attributes:
         label: what it varied, such as `T 4 · alpha 0.7 · seed 1`.
-        error: in its own words.
-        path: its run directory, if it got one.
+        error: its message.
+        path: its run directory, if it has one.
     """
 
     label: str
@@ -82,7 +82,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Setting:
-    """One choice of everything that varies but the seed, and what it came to over the seeds.
+    """One combination of all that varies except the seed, with its figures over the seeds.
 
     Attributes:
         label: such as `T 4 · alpha 0.7`.
@@ -103,7 +103,7 @@ class Setting:
 
     @property
     def task(self) -> Description:
-        """That of its runs."""
+        """The task of its runs."""
         return self.runs[0].task if self.runs else IMAGE_CLASSIFICATION
 
     def reached(self, role: str = "student") -> Interval | None:
@@ -111,31 +111,31 @@ class Setting:
         return self.figures.get(f"{role}/{self.task.outcome}")
 
     def validated(self, role: str = "student") -> Interval | None:
-        """The headline metric of a role on validation, which settings are chosen by."""
+        """The headline metric of a role on validation, by which settings are chosen."""
         return self.figures.get(f"{role}/{self.task.objective}")
 
 
 @dataclass(frozen=True)
 class Savings:
-    """What the store spared.
+    """The training that the reuse of stages saved.
 
     Attributes:
         cells: how many runs.
         stages: distinct stages that they are made of.
         uses: stages that they would have trained without a store.
-        seconds: of training that took place.
-        seconds_alone: of training, had every run trained all of its own stages.
-        answers: of teachers that those stages learned from, one for each sample of each step.
-        recalls: of these, read from the cache.
+        seconds: of training, each stage counted once.
+        seconds_without_reuse: of training, had every run trained all of its own stages.
+        teacher_outputs: that those stages used, one for each sample of each step.
+        cache_hits: of these, read from the cache.
     """
 
     cells: int
     stages: int
     uses: int
     seconds: float
-    seconds_alone: float
-    answers: int = 0
-    recalls: int = 0
+    seconds_without_reuse: float
+    teacher_outputs: int = 0
+    cache_hits: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,22 +153,22 @@ class Reference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a report says.
+    """Everything that a report shows.
 
     Attributes:
         title: of the sweep or the folder.
-        question: as the sweep's file asks it, or one made from what varies.
+        question: from the sweep's file, or made from what varies.
         answer: one sentence: chosen on validation, stated on test, with its uncertainty.
         remarks: warnings and qualifications, most important first, one sentence each.
-        varied: the values met of each setting that varies, but for the seed.
-        seeds: met.
+        varied: the values of each setting that varies, except the seed.
+        seeds: of all runs.
         settings: best first, by the headline metric on validation; in the order of `varied` where nothing is ranked.
         best: the first of them; None where nothing may be ranked.
         failures: cells without a result.
         savings: of all runs together.
         published: rows of published figures for the pair and data of these runs: `method`, `teacher`, `student_alone`,
-            `student`, `source`, and `here` (an Interval) where a setting of this report is the same method.
-        references: what can be reached without a network, on the data of these runs.
+            `student`, `source`, and `here` (an Interval) where a setting of this report uses the same method.
+        references: predictors without a network, on the data of these runs.
         sweep: content of `sweep.json`; None for loose runs.
     """
 
@@ -188,5 +188,5 @@ class Evidence:
 
     @property
     def task(self) -> Description:
-        """That of the settings; the first one's, where runs of several tasks lie together, which are not ranked."""
+        """The task of the settings; of several tasks, which are not ranked, that of the first setting."""
         return self.settings[0].task if self.settings else IMAGE_CLASSIFICATION

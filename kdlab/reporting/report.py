@@ -18,14 +18,14 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> tupl
         out: where the report goes; None is `report/` in the first of the folders.
 
     Returns:
-        What was found, and the page.
+        The evidence, and the path of the page.
 
     Raises:
         BadInput: a folder is not there, there is nothing in it, or the report's folder cannot be written.
     """
     evidence = collect(folders)
-    place = Path(out) if out else Path(folders[0]) / "report"
-    check_writable(place, "--out")
-    write_cells(evidence, place)
-    write_markdown(evidence, place)
-    return evidence, write_page(evidence, place)
+    folder = Path(out) if out else Path(folders[0]) / "report"
+    check_writable(folder, "--out")
+    write_cells(evidence, folder)
+    write_markdown(evidence, folder)
+    return evidence, write_page(evidence, folder)

@@ -1,4 +1,4 @@
-"""Several networks that answer together: what they say, and what they are worth."""
+"""Ensembles: averaged predictions, their metrics on the test set, and the cost of the members together."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ SUMMED = ("params", "flops", "size_bytes", "seconds")
 
 
 def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
-    """Logits `(units, classes)` of the ensemble on the test set, from what its members predicted, and the targets."""
+    """Logits `(units, classes)` of the ensemble on the test set, from its members' predictions, and the targets."""
     predictions = [(load_predictions(store.folder(stage)), weight) for stage, weight in ensemble.members]
     logits = torch.stack([one.double() for (one, _), _ in predictions])
     shares = torch.tensor([weight for _, weight in predictions], dtype=torch.float64)
@@ -26,11 +26,11 @@ def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
 
 
 def ensemble_figures(ensemble: Ensemble, store: Store) -> dict[str, Any]:
-    """Its figures on the test set, what its members cost together, and what was averaged (`from`)."""
-    found = make_task(ensemble.members[0][0].data).figures(*ensemble_logits(ensemble, store))
+    """Its metrics on the test set, the cost of its members together, and what was averaged (`from`)."""
+    metrics = make_task(ensemble.members[0][0].data).figures(*ensemble_logits(ensemble, store))
     results = [store.result(stage) for stage, _ in ensemble.members]
     return {
-        **{f"test/{name}": value for name, value in found.items()},
+        **{f"test/{name}": value for name, value in metrics.items()},
         **{name: sum(result[name] for result in results) for name in SUMMED},
         "from": ensemble.average,
     }

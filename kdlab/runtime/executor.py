@@ -1,4 +1,4 @@
-"""Carries out jobs: reuses what the store has, resumes what was begun, runs what is missing."""
+"""Runs jobs: reuses finished ones from the store, resumes interrupted ones, runs the others."""
 
 from collections.abc import Iterable
 
@@ -9,24 +9,24 @@ from kdlab.store.store import Store
 
 
 def execute(jobs: Iterable[Job], store: Store, emit: Listener) -> dict[str, bool]:
-    """Finishes every job, in order: each comes after those that it needs.
+    """Finishes every job, in order; each comes after the jobs that it needs.
 
     Returns:
-        By the job's name, whether it was finished before.
+        Whether each job was finished before, by its name.
     """
-    return {job.name: obtain(job, store, emit) for job in jobs}
+    return {job.name: run_or_reuse(job, store, emit) for job in jobs}
 
 
-def obtain(job: Job, store: Store, emit: Listener) -> bool:
-    """Finishes one job; another process that is running it is waited for.
+def run_or_reuse(job: Job, store: Store, emit: Listener) -> bool:
+    """Finishes one job; waits for another process that is running it.
 
     Args:
-        job: what it needs is finished.
-        store: where its results go.
-        emit: is told what happens.
+        job: its `needs` are finished.
+        store: receives its results.
+        emit: is called with every event.
 
     Returns:
-        Whether it was finished before.
+        Whether the job was finished before.
     """
     if not store.finished(job):
         with store.claimed(job, lambda owner: emit(Waiting(job, f"is being run by {owner}; waiting for it"))):

@@ -1,4 +1,4 @@
-"""What a person might try next."""
+"""Suggestions that a result lists: what to try next."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LARGE_STEP = 5  # times the parameters of the student, above which an assistant 
 
 
 def hints(plan: Plan, store: Store) -> list[str]:
-    """A line for each step of a plan whose teacher is very much larger than its student, but for the control."""
+    """A line for each step of a plan whose teacher is far larger than its student; none for the control."""
     return [
         _large_step(teacher, stage, store, plan.networks)
         for stage in plan.stages
@@ -26,10 +26,10 @@ def hints(plan: Plan, store: Store) -> list[str]:
 
 def _large_step(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str:
     pair = f"{teacher.network['name']} → {student.network['name']}"
-    between = _between(teacher, student, store, networks) or "…"
+    middle = _middle_network(teacher, student, store, networks) or "…"
     return (
         f"{pair} is a step of {_ratio(teacher, student, store):.0f}×: an assistant between them may help "
-        f"(plan=assistant plan.assistants=[{between}])"
+        f"(plan=assistant plan.assistants=[{middle}])"
     )
 
 
@@ -37,8 +37,8 @@ def _ratio(teacher: Stage, student: Stage, store: Store) -> float:
     return float(store.result(teacher)["params"] / store.result(student)["params"])
 
 
-def _between(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str | None:
-    """The option of the teacher's source nearest to the middle of both sizes, on a logarithmic scale."""
+def _middle_network(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str | None:
+    """The option of the teacher's source that is nearest to the middle of both sizes, on a logarithmic scale."""
     largest, smallest = (store.result(stage)["params"] for stage in (teacher, student))
     sizes = {size: name for name, size in _sizes(teacher, networks) if smallest < size < largest}
     middle = (largest * smallest) ** 0.5
@@ -51,10 +51,10 @@ def _sizes(stage: Stage, networks: Networks) -> Iterator[tuple[str, int]]:
             try:
                 yield name, _size(json.dumps(settings, sort_keys=True), stage.network["num_classes"])
             except (KdlabError, RuntimeError, TypeError, ValueError):
-                continue  # a network of the user's own that cannot be counted without being made
+                continue  # a user's network whose parameters cannot be counted without building it
 
 
 @cache
 def _size(settings: str, num_classes: int) -> int:
-    """Once in a process: a sweep would count every network again in each of its cells."""
+    """Counted once in a process: the cells of a sweep share the counts."""
     return count_parameters(json.loads(settings), num_classes)

@@ -1,4 +1,4 @@
-"""A run leaves its process as it found it, and has it for itself."""
+"""Isolates a run: global state is restored after it, and one run at a time uses the process."""
 
 import os
 import random
@@ -12,18 +12,18 @@ import torch
 from kdlab.errors import BadInput
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # with a fixed size cuBLAS is deterministic
-_running = threading.RLock()  # which its own thread may take again
+_running = threading.RLock()  # reentrant in its own thread
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Around a run: torch's generators and thread count are the whole process's, so one run at a time has them.
+    """A context for a run. Torch's generators and thread count belong to the whole process: one run at a time has them.
 
-    Afterwards every global generator, the number of CPU threads, and what `trainer.deterministic` and
-    `trainer.benchmark` set are what they were.
+    Afterwards every global generator, the number of CPU threads, and the settings that `trainer.deterministic` and
+    `trainer.benchmark` change are restored.
 
     Raises:
-        BadInput: another thread of this process is running one.
+        BadInput: another thread of this process is inside a run.
     """
     if not _running.acquire(blocking=False):
         raise BadInput(
@@ -33,7 +33,7 @@ def undisturbed() -> Iterator[None]:
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     threads, python, legacy = torch.get_num_threads(), random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(gpus), _algorithms():
+        with torch.random.fork_rng(gpus), _restored_algorithms():
             yield
     finally:
         torch.set_num_threads(threads)
@@ -43,8 +43,8 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def _algorithms() -> Iterator[None]:
-    """Restores which algorithms torch and its libraries may choose, which a Trainer sets for the whole process."""
+def _restored_algorithms() -> Iterator[None]:
+    """Restores torch's global settings of determinism and benchmarking, which a Trainer changes."""
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get(WORKSPACE)

@@ -6,7 +6,7 @@ import warnings
 
 
 def quiet_screen() -> None:
-    """Takes the screen away from libraries; safe to call again for every cell of a sweep."""
+    """Sends the messages of libraries to the log file only; safe to call again for every cell of a sweep."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", module="lightning")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
@@ -21,7 +21,7 @@ def quiet_screen() -> None:
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what `sys.stderr` is at the time: in a worker of a sweep, a file that changes with the cell."""
+    """Writes to the current `sys.stderr`: in a worker of a sweep it is a file that changes with the cell."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr, flush=True)

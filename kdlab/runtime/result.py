@@ -1,4 +1,4 @@
-"""What a run found: `result.json`, from the figures that its stages left in the store."""
+"""`result.json` of a run, from the figures of its stages in the store."""
 
 import platform
 import sys
@@ -35,14 +35,14 @@ def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool]) -> dic
 
     Args:
         plan: the run's stages.
-        store: where they are.
-        reused: by stage name, whether it was there before this run.
+        store: holds their results.
+        reused: by stage name, whether it was finished before this run.
     """
     roles = {role: _figures(stage, store) for role, stage in plan.by_role().items()}
     task = plan.student.task
     if len(plan.teachers) > 1:
-        together = ensemble_figures(Ensemble(plan.teachers), store)
-        roles["teacher"] = {name: together.get(name) for name in figure_names(task)}
+        ensemble = ensemble_figures(Ensemble(plan.teachers), store)
+        roles["teacher"] = {name: ensemble.get(name) for name in figure_names(task)}
     teacher, student, baseline = (roles.get(role) for role in ("teacher", "student", "baseline"))
     return {
         "status": "finished",
@@ -54,8 +54,8 @@ def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool]) -> dic
         **_gains(task, teacher, student, baseline),
         "gain_over_control": _gain(task, student, roles.get("control")),
         "references": store.result(plan.student).get("references", {}),
-        **_likeness(plan, store),
-        **_several(plan, store),
+        **_agreement(plan, store),
+        **_optional_fields(plan, store),
         "hints": hints(plan, store),
         "best_minus_last": {"value": store.result(plan.student)["best_minus_last"], "split": "val"},
         "stages": _jobs(plan.stages, store, reused),
@@ -65,7 +65,7 @@ def finished_result(plan: Plan, store: Store, reused: Mapping[str, bool]) -> dic
 
 
 def jobs_result(jobs: Sequence[Job], store: Store, reused: Mapping[str, bool]) -> dict[str, Any]:
-    """What is known of finished jobs that belong to no experiment."""
+    """The result of finished jobs that belong to no plan."""
     return {"status": "finished", "stages": _jobs(jobs, store, reused), "environment": environment()}
 
 
@@ -75,7 +75,7 @@ def failed_result(error: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, for whoever wants to reproduce the figures."""
+    """Versions and machine, to reproduce the figures."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -87,7 +87,7 @@ def environment() -> dict[str, Any]:
 
 
 def figure_names(task: Description) -> tuple[str, ...]:
-    """What a result says of each network: the task's metrics on the test set, what is chosen by, and costs."""
+    """The figures of each network in a result: the task's metrics on the test set, its objective, and costs."""
     return (*(f"test/{metric.name}" for metric in task.metrics), task.objective, *COSTS)
 
 
@@ -110,42 +110,42 @@ def _gains(
     return {"gain": gain, "gap_recovered": gain / gap}
 
 
-def _gain(task: Description, ours: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
-    return task.headline.gain(ours[task.outcome], other[task.outcome]) if ours and other else None
+def _gain(task: Description, one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float | None:
+    return task.headline.gain(one[task.outcome], other[task.outcome]) if one and other else None
 
 
-def _several(plan: Plan, store: Store) -> dict[str, Any]:
-    """What only plans with several teachers, generations or steps, and students that were not alone, have to tell."""
-    found: dict[str, Any] = {}
+def _optional_fields(plan: Plan, store: Store) -> dict[str, Any]:
+    """Fields of plans with several teachers, generations or steps, and of students that trained with companions."""
+    fields: dict[str, Any] = {}
     if len(plan.teachers) > 1:
-        found["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
+        fields["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
     if companions := store.result(plan.student).get("companions"):
-        found["companions"] = companions
+        fields["companions"] = companions
     if plan.generations:
-        found["generations"] = [_figures(stage, store) for stage in plan.generations]
+        fields["generations"] = [_figures(stage, store) for stage in plan.generations]
     if plan.ensemble:
-        found["ensemble"] = ensemble_figures(plan.ensemble, store)
+        fields["ensemble"] = ensemble_figures(plan.ensemble, store)
     if plan.steps:
-        found["steps"] = [_step(step, store) for step in plan.steps]
-    return found
+        fields["steps"] = [_step(step, store) for step in plan.steps]
+    return fields
 
 
 def _step(step: Step, store: Store) -> dict[str, Any]:
     stage, figures = step.stage, _figures(step.stage, store)
-    above = sum(store.result(teacher)["params"] for teacher, _ in stage.teachers)
+    teacher_params = sum(store.result(teacher)["params"] for teacher, _ in stage.teachers)
     return {
         "name": stage.name,
         "network": {name: stage.network.get(name) for name in ("source", "name", "kwargs")},
         "params": figures["params"],
         "target_params": step.target_params,
-        "ratio": above / figures["params"],
+        "ratio": teacher_params / figures["params"],
         "epochs": figures["epochs"],
         "figures": figures,
     }
 
 
-def _likeness(plan: Plan, store: Store) -> dict[str, float | None]:
-    """How far student and baseline predict as the teacher does, on the test set."""
+def _agreement(plan: Plan, store: Store) -> dict[str, float | None]:
+    """Agreement of student and baseline with the teacher's predictions, on the test set."""
     logits = {role: load_predictions(store.folder(stage))[0] for role, stage in plan.by_role().items()}
     if "teacher" not in logits:
         return {"agreement": None, "agreement_baseline": None, "kl_to_teacher": None}

@@ -1,4 +1,4 @@
-"""Runs a plan: checks it, carries out its jobs, and says what came out."""
+"""Runs a plan: checks it, runs its jobs, and returns the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from kdlab.store.store import Store
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found.
+    """The result of a run.
 
     Attributes:
         content: the fields of `result.json`; `result["gain"]` reads one.
@@ -47,10 +47,10 @@ class Result:
 
 
 def check(plan: Plan | Sequence[Job], store: Store) -> None:
-    """Refuses, before anything runs, what can be known not to fit; what is in the store has passed before.
+    """Checks a plan before anything runs; stages in the store passed these checks before they trained.
 
     Raises:
-        BadInput: the first thing that does not fit, or another run is under way in this process.
+        BadInput: a setting does not fit, or another run is under way in this process.
     """
     if isinstance(plan, Plan):
         with undisturbed():
@@ -63,10 +63,10 @@ def carry_out(plan: Plan | Sequence[Job], store: Store, listeners: Sequence[List
     Args:
         plan: of `make_plan`, or any jobs, each after those that it needs; see `check`.
         store: where their results are.
-        listeners: each is given every event, in this order.
+        listeners: each is called with every event, in this order.
 
     Raises:
-        BadInput: something does not fit together, or another run is under way in this process.
+        BadInput: settings contradict each other, or another run is under way in this process.
         TrainingFailed: a job could not go on.
         Interrupted, StoppedEarly: a listener ended the run.
     """

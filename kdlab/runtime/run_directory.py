@@ -1,4 +1,4 @@
-"""What a run leaves for people: its config, its log, its result, and links to its stages in the store."""
+"""The directory of a run: its config, its log, its result, and links to its stages in the store."""
 
 import json
 import logging
@@ -23,10 +23,10 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class RunDirectory:
     """`<outputs>/<name>-<short plan fingerprint>`: the same command always has the same one.
 
-    As a context it keeps `train.log`, and leaves a failed `result.json` when the body raises.
+    As a context it writes `train.log`, and a `result.json` of status `failed` when the body raises.
 
     Args:
-        path: made when it is absent.
+        path: created when it is absent.
         config: the run's resolved config.
     """
 
@@ -35,12 +35,12 @@ class RunDirectory:
 
     @classmethod
     def of(cls, cfg: DictConfig, plan: Plan, overrides: Sequence[str]) -> "RunDirectory":
-        """The directory of a plan, with what is needed to repeat the run in `.hydra/`.
+        """Creates the directory of a plan, with the config and overrides in `.hydra/`, to repeat the run.
 
         Args:
             cfg: of the run.
-            plan: of it.
-            overrides: that composed the config.
+            plan: of the run.
+            overrides: from which the config was composed.
 
         Raises:
             BadInput: `paths.outputs` cannot be written.
@@ -79,7 +79,7 @@ class RunDirectory:
 
 
 def _link(link: Path, target: Path) -> None:
-    """A relative link, replaced whole, so that outputs and store can move together."""
+    """Makes or replaces a relative link atomically; relative, so that outputs and store can move together."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(target, link.parent))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what a job has reached is saved before the command ends."""
+"""Ctrl-C and SIGTERM: the state of a job is saved before the command ends."""
 
 import signal
 import threading
@@ -12,18 +12,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal:
-    """A listener that ends a run when the user asks for it; a context, in the main thread, within which it does.
+    """A listener that ends a run on Ctrl-C or SIGTERM; also the context, in the main thread, that handles the signals.
 
-    While a job reports its progress, Ctrl-C (or SIGTERM) is answered at its next report, which saves its state. A
-    second one, or one that no job would notice, has its usual effect at once.
+    While a job reports progress, the first signal ends it at its next report, after its state is saved. A second one,
+    or one while no job reports, has its usual effect at once.
     """
 
     def __init__(self) -> None:
-        self._asked = self._reporting = False
+        self._stop_requested = self._reporting = False
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers there alone
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
 
@@ -34,7 +34,7 @@ class StopOnSignal:
             signal.signal(number, handler)
 
     def __call__(self, event: Event) -> None:
-        """Notes whether a job reports, and ends it if the user has asked.
+        """Records whether a job reports progress, and ends it after a signal.
 
         Raises:
             Interrupted: the user has asked to stop.
@@ -43,11 +43,11 @@ class StopOnSignal:
             self._reporting = False
         elif isinstance(event, Progress):
             self._reporting = True
-        if self._asked and not isinstance(event, Failed):
+        if self._stop_requested and not isinstance(event, Failed):
             raise Interrupted("what was reached is saved; the same command continues it")
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self._asked or not self._reporting:
+        if self._stop_requested or not self._reporting:
             signal.signal(number, self._handlers[number])
             signal.raise_signal(number)
-        self._asked = True
+        self._stop_requested = True

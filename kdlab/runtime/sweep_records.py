@@ -1,4 +1,4 @@
-"""The files of a sweep's own folder: what was asked, and how each of its cells goes, whichever process runs it."""
+"""The records in a sweep's folder: its settings, and the state of each cell, written by the process that runs it."""
 
 import json
 import os
@@ -18,20 +18,20 @@ ABOUT = "sweep.json"
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a multirun asks.
+    """The settings of a multirun.
 
     Attributes:
-        folder: where it keeps its records; the same command always has the same one.
+        folder: of its records; the same command always has the same one.
         name: the chosen option of `sweeps/`, or `sweep`.
-        question: the first line of that option; None for a sweep that was only typed.
+        question: the first line of that option; None for a sweep of the command line.
         overrides: as typed.
         varied: the values of each key that varies, as text.
-        cells: how many there will be; None when only the sweeper knows.
+        cells: number of cells; None when the sweeper decides it.
         sweeper: its class.
         launcher: its class.
         is_parallel: whether its cells run in other processes than the one that was started.
-        is_search: whether cells of earlier starts stand, and are not run again: each is drawn from what those before
-            it found.
+        is_search: whether the sweeper is a search: it draws each cell from the results of those before, so cells of
+            earlier starts are kept and not run again.
     """
 
     folder: Path
@@ -47,12 +47,12 @@ class Sweep:
 
     @property
     def command(self) -> str:
-        """What a person typed, or could have."""
+        """The command that starts it."""
         return shlex.join(["python", "-m", "kdlab.train", "-m", *self.overrides])
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Says in `sweep.json` what runs, by whom, and, after the body, when it ended."""
+        """Writes `sweep.json`: the settings, the process that runs them and, after the body, when it ended."""
         start = Start(os.getpid(), socket.gethostname(), time.time())
         self._write(start)
         try:
@@ -61,9 +61,9 @@ class Sweep:
             self._write(replace(start, ended=time.time()))
 
     def _write(self, start: "Start") -> None:
-        said = {**asdict(self), "command": self.command, **asdict(start)}
-        del said["folder"]
-        write_text_atomically(self.folder / ABOUT, json.dumps(said, indent=2) + "\n")
+        record = {**asdict(self), "command": self.command, **asdict(start)}
+        del record["folder"]
+        write_text_atomically(self.folder / ABOUT, json.dumps(record, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Start:
     """The last time that a sweep was started.
 
     Attributes:
-        pid, host: the process that a person started.
+        pid, host: the process of the command.
         started, ended: in seconds since 1970; `ended` is None while it runs.
     """
 
@@ -86,7 +86,7 @@ class Start:
         return self.ended is not None or is_gone(self.pid, self.host)
 
     def began(self, cell: "Cell") -> bool:
-        """Whether a cell was begun by it, or after it."""
+        """Whether a cell was started at it, or after it."""
         return cell.started >= self.started
 
 
@@ -99,7 +99,7 @@ class Cell:
         overrides: its own and those that it shares with the others.
         status: `running`, `finished`, `failed`, or `stopped` by a search before its end.
         run: its run directory, relative to the sweep's folder; None before there is one.
-        trained: how many stages it trained itself; the others were in the store.
+        trained: number of stages that it trained; the others were in the store.
         started, ended: in seconds since 1970.
     """
 
@@ -117,12 +117,12 @@ class Cell:
 
     @property
     def is_lost(self) -> bool:
-        """Whether its process has gone without a word; of another machine's that cannot be seen."""
+        """Whether it is marked as running and its process is gone; always False for a process of another machine."""
         return self.status == "running" and is_gone(self.pid, self.host)
 
 
 def read_sweep(folder: Path) -> tuple[Sweep, Start]:
-    """A sweep as its `sweep.json` tells it, and its last start.
+    """Reads a sweep and its last start from `sweep.json`.
 
     Raises:
         BadInput: the folder is not a sweep's.
@@ -130,14 +130,14 @@ def read_sweep(folder: Path) -> tuple[Sweep, Start]:
     path = folder / ABOUT
     if not path.is_file():
         raise BadInput(f"{folder} is not a sweep's folder: {ABOUT} is not in it. Try outputs/temperature-1a2b3c4d.")
-    said = json.loads(path.read_text())
-    start = Start(**{field.name: said[field.name] for field in fields(Start)})
-    asked = {field.name: said[field.name] for field in fields(Sweep) if field.name in said}
-    return Sweep(folder, **asked), start
+    record = json.loads(path.read_text())
+    start = Start(**{field.name: record[field.name] for field in fields(Start)})
+    settings = {field.name: record[field.name] for field in fields(Sweep) if field.name in record}
+    return Sweep(folder, **settings), start
 
 
 def read_cells(folder: Path) -> dict[int, Cell]:
-    """The records of all cells that were ever begun, by number."""
+    """The records of all cells that were ever started, by number."""
     cells = [_read(path) for path in (folder / "cells").glob("[0-9]*.json")]
     return {cell.cell: cell for cell in sorted(cells, key=lambda cell: cell.cell)}
 
@@ -163,7 +163,7 @@ def cell_path(folder: Path, number: int) -> Path:
 
 
 def is_gone(pid: int, host: str | None) -> bool:
-    """Whether a process has ended; of another machine's that cannot be seen."""
+    """Whether a process has ended; always False for a process of another machine."""
     if host != socket.gethostname():
         return False
     try:

@@ -1,4 +1,4 @@
-"""What a run came to in a few words, without loading torch."""
+"""The result of a run in a few words, without loading torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from kdlab.tasks.description import Description
 
 
 def outcome(result: Mapping[str, Any]) -> str:
-    """What a finished run came to, in a few words."""
+    """The result of a finished run in a few words."""
     gain, task = result.get("gain"), Description.of(result)
     unit = " %" if task.headline.is_relative else ""
     reached = task.headline.show(result["student"][task.outcome])

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar for each job, a line when it is finished, and one table at the end."""
+"""The screen output of a run: a bar for each job, a line when it is finished, and one table at the end."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,14 +26,14 @@ from kdlab.screen.outcome import outcome
 from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
-LEARNERS = {"teacher": "model.teacher.train.epochs", "baseline": "epochs"}  # and what gives each of them more time
+LEARNERS = {"teacher": "model.teacher.train.epochs", "baseline": "epochs"}  # and the setting of their training length
 
 
 class Screen:
-    """A listener that prints to the terminal; where there is none, plain lines without bars.
+    """A listener that prints to the terminal; without one, plain lines and no bars.
 
     Args:
-        console: where; None is the terminal.
+        console: to print on; None is the terminal.
         brief: for a cell of a sweep, whose figures are in the sweep's report: only what is trained, and the result.
     """
 
@@ -43,7 +43,7 @@ class Screen:
         self._bar: Bar | None = None
 
     def __call__(self, event: Event) -> None:
-        """Shows what happened."""
+        """Prints an event."""
         match event:
             case Waiting(job, reason):
                 self.say(f"  {job.name:<10} {reason}")
@@ -58,7 +58,7 @@ class Screen:
                 self._close_bar()
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Prints one line."""
         self.console.print(text)
 
     def _close_bar(self) -> None:
@@ -67,7 +67,7 @@ class Screen:
         self._bar = None
 
     def opening(self, folder: Path, plan: Plan, typed: Sequence[str] = ()) -> None:
-        """What is about to happen; `typed` are the overrides of the command line."""
+        """Prints networks, data and remarks of a plan; `typed` are the overrides of the command line."""
         if not self.brief:
             lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
             lower = plan.student.teachers and precision_of_teachers(plan.student) == "bfloat16"
@@ -77,7 +77,7 @@ class Screen:
             self.console.print(line, style="yellow", markup=False)
 
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
-        """The run's figures, one column a network; what they say; and where they are."""
+        """Prints the run's figures, one column a network, its conclusions, and the path of the result."""
         if self.brief:
             self.console.print(f"  {outcome(result)}  [dim]{folder}[/]")
             return
@@ -98,7 +98,7 @@ class Screen:
 
 
 class Bar:
-    """How far one job is, on a line that goes away with it.
+    """The progress bar of one job, removed when the job ends.
 
     Args:
         console: a terminal.
@@ -119,13 +119,13 @@ class Bar:
         self._progress.start()
 
     def show(self, event: Progress) -> None:
-        """Moves the bar, and puts the newest figures beside it."""
+        """Updates the bar and the figures beside it."""
         self._progress.update(self._task, total=event.total, completed=event.done)
         if event.text:
             self._progress.update(self._task, text=event.text)
 
     def close(self) -> None:
-        """Takes the line away."""
+        """Removes the bar."""
         self._progress.stop()
 
 
@@ -134,20 +134,20 @@ def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str
 
     Args:
         networks: figures by the name of the network, as in `result.json`.
-        result: says what the task is, and adds the rows that compare with the teacher.
+        result: gives the task, and adds the rows that compare with the teacher.
     """
     table, result = _table(*networks), result or {}
     for label, key, show in _rows(Description.of(result)):
         if any(figures.get(key) is not None for figures in networks.values()):
             table.add_row(label, *(_cell(figures.get(key), show) for figures in networks.values()))
     if result.get("agreement") is not None:
-        alike = {"baseline": result["agreement_baseline"], "student": result["agreement"]}
-        table.add_row("agrees with teacher", *(_cell(alike.get(name), _percent) for name in networks))
+        agreement = {"baseline": result["agreement_baseline"], "student": result["agreement"]}
+        table.add_row("agrees with teacher", *(_cell(agreement.get(name), _percent) for name in networks))
     return table
 
 
 def steps_table(steps: Sequence[Mapping[str, Any]], task: Description) -> Table:
-    """The steps of a cascade as rows: however many there are, they fit."""
+    """The steps of a cascade as rows, of which there may be many."""
     table = _table("network", "parameters", "smaller by", "epochs", task.headline.heading("test"))
     for step in steps:
         size = (scaled(step["params"]), f"{step['ratio']:.1f}×")
@@ -175,11 +175,11 @@ def _table(*headers: str) -> Table:
 
 
 def conclusions(result: Mapping[str, Any]) -> list[str]:
-    """What the table says, in words; warnings included, of which those that make all else doubtful come first."""
+    """The sentences below the table; warnings that put all other figures in doubt come first."""
     gain = result.get("gain")
     lines = [*_below_references(result)]
     lines += [] if gain is None else [f"\n{_gain(gain, result)}"]
-    lines += [*_over_control(result), *_together(result), *_beside(result)]
+    lines += [*_over_control(result), *_over_last_generation(result), *_companions(result)]
     if gain is None:
         return lines
     lines.append(_budget(result))
@@ -223,7 +223,7 @@ def _over_control(result: Mapping[str, Any]) -> list[str]:
     return [f"gain over {result['control']['epochs']} epochs with {other} {gain:+.2f} {unit}"]
 
 
-def _together(result: Mapping[str, Any]) -> list[str]:
+def _over_last_generation(result: Mapping[str, Any]) -> list[str]:
     ensemble = result.get("ensemble")
     if not ensemble:
         return []
@@ -240,11 +240,11 @@ def _budget(result: Mapping[str, Any]) -> str:
     return f"One seed, {epochs} epochs: +sweeps=seeds gives it error bars, a longer budget may shrink it."
 
 
-def _beside(result: Mapping[str, Any]) -> list[str]:
+def _companions(result: Mapping[str, Any]) -> list[str]:
     """The networks that were trained together with the student."""
     task = Description.of(result)
     return [
-        f"trained beside it: {name}, {task.headline.show(figures[task.outcome])} of test {task.headline.label}"
+        f"trained together with it: {name}, {task.headline.show(figures[task.outcome])} of test {task.headline.label}"
         for name, figures in result.get("companions", {}).items()
     ]
 
@@ -255,7 +255,7 @@ def _data_name(data: Mapping[str, Any]) -> str:
 
 
 def _lineage(stage: Stage) -> str:
-    """A network after those that teach it, such as `resnet56 → resnet20 → resnet8`."""
+    """A network after its teachers, such as `resnet56 → resnet20 → resnet8`."""
     above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
     return f"{above} → {stage.network['name']}" if above else str(stage.network["name"])
 

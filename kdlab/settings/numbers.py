@@ -1,4 +1,4 @@
-"""What kind of number a setting is. A truth value is none, though Python counts it as 0 or 1."""
+"""What kind of number a setting is. A boolean is none, although Python treats it as 0 or 1."""
 
 import math
 from typing import TypeGuard

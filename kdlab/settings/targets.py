@@ -1,4 +1,4 @@
-"""Objects that a config names by `_target_`: checked before anything trains, and built with honest errors."""
+"""Objects that a config names by `_target_`: checked before anything trains, and built with clear errors."""
 
 import importlib
 import inspect
@@ -15,10 +15,10 @@ TARGET, PARTIAL = "_target_", "_partial_"
 
 
 def build(settings: Mapping[str, Any], setting: str) -> Any:
-    """What `settings` describe, with plain values for arguments; nested settings reach it as they are.
+    """Builds what `settings` describe, with plain values for arguments; nested settings are passed on unchanged.
 
     Args:
-        settings: `_target_` and its arguments; with `_partial_` it is a function that still wants some.
+        settings: `_target_` and its arguments; with `_partial_` a function that takes the remaining ones.
         setting: the config key, for the error.
 
     Raises:
@@ -34,17 +34,15 @@ def build(settings: Mapping[str, Any], setting: str) -> Any:
         return target(**given)
     except KdlabError:
         raise
-    except Exception as error:  # the class's own code, which raises what it likes
+    except Exception as error:  # the class's own code may raise anything
         raise refused(setting, settings[TARGET], given, error) from error
 
 
 def refused(setting: str, target: object, given: Mapping[str, Any], error: BaseException) -> BadInput:
-    """The error for a class that does not take its arguments, in the class's own words."""
+    """The error for a class that does not take its arguments, with the class's own message."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    values = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    return BadInput(
-        f"{setting}: {target} refuses {values or 'to be made'}: {reason.rstrip('.')}. Change the value that it names."
-    )
+    values = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "a call without arguments"
+    return BadInput(f"{setting}: {target} refuses {values}: {reason.rstrip('.')}. Change the value that it names.")
 
 
 def check_arguments(settings: Any, setting: str) -> None:
@@ -55,8 +53,8 @@ def check_arguments(settings: Any, setting: str) -> None:
     """
     if not isinstance(settings, Mapping) or "_target_" not in settings:
         raise BadInput(
-            f"{setting} needs a class or function to make, got {settings!r}. Is it the right name? "
-            f"Something new wants {setting}._target_=package.module.Name."
+            f"{setting} needs a class or function to build, got {settings!r}. Is the name right? "
+            f"A new one needs {setting}._target_=package.module.Name."
         )
     parameters = inspect.signature(find(settings["_target_"], setting)).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -64,7 +62,7 @@ def check_arguments(settings: Any, setting: str) -> None:
 
 
 def find(target: str, setting: str) -> Any:
-    """What a `_target_` names.
+    """The class or function that a `_target_` names.
 
     Raises:
         BadInput: it cannot be imported.
@@ -97,7 +95,7 @@ def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _imported(target: str) -> Any:
-    """What a dotted path names: the longest part of it that is a module, and attributes from there on."""
+    """The object at a dotted path: attributes of the longest part of it that is a module."""
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:length])

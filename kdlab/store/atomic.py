@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete or absent."""
 
 import contextlib
 import errno
@@ -12,10 +12,10 @@ from kdlab.errors import BadInput, TrainingFailed
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes beside the target, forces it to the disk, and only then takes the target's name.
+    """Writes a temporary file beside the target, forces it to the disk, and renames it to the target.
 
     Raises:
-        TrainingFailed: the disk is full; what stood at `path` is unharmed and the part written is removed.
+        TrainingFailed: the disk is full; the old file at `path` is unchanged and the temporary file is removed.
     """
     with _explained(path), tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
@@ -36,7 +36,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def check_writable(folder: Path, setting: str) -> None:
-    """Makes a folder and tries it.
+    """Creates a folder and writes a file there as a test.
 
     Raises:
         BadInput: nothing can be written there.
@@ -67,7 +67,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _umask() -> int:
-    """What ordinary new files go without; a temporary file is its owner's alone, and a store may be shared."""
+    """The umask of ordinary new files: temporary files are private to their owner, and a store may be shared."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

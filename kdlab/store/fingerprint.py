@@ -1,4 +1,4 @@
-"""What makes two stages the same: a hash over what they are made of, and nothing else."""
+"""Fingerprints: hashes of settings and of files, by which the store identifies a stage."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 LENGTH = 16  # hexadecimal digits: 64 bits
 SHORT = 8  # of them in names that people read
-BESIDE = ("paths", "logger", "tags")  # parts of a run's config that change nothing in its result
+NEUTRAL = ("paths", "logger", "tags")  # groups of a run's config that do not change its result
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
@@ -19,8 +19,8 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 
 def config_fingerprint(config: Mapping[str, Any]) -> str:
-    """A hash of a run's resolved config, which it has before it has a plan, and also when it gets none."""
-    return fingerprint({key: value for key, value in config.items() if key not in BESIDE})
+    """A hash of a run's resolved config; it needs no plan, so a run whose plan fails has one too."""
+    return fingerprint({key: value for key, value in config.items() if key not in NEUTRAL})
 
 
 def _canonical(value: Any) -> Any:

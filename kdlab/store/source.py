@@ -1,4 +1,4 @@
-"""The user's own source that a stage runs: one hash of it, unmoved by comments, docstrings and layout."""
+"""One hash of the user's own source that a stage runs; comments, docstrings and layout do not change it."""
 
 import ast
 import hashlib
@@ -20,11 +20,11 @@ SITE_NAMES = frozenset({"site-packages", "dist-packages"})
 
 
 class OwnCode(NamedTuple):
-    """What some modules run of the user's own.
+    """The user's own source behind some modules.
 
     Attributes:
         digest: SHA-256 of the source; None where nothing is the user's own.
-        components: of kdlab, which that source imports.
+        components: those of kdlab that the source imports.
     """
 
     digest: str | None
@@ -34,8 +34,8 @@ class OwnCode(NamedTuple):
 def own_code(modules: Iterable[str]) -> OwnCode:
     """The source of those of the given modules that are the user's own, and of all own ones that they import.
 
-    Only `import` statements are followed, into the module that is named and not into the packages around it. Installed
-    packages count by nothing: they are pinned. kdlab counts by its versions.
+    Only `import` statements are followed, to the named module and not to the packages around it. Installed packages are
+    left out, since they are pinned; kdlab is left out, since its components have versions.
     """
     closure = sorted(_closure(modules))
     if not closure:
@@ -47,12 +47,12 @@ def own_code(modules: Iterable[str]) -> OwnCode:
 
 def _closure(modules: Iterable[str]) -> set[str]:
     found: set[str] = set()
-    waiting = [module for module in modules if own_file(module)]
-    while waiting:
-        module = waiting.pop()
+    pending = [module for module in modules if own_file(module)]
+    while pending:
+        module = pending.pop()
         if module not in found:
             found.add(module)
-            waiting += [name for name in _imported(module) if own_file(name)]
+            pending += [name for name in _imported(module) if own_file(name)]
     return found
 
 
@@ -60,13 +60,13 @@ def _closure(modules: Iterable[str]) -> set[str]:
 def own_file(module: str) -> Path | None:
     """The file of a module of the user's own; None for kdlab, Python's and other installed ones, and for absent ones.
 
-    Own is what no package manager put where it is: what lies in no folder of installed packages, and is not in the
-    RECORD of a `*.dist-info` beside it. So a project that is installed as editable is own, since its files stay where
-    they are; a package that is linked into a folder of installed packages is not.
+    A module is the user's own if no package manager installed its file: the file lies in no folder of installed
+    packages, and no RECORD of a `*.dist-info` beside it lists it. A project that is installed as editable is own, since
+    its files stay in place; a package that is linked into a folder of installed packages is not.
     """
     package, _, inner = module.partition(".")
     if package in NOT_OWN or (inner and _is_installed(package)):
-        return None  # to look for a module inside a package imports that package
+        return None  # find_spec on a module inside a package would import that package
     path = _file(module)
     return path if path and path.suffix == ".py" and not _managed(path, module) else None
 
@@ -90,27 +90,27 @@ def _file(module: str) -> Path | None:
 
 
 def _managed(path: Path, module: str) -> bool:
-    """Whether a package manager put a file where it is, or where it is linked to."""
+    """Whether a package manager installed a file, at its path or at the target of its link."""
     depth = module.count(".") + (path.name == "__init__.py")
     return any(
-        not SITE_NAMES.isdisjoint(seen.parts)
-        or not _site_folders().isdisjoint(seen.parents)
-        or any(_records(root, module.partition(".")[0]) for root in seen.parents[depth : depth + 1])
-        for seen in (path, path.resolve())
+        not SITE_NAMES.isdisjoint(location.parts)
+        or not _site_folders().isdisjoint(location.parents)
+        or any(_records(root, module.partition(".")[0]) for root in location.parents[depth : depth + 1])
+        for location in (path, path.resolve())
     )
 
 
 @cache
 def _site_folders() -> frozenset[Path]:
-    """Where this interpreter keeps what is installed, as written and with links resolved."""
+    """The folders of this interpreter's installed packages, as written and with links resolved."""
     folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages()]
-    return frozenset(seen for folder in folders for seen in (Path(folder).absolute(), Path(folder).resolve()))
+    return frozenset(location for folder in folders for location in (Path(folder).absolute(), Path(folder).resolve()))
 
 
 @cache
 def _records(folder: Path, package: str) -> bool:
-    """Whether an installation into a folder, such as that of `pip install --target`, recorded a package or module."""
+    """Whether a RECORD in a folder, such as one of `pip install --target`, lists a package or module."""
     starts = (f"{package}/", f"{package}.py,")
     records = (path.read_text(errors="replace") for path in folder.glob("*.dist-info/RECORD"))
     return any(line.startswith(starts) for record in records for line in record.splitlines())
@@ -128,12 +128,12 @@ def _used_of_kdlab(module: str) -> Iterator[object]:
     for base, names in _statements(module):
         if base.partition(".")[0] == "kdlab":
             for thing in [f"{base}.{name}" for name in names if name != "*"] or [base]:
-                with suppress(ImportError, AttributeError):  # the module may do without it
+                with suppress(ImportError, AttributeError):  # the user's module may handle its absence
                     yield pkgutil.resolve_name(thing)
 
 
 def _statements(module: str) -> Iterator[tuple[str, list[str]]]:
-    """Of each `import` the absolute name of its module, and what is imported from it."""
+    """The absolute module name of each `import`, and the names that are imported from it."""
     path = own_file(module)
     assert path is not None
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -164,28 +164,28 @@ def _read(module: str) -> _Source:
 
 @cache
 def _parsed(content: bytes) -> _Source:
-    """What cannot be parsed cannot be imported either, and counts as it stands."""
+    """The parsed source of a file; content that Python cannot parse is taken as raw text."""
     try:
         tree = ast.parse(content)
     except (RecursionError, MemoryError, SyntaxError, ValueError):
         return _Source((), repr(content))
     imports = tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
-    return _Source(imports, " ".join(_written(tree)))
+    return _Source(imports, " ".join(_tokens(tree)))
 
 
-def _written(tree: ast.Module) -> Iterator[str]:
-    """A syntax tree as words, without docstrings; unlike `ast.unparse` it takes any depth."""
-    waiting: list[Any] = [tree]
-    while waiting:
-        part = waiting.pop()
+def _tokens(tree: ast.Module) -> Iterator[str]:
+    """A syntax tree as a flat list of tokens, without docstrings; unlike `ast.unparse` it takes any depth."""
+    pending: list[Any] = [tree]
+    while pending:
+        part = pending.pop()
         if isinstance(part, ast.AST):
             yield type(part).__name__
             fields = [(name, value) for name, value in _fields(part) if value is not None and value != []]
-            waiting += [word for name, value in reversed(fields) for word in (value, _Word(name))]
+            pending += [item for name, value in reversed(fields) for item in (value, _Token(name))]
         elif isinstance(part, list):
-            waiting += [_Word("end"), *reversed(part)]
+            pending += [_Token("end"), *reversed(part)]
         else:
-            yield part if isinstance(part, _Word) else repr(part)
+            yield part if isinstance(part, _Token) else repr(part)
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
@@ -195,5 +195,5 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
         yield name, value[1:] if name == "body" and has_docstring else value
 
 
-class _Word(str):
-    """Of the notation itself; any other string is one of the source's."""
+class _Token(str):
+    """A token of the notation; any other string is a literal of the source."""

@@ -1,4 +1,4 @@
-"""Finished and half-finished jobs on disk, by fingerprint, each run by one process at a time."""
+"""The store: folders of finished and interrupted jobs, by fingerprint; one process at a time runs a job."""
 
 import json
 import os
@@ -18,7 +18,7 @@ CONFIG = "config.yaml"
 
 
 class Stored(Protocol):
-    """All that a store knows of a job."""
+    """The only property of a job that a store needs."""
 
     @property
     def fingerprint(self) -> str:
@@ -28,13 +28,13 @@ class Stored(Protocol):
 class Store:
     """A folder of jobs, `<fingerprint>/` each.
 
-    In it are `config.yaml`, what the job leaves there and, once the job is finished, `result.json`.
+    Each holds `config.yaml`, the files of the job and, once the job is finished, `result.json`.
 
     Args:
-        root: made when it is absent.
+        root: created when it is absent.
 
     Raises:
-        BadInput: it cannot be written.
+        BadInput: the folder cannot be written.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -43,28 +43,28 @@ class Store:
         check_writable(self.root, "paths.store")
 
     def folder(self, job: Stored) -> Path:
-        """Where a job's results are or will be."""
+        """The folder of a job's results, whether they exist yet or not."""
         return self.root / job.fingerprint
 
     def finished(self, job: Stored) -> bool:
-        """Whether the job's results are all there; `result.json` is written last."""
+        """Whether the job's results are complete; `result.json` is written last."""
         return (self.folder(job) / RESULT).is_file()
 
     def result(self, job: Stored) -> dict[str, Any]:
-        """The figures of a finished job; read once, for they do not change any more."""
+        """The figures of a finished job; read once, since they never change."""
         if job.fingerprint not in self._results:
             self._results[job.fingerprint] = json.loads((self.folder(job) / RESULT).read_text())
         return self._results[job.fingerprint]
 
     @contextmanager
     def claimed(self, job: Stored, on_wait: Callable[[str], None]) -> Iterator[Path]:
-        """The job's folder, for this process alone.
+        """Locks the job's folder for this process.
 
-        The lock is the operating system's: it ends with its owner, however that ends.
+        The operating system holds the lock and releases it when the owner ends, even by SIGKILL.
 
         Args:
-            job: whose folder.
-            on_wait: called once, with who holds it, when another process does.
+            job: its folder is locked.
+            on_wait: called once with the owner's process and host, if another process holds the lock.
         """
         folder = self.folder(job)
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,20 +77,20 @@ class Store:
             lock.acquire()
         try:
             write_text_atomically(owner, f"process {os.getpid()} on {socket.gethostname()}")
-            for rest in folder.glob(".*"):
-                rest.unlink()  # a temporary file whose writer was killed
+            for leftover in folder.glob(".*"):
+                leftover.unlink()  # a temporary file whose writer was killed
             yield folder
         finally:
             owner.unlink(missing_ok=True)
             lock.release()
 
     def describe(self, job: Stored, settings: Mapping[str, Any]) -> None:
-        """Writes the job's `config.yaml`: all that it is made of, readable and resolved."""
+        """Writes the job's `config.yaml`: its resolved settings and its fingerprint."""
         text = yaml.safe_dump({"fingerprint": job.fingerprint, **settings}, sort_keys=False)
         write_text_atomically(self.folder(job) / CONFIG, text)
 
     def forget(self, job: Stored) -> None:
-        """Has a finished job run again, from what is in its folder."""
+        """Removes `result.json`, so that the job runs again from the files in its folder."""
         (self.folder(job) / RESULT).unlink(missing_ok=True)
         self._results.pop(job.fingerprint, None)
 

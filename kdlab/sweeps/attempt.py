@@ -1,4 +1,4 @@
-"""One cell, run so that whatever goes wrong ends in one message, an exit code and, in a sweep, a record."""
+"""Runs one cell: any error ends in one message, an exit code and, in a sweep, a record."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ FAILED = 1
 
 
 def attempt(task: Task, cfg: DictConfig) -> int:
-    """Runs one cell. In a sweep it never raises: what went wrong is recorded and the next cell follows.
+    """Runs one cell. In a sweep errors are recorded, not raised, and the next cell follows.
 
     Returns:
         Its exit code.
@@ -30,7 +30,7 @@ def attempt(task: Task, cfg: DictConfig) -> int:
     if (code := ended_before()) is not None:
         return code
     begin_cell()
-    with _out_of_the_way():
+    with _workers_output_to_log():
         announce_cell()
         try:
             _check_cell(cfg)
@@ -41,26 +41,26 @@ def attempt(task: Task, cfg: DictConfig) -> int:
             print(stop)
             return _ended("stopped", 0, str(stop))
         except KdlabError as error:
-            return _ended("failed", explain(error), str(error))
+            return _ended("failed", print_error(error), str(error))
         except InterpolationResolutionError as error:
             text = str(error).splitlines()[0]
             wrong = BadInput(f"{error.full_key} points to nothing: {text}. Set {error.full_key}=…")
-            return _ended("failed", explain(wrong), str(wrong))
+            return _ended("failed", print_error(wrong), str(wrong))
         except Exception as error:
-            return _ended("failed", confess(error), f"{type(error).__name__}: {error}")
+            return _ended("failed", print_bug(error), f"{type(error).__name__}: {error}")
     end_cell("finished", 0)
     return 0
 
 
-def explain(error: KdlabError) -> int:
-    """Says an ordinary failure in one message, and returns its exit code."""
+def print_error(error: KdlabError) -> int:
+    """Prints an expected error in one message, and returns its exit code."""
     kind = "interrupted" if isinstance(error, Interrupted) else "error"
     print(f"\n{kind}: {error}", file=sys.stderr, flush=True)
     return error.exit_code
 
 
-def confess(error: Exception) -> int:
-    """Says a bug in one line, where a log has its traceback; with its traceback, where there is no log yet."""
+def print_bug(error: Exception) -> int:
+    """Prints a bug report: one line if a log has the traceback, with the traceback if there is no log yet."""
     where = "; ".join(getattr(error, "__notes__", ()))
     if not where:
         traceback.print_exception(error)
@@ -69,14 +69,14 @@ def confess(error: Exception) -> int:
     return FAILED
 
 
-def _ended(status: str, code: int, why: str) -> int:
-    end_cell(status, code, why)
+def _ended(status: str, code: int, reason: str) -> int:
+    end_cell(status, code, reason)
     return code
 
 
 @contextlib.contextmanager
-def _out_of_the_way() -> Iterator[None]:
-    """In a worker of a sweep, what is said goes to a file: the screen is that of the process that was started."""
+def _workers_output_to_log() -> Iterator[None]:
+    """In a worker of a sweep, sends the output to a file: only the process that was started prints on the screen."""
     folder = sweep_folder()
     if folder is None or read_sweep(folder)[1].pid == os.getpid():
         yield

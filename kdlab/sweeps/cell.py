@@ -26,13 +26,13 @@ def sweep_group() -> str | None:
 
 
 def sweep_question() -> str | None:
-    """What the sweep asks; None outside sweeps, and of one that was only typed."""
+    """The question of the sweep; None outside sweeps, and for a sweep without a file."""
     folder = sweep_folder()
     return read_sweep(folder)[0].question if folder and (folder / ABOUT).is_file() else None
 
 
 def begin_cell() -> None:
-    """Records that this process begins the cell that Hydra gave it; does nothing outside sweeps."""
+    """Records that this process begins its cell; does nothing outside sweeps."""
     if folder := sweep_folder():
         job = HydraConfig.get()
         (folder / "cells").mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def begin_cell() -> None:
 
 
 def ended_before() -> int | None:
-    """The exit code of this process's cell where an earlier launch of the same start brought it to its end."""
+    """The exit code of this process's cell if an earlier launch of the same start ended it; else None."""
     job = HydraConfig.get()
     if not (folder := sweep_folder()) or not cell_path(folder, int(job.job.num)).is_file():
         return None
@@ -52,10 +52,10 @@ def ended_before() -> int | None:
     return (cell.exit_code or 0) if cell.overrides == tuple(job.overrides.task) else None
 
 
-def note_cell(**facts: Any) -> None:
-    """Adds facts to the record of this process's cell; does nothing outside sweeps."""
+def note_cell(**fields: Any) -> None:
+    """Sets fields in the record of this process's cell; does nothing outside sweeps."""
     if folder := sweep_folder():
-        write_cell(folder, replace(read_cell(folder, int(HydraConfig.get().job.num)), **facts))
+        write_cell(folder, replace(read_cell(folder, int(HydraConfig.get().job.num)), **fields))
 
 
 def note_run(directory: Path) -> None:

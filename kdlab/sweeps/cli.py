@@ -1,4 +1,4 @@
-"""From a command line to cells: overrides checked, Hydra run, errors in one message, an honest exit code."""
+"""From a command line to cells: checks the overrides, runs Hydra, prints each error in one message."""
 
 import sys
 from argparse import Namespace
@@ -19,10 +19,10 @@ from kdlab.config.search_path import use_kdlab_config
 from kdlab.errors import BadInput, Interrupted, KdlabError, TrainingFailed
 from kdlab.runtime.sweep_records import Sweep
 from kdlab.store.atomic import check_writable
-from kdlab.sweeps.attempt import FAILED, Task, attempt, explain
-from kdlab.sweeps.question import asked_sweep
+from kdlab.sweeps.attempt import FAILED, Task, attempt, print_error
+from kdlab.sweeps.question import sweep_of
 from kdlab.sweeps.relaunch import launch
-from kdlab.sweeps.report import tell
+from kdlab.sweeps.report import write_report
 from kdlab.sweeps.screen import following
 from kdlab.sweeps.search.sweeper import use_sweeper
 
@@ -30,7 +30,7 @@ STOPPED = "the same command continues where this one stopped"
 
 
 def run(task: Task, argv: Sequence[str] | None = None) -> int:
-    """Composes the config that the command line asks for, runs `task` on every cell of it, and reports.
+    """Composes the config of a command line, runs `task` on every cell, and reports.
 
     Returns:
         The exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted.
@@ -40,31 +40,31 @@ def run(task: Task, argv: Sequence[str] | None = None) -> int:
 
 
 def explained(action: Callable[[], int]) -> int:
-    """The exit code of a command, whose ordinary failures end in one message without a traceback."""
+    """Runs a command and returns its exit code; expected errors end in one message without a traceback."""
     try:
         return action()
     except KdlabError as error:
-        return explain(error)
+        return print_error(error)
     except KeyboardInterrupt as stop:
-        return explain(Interrupted(str(stop) or STOPPED))
+        return print_error(Interrupted(str(stop) or STOPPED))
 
 
 def _run(task: Task, arguments: list[str]) -> int:
-    asked = get_args_parser().parse_intermixed_args(arguments)
-    if asked.help:
+    args = get_args_parser().parse_intermixed_args(arguments)
+    if args.help:
         print(help_page())
         return 0
-    if asked.hydra_help or asked.info is not None or asked.shell_completion:
-        return _ask_hydra(arguments)
-    _check_flags(asked)
-    checked = checked_overrides(asked.overrides, multirun=asked.multirun, folder=asked.config_dir)
-    if asked.cfg:
-        print(_shown(checked.config, asked), end="")
+    if args.hydra_help or args.info is not None or args.shell_completion:
+        return _run_hydra(arguments)
+    _check_flags(args)
+    checked = checked_overrides(args.overrides, multirun=args.multirun, folder=args.config_dir)
+    if args.cfg:
+        print(_shown(checked.config, args), end="")
         return 0
     use_sweeper()
-    sweep = asked_sweep(checked.multirun, checked.config) if checked.multirun else None
+    sweep = sweep_of(checked.multirun, checked.config) if checked.multirun else None
     _check_paths(checked.config, sweep)
-    with hydra_app(asked.config_dir) as app:
+    with hydra_app(args.config_dir) as app:
         if sweep:
             return _run_sweep(app, task, sweep, checked)
         outcome: int = app.run("train", lambda cfg: attempt(task, cfg), checked.overrides).return_value
@@ -72,26 +72,26 @@ def _run(task: Task, arguments: list[str]) -> int:
 
 
 def _run_sweep(app: Hydra, task: Task, sweep: Sweep, checked: Checked) -> int:
-    """Runs every cell, in this process or wherever the launcher likes; each leaves a record of how it went."""
-    from kdlab.sweeps.workers import at_home, crowding  # with torch, which other answers need not wait for
+    """Runs every cell, in this process or where the launcher runs it; each writes a record of how it ended."""
+    from kdlab.sweeps.workers import oversubscription_hint, with_parent_settings  # imports torch: not for --cfg
 
     code, lines = 0, [*checked.overrides, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{sweep.folder}'"]
     with sweep.running(), following(sweep) as view:
-        if hint := crowding(sweep, checked.config):
+        if hint := oversubscription_hint(sweep, checked.config):
             view.console.print(hint, style="yellow", markup=False)
-        work = at_home(lambda cfg: attempt(task, cfg))
+        work = with_parent_settings(lambda cfg: attempt(task, cfg))
         try:
             launch(lambda: app.multirun("train", work, lines), view)
         except TrainingFailed as error:
-            code = explain(error)
+            code = print_error(error)
     progress = view.progress()
     view.closing(progress)
-    tell(sweep, progress)
+    write_report(sweep, progress)
     return FAILED if code or progress.missing or progress.with_status("failed") else 0
 
 
-def _ask_hydra(arguments: Sequence[str]) -> int:
-    """Lets Hydra answer what is asked of it alone: its own help, its search path, shell completion."""
+def _run_hydra(arguments: Sequence[str]) -> int:
+    """Runs Hydra for its own flags: its help, its info, shell completion."""
     use_kdlab_config()
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
@@ -103,12 +103,12 @@ def _ask_hydra(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check_flags(asked: Namespace) -> None:
-    own = {"--config-path": asked.config_path, "--config-name": asked.config_name}
-    for flag, value in {**own, "--experimental-rerun": asked.experimental_rerun}.items():
+def _check_flags(args: Namespace) -> None:
+    own = {"--config-path": args.config_path, "--config-name": args.config_name}
+    for flag, value in {**own, "--experimental-rerun": args.experimental_rerun}.items():
         if value is not None:
-            raise BadInput(f"{flag} must be left out: kdlab brings its own, got {value}. --config-dir=… adds a folder.")
-    if asked.resolve and not asked.cfg:
+            raise BadInput(f"{flag} must be left out: kdlab has its own, got {value}. --config-dir=… adds a folder.")
+    if args.resolve and not args.cfg:
         raise BadInput("--resolve needs a config to show, got none. Add --cfg job.")
 
 
@@ -124,20 +124,18 @@ def _check_paths(config: DictConfig, sweep: Sweep | None) -> None:
         check_writable(sweep.folder, "hydra.sweep.dir")
 
 
-def _shown(config: DictConfig, asked: Namespace) -> str:
+def _shown(config: DictConfig, args: Namespace) -> str:
     """What `--cfg` prints, without composing a second time."""
     HydraConfig.instance().set_config(config)
     keys = [str(key) for key in config]
     parts = {"job": [key for key in keys if key != "hydra"], "hydra": ["hydra"], "all": keys}
-    shown = OmegaConf.masked_copy(config, parts[asked.cfg])
+    shown = OmegaConf.masked_copy(config, parts[args.cfg])
     try:
-        if asked.resolve:
+        if args.resolve:
             OmegaConf.resolve(shown)
-        node = OmegaConf.select(shown, asked.package) if asked.package else shown
+        node = OmegaConf.select(shown, args.package) if args.package else shown
     except OmegaConfBaseException as error:
-        raise BadInput(f"--cfg {asked.cfg}: {str(error).splitlines()[0]}") from error
+        raise BadInput(f"--cfg {args.cfg}: {str(error).splitlines()[0]}") from error
     if node is None:
-        raise BadInput(
-            f"--package must be a node of the config, got {asked.package}. --cfg {asked.cfg} shows them all."
-        )
+        raise BadInput(f"--package must be a node of the config, got {args.package}. --cfg {args.cfg} shows them all.")
     return OmegaConf.to_yaml(node) if OmegaConf.is_config(node) else f"{node}\n"

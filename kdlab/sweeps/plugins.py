@@ -1,8 +1,8 @@
-"""What Hydra's launchers and sweepers are, by their classes and what those declare."""
+"""Properties of Hydra's launchers and sweepers, read from their classes."""
 
 from hydra.core.plugins import Plugins
 
-HYDRAS_OWN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # imported again by Hydra: another class there
+HYDRAS_OWN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # Hydra imports it again, as another class
 
 
 def plugin_class(target: str) -> type:
@@ -16,10 +16,10 @@ def plugin_class(target: str) -> type:
 
 
 def is_parallel(launcher: str) -> bool:
-    """Whether a launcher runs cells in other processes: all do but Hydra's own and those that extend it."""
+    """Whether a launcher runs cells in other processes: all do except Hydra's own and its subclasses."""
     return not issubclass(plugin_class(launcher), plugin_class(HYDRAS_OWN))
 
 
 def is_search(sweeper: str) -> bool:
-    """Whether a sweeper draws each cell from what those before it found, and says so by `is_search = True`."""
+    """Whether a sweeper samples each cell from the results of earlier ones: its class has `is_search = True`."""
     return bool(getattr(plugin_class(sweeper), "is_search", False))

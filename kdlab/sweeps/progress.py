@@ -15,8 +15,8 @@ class Progress:
     """The cells of one start of a sweep.
 
     Attributes:
-        cells: those begun since then, by number.
-        expected: how many there will be; None when only the sweeper knows.
+        cells: those begun since this start, by number.
+        expected: number of cells; None when only the sweeper knows it.
     """
 
     cells: tuple[Cell, ...]
@@ -29,18 +29,18 @@ class Progress:
         Args:
             folder: the sweep's.
             expected: number of cells.
-            is_new: whether a record is of the start that is meant; an older one is of a start before it.
+            is_new: whether a record belongs to this start; an older one belongs to an earlier start.
         """
         return cls(tuple(cell for cell in read_cells(folder).values() if is_new(cell)), expected)
 
     @property
     def ended(self) -> tuple[Cell, ...]:
-        """Cells that ended, however they did."""
+        """Cells that ended: finished, failed or stopped."""
         return tuple(cell for cell in self.cells if cell.ended)
 
     @property
     def running(self) -> tuple[Cell, ...]:
-        """Cells at work."""
+        """Cells whose process still runs."""
         return tuple(cell for cell in self.cells if not cell.ended and not cell.is_lost)
 
     @property
@@ -59,7 +59,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the median cell that had something to train; None before there is one."""
+        """Estimated from the median cell that trained something; None before there is one."""
         took = [cell.ended - cell.started for cell in self.ended if cell.ended and cell.trained]
         if not took or self.expected is None:
             return None

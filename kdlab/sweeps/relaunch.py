@@ -1,7 +1,7 @@
-"""A launcher that broke down is started again for the cells that have not ended: a worker was killed, a node went away.
+"""Starts a failed launcher again for the cells that have not ended: a worker was killed, a node went away.
 
-One lost worker can end a whole launch (joblib gives up every cell of it). What was trained is in the store, and a
-checkpoint is the same wherever its stage continues, so a further launch loses nothing.
+One lost worker can end a whole launch (joblib gives up every cell of it). Finished stages are in the store, and a stage
+continues from its checkpoint in any process, so another launch loses nothing.
 """
 
 import traceback
@@ -14,56 +14,56 @@ from kdlab.errors import BadInput, KdlabError, TrainingFailed, first_line
 from kdlab.sweeps.progress import Progress
 from kdlab.sweeps.screen import SweepView
 
-PATIENCE = 3  # launches in a row in which no further cell ended, after which a person should look
+PATIENCE = 3  # launches in a row in which no further cell ended, before giving up
 LOG = "launcher.log"
 
 
 def launch(multirun: Callable[[], object], view: SweepView) -> None:
-    """Launches a sweep, and again while that helps, until every cell has ended.
+    """Launches a sweep, and again as long as further cells end, until every cell has ended.
 
     Args:
-        multirun: one launch of all cells; those that have ended are not run a second time.
+        multirun: one launch of all cells; it skips those that have ended.
         view: of the sweep.
 
     Raises:
         BadInput: Hydra cannot compose a cell.
-        TrainingFailed: the launcher broke down and is not worth another launch.
+        TrainingFailed: the launcher failed, and another launch would fail too.
     """
-    looks = [view.progress()]
+    history = [view.progress()]
     while True:
         try:
             multirun()
             return
-        except KdlabError:  # the sweeper's own
+        except KdlabError:  # raised by the sweeper
             raise
         except (HydraException, OmegaConfBaseException) as error:
             raise BadInput(" ".join(str(error).split())) from error
         except Exception as error:
-            looks.append(view.progress())
+            history.append(view.progress())
             with (view.sweep.folder / LOG).open("a") as log:
                 traceback.print_exception(error, file=log)
-            if view.sweep.cells and not looks[-1].missing:
+            if view.sweep.cells and not history[-1].missing:
                 return
-            if not is_worth_another(looks):
-                raise TrainingFailed(_farewell(error, looks, view)) from error
-            view.console.print(f"  a worker was lost ({type(error).__name__}): launching what has not ended again")
+            if not should_relaunch(history):
+                raise TrainingFailed(_message(error, history, view)) from error
+            view.console.print(f"  a worker was lost ({type(error).__name__}): launching the unfinished cells again")
 
 
-def is_worth_another(looks: Sequence[Progress]) -> bool:
-    """Whether to launch again: not when the last launch began no cell, nor after several that brought none to its end.
+def should_relaunch(history: Sequence[Progress]) -> bool:
+    """Whether to launch again: not if the last launch began no cell, nor after `PATIENCE` launches that ended none.
 
     Args:
-        looks: at the sweep, before the first launch and after each.
+        history: the progress before the first launch and after each.
     """
-    began = looks[-1].cells != looks[-2].cells
-    return began and (len(looks) <= PATIENCE or len(looks[-1].ended) > len(looks[-1 - PATIENCE].ended))
+    began = history[-1].cells != history[-2].cells
+    return began and (len(history) <= PATIENCE or len(history[-1].ended) > len(history[-1 - PATIENCE].ended))
 
 
-def _farewell(error: Exception, looks: Sequence[Progress], view: SweepView) -> str:
-    what = first_line(error).rstrip(".")
-    began = len(looks) > 2 or looks[-1].cells != looks[-2].cells
-    why = "workers were lost again and again" if began else "no cell could be started"
+def _message(error: Exception, history: Sequence[Progress], view: SweepView) -> str:
+    reason = first_line(error).rstrip(".")
+    began = len(history) > 2 or history[-1].cells != history[-2].cells
+    summary = "workers were lost again and again" if began else "no cell could be started"
     return (
-        f"{view.sweep.launcher.rpartition('.')[2]}: {why} ({type(error).__name__}: {what}). "
+        f"{view.sweep.launcher.rpartition('.')[2]}: {summary} ({type(error).__name__}: {reason}). "
         f"Its whole output is in {view.sweep.folder / LOG}; the same command continues."
     )

@@ -1,4 +1,4 @@
-"""The report that a sweep ends with. It never costs the sweep: what is wrong with it is said, and that is all."""
+"""The report at the end of a sweep. An error in it is logged and does not fail the sweep."""
 
 import logging
 from dataclasses import replace
@@ -10,12 +10,12 @@ from kdlab.sweeps.progress import Progress
 log = logging.getLogger(__name__)
 
 
-def tell(sweep: Sweep, progress: Progress) -> None:
-    """Writes `report/` in the sweep's folder and shows its answer, if any cell got as far as a run.
+def write_report(sweep: Sweep, progress: Progress) -> None:
+    """Writes `report/` in the sweep's folder and shows its summary, if any cell has a run directory.
 
     Args:
         sweep: that ended.
-        progress: its cells; the failed ones have been told already.
+        progress: its cells; the failed ones have been printed already.
     """
     if not any(cell.run for cell in progress.cells):
         return

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: how far it is while it runs, and at its end what it found and what failed."""
+"""A sweep on the screen: its progress while it runs, and at its end the failed cells."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ from kdlab.screen.outcome import outcome
 from kdlab.sweeps.cell import sweep_folder
 from kdlab.sweeps.progress import Progress, in_words
 
-SECONDS_BETWEEN_LOOKS = 0.5
+POLL_SECONDS = 0.5
 OUTCOMES = {"finished": "[green]✓[/]", "failed": "[red]✗[/]", "stopped": "[yellow]–[/]"}
 
 
@@ -25,9 +25,9 @@ class SweepView:
     """Shows one start of a sweep.
 
     Args:
-        sweep: whose records are followed.
-        is_new: whether a record is of this start, and not of one before it.
-        console: where.
+        sweep: whose records are read.
+        is_new: whether a record belongs to this start, not to an earlier one.
+        console: to print on; standard output by default.
     """
 
     def __init__(self, sweep: Sweep, is_new: Callable[[Cell], bool], console: Console | None = None) -> None:
@@ -36,31 +36,31 @@ class SweepView:
         self._shown: set[int] = set()
 
     def progress(self) -> Progress:
-        """As it is now."""
+        """The progress now, from the records."""
         return Progress.of(self.sweep.folder, self.sweep.cells, self.is_new)
 
     def opening(self) -> None:
-        """What is asked."""
+        """Prints the question and the number of cells."""
         if self.sweep.question:
             self.console.print(f"[bold]{escape(self.sweep.question)}[/]")
-        count = f"{self.sweep.cells} cells" if self.sweep.cells else "as many cells as the sweeper wants"
+        count = f"{self.sweep.cells} cells" if self.sweep.cells else "as many cells as the sweeper runs"
         self.console.print(f"{self.sweep.folder.name}: {count}\n")
 
     def show_ended(self, progress: Progress) -> None:
-        """A line for each cell that ended since the last time."""
+        """Prints a line for each cell that ended since the last call."""
         for cell in progress.ended:
             if cell.cell not in self._shown:
                 self._shown.add(cell.cell)
                 self.console.print(cell_line(cell, self.sweep))
 
     def follow(self, ended: Callable[[float], bool]) -> None:
-        """Shows lines and, on a terminal, how far it is, until the sweep has ended.
+        """Prints a line for each ended cell and, on a terminal, the progress, until the sweep has ended.
 
         Args:
-            ended: waits for so many seconds, or less, and says whether it has.
+            ended: waits for that many seconds at most, and returns whether the sweep has ended.
         """
         with Live(console=self.console, transient=True, auto_refresh=self.console.is_terminal) as live:
-            while not ended(SECONDS_BETWEEN_LOOKS):
+            while not ended(POLL_SECONDS):
                 progress = self.progress()
                 self.show_ended(progress)
                 if self.console.is_terminal:
@@ -68,7 +68,7 @@ class SweepView:
         self.show_ended(self.progress())
 
     def closing(self, progress: Progress) -> None:
-        """How many finished, and every failure with its error."""
+        """Prints how many cells finished, and every failure with its error."""
         total = self.sweep.cells or len(progress.cells)
         self.console.print(f"\n{len(progress.with_status('finished'))} of {total} cells finished")
         if stopped := len(progress.with_status("stopped")):
@@ -82,7 +82,7 @@ class SweepView:
 
 @contextmanager
 def following(sweep: Sweep) -> Iterator[SweepView]:
-    """Shows a sweep while the body runs it; of one whose cells run in this process, those show themselves."""
+    """Shows a sweep while the body runs it; cells that run in this process print their own progress."""
     before, stop = read_cells(sweep.folder), threading.Event()
     view = SweepView(sweep, lambda cell: cell != before.get(cell.cell))
     view.opening()
@@ -101,7 +101,7 @@ def following(sweep: Sweep) -> Iterator[SweepView]:
 
 
 def announce_cell() -> None:
-    """Says which cell of a sweep this process begins, and how far the sweep is; outside sweeps, nothing."""
+    """Prints which cell of a sweep this process begins, and the sweep's progress; outside sweeps, nothing."""
     folder = sweep_folder()
     if folder is None:
         return
@@ -113,10 +113,10 @@ def announce_cell() -> None:
 
 
 def cell_line(cell: Cell, sweep: Sweep) -> str:
-    """How one cell went, such as `✓ cell 3 of 12  loss.temperature=4  98.40 %, gain +5.60`."""
-    how = f"{OUTCOMES[cell.status]} {_number(cell, sweep)}  {escape(own_overrides(cell, sweep))}"
+    """How one cell ended, such as `✓ cell 3 of 12  loss.temperature=4  98.40 %, gain +5.60`."""
+    ended = f"{OUTCOMES[cell.status]} {_number(cell, sweep)}  {escape(own_overrides(cell, sweep))}"
     took = f"[dim]{in_words((cell.ended or cell.started) - cell.started)}[/]"
-    return f"{how}  {_outcome(cell, sweep.folder)}  {took}"
+    return f"{ended}  {_outcome(cell, sweep.folder)}  {took}"
 
 
 def _number(cell: Cell, sweep: Sweep) -> str:
@@ -124,7 +124,7 @@ def _number(cell: Cell, sweep: Sweep) -> str:
 
 
 def own_overrides(cell: Cell, sweep: Sweep) -> str:
-    """What distinguishes a cell from the others of its sweep."""
+    """The overrides that distinguish a cell from the others of its sweep."""
     return " ".join(line for line in cell.overrides if line.partition("=")[0].lstrip("+") in sweep.varied)
 
 

@@ -1,4 +1,4 @@
-"""What the workers of a sweep take over from the process that was started, and how many of them there will be."""
+"""What the workers of a sweep take over from their parent process, and how many of them run at once."""
 
 import os
 import sys
@@ -13,17 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from kdlab.runtime.sweep_records import Sweep
 from kdlab.sweeps.attempt import Task
 
-CROWDED = 1.5  # threads for each core from which it is worth a word
+OVERSUBSCRIBED = 1.5  # threads per core from which a hint is printed
 
 
-def at_home(task: Task) -> Task:
-    """The task as it would run here, in whatever process a launcher runs it.
+def with_parent_settings(task: Task) -> Task:
+    """The task with the working directory, module path and thread count of this process, in any worker.
 
-    Relative paths and the user's own modules are found from there too. So is the number of CPU threads that
-    `hardware.threads=null` stands for: launchers give their workers other numbers, and a stage's bits depend on it.
+    Relative paths and the user's own modules are then found in the worker too. `hardware.threads=null` means this
+    process's number of threads: launchers set other numbers in their workers, and a stage's results depend on it by
+    rounding.
 
     Args:
-        task: of one cell; pickled by value where it is a closure, like what comes back.
+        task: of one cell; pickled by value if it is a closure, like the task that is returned.
     """
     folder, modules, threads = Path.cwd(), tuple(sys.path), torch.get_num_threads()
 
@@ -36,11 +37,11 @@ def at_home(task: Task) -> Task:
     return work
 
 
-def crowding(sweep: Sweep, config: DictConfig) -> str | None:
-    """What to say of a sweep whose cells want many more threads at once than this machine has cores.
+def oversubscription_hint(sweep: Sweep, config: DictConfig) -> str | None:
+    """A hint for a sweep whose cells use many more threads at once than this machine has cores; else None.
 
     Args:
-        sweep: what is asked.
+        sweep: with its number of cells.
         config: of its first cell, with `hydra`.
     """
     cores = cpu_count()
@@ -48,16 +49,16 @@ def crowding(sweep: Sweep, config: DictConfig) -> str | None:
     together = [count for count in (sweep.cells, config.hydra.sweeper.get("max_batch_size")) if count]
     jobs = jobs_at_once(launcher, min(together, default=None), cores)
     threads = config.hardware.threads or torch.get_num_threads()
-    if not isinstance(threads, int) or jobs < 2 or jobs * threads < CROWDED * cores:
+    if not isinstance(threads, int) or jobs < 2 or jobs * threads < OVERSUBSCRIBED * cores:
         return None
     return (
         f"{jobs} cells at once with {threads} threads each, on {cores} cores: hardware.threads={max(cores // jobs, 1)} "
-        "would give each its share. (Its results are its own: they depend on the threads, to the last bit.)"
+        "gives each cell its share of the cores. (The number of threads changes results, by rounding.)"
     )
 
 
 def jobs_at_once(launcher: Mapping[str, Any], cells: int | None, cores: int) -> int:
-    """How many cells a launcher runs on this machine at the same time, by the settings that it has.
+    """How many cells a launcher runs on this machine at the same time, by its settings.
 
     Args:
         launcher: the settings `hydra.launcher`.
@@ -66,8 +67,8 @@ def jobs_at_once(launcher: Mapping[str, Any], cells: int | None, cores: int) -> 
     """
     at_most = cores if cells is None else cells
     match launcher:
-        case {"n_jobs": int(wanted)}:  # joblib
-            return min(wanted if wanted > 0 else max(cores + 1 + wanted, 1), at_most)
+        case {"n_jobs": int(n_jobs)}:  # joblib
+            return min(n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1), at_most)
         case {"ray": {"init": init, "remote": remote}}:
             return min(int((init.get("num_cpus") or cores) // (remote.get("num_cpus") or 1)), at_most)
         case {"submitit_folder": _} if "partition" not in launcher:  # submitit on this machine, not SLURM

@@ -1,4 +1,4 @@
-"""What a network's outputs mean: the unit of averaging, which targets count, and what is measured."""
+"""Tasks: the unit that losses and metrics average over, which targets are used, and the metrics."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ Rows = Mapping[str, Mapping[str, float]]
 
 
 class Task(ABC):
-    """What outputs mean; losses, metrics, gradient accumulation and ranks average over its unit.
+    """Defines the unit over which losses, metrics, gradient accumulation and ranks average, and the metrics.
 
-    A unit is what has one target. Targets `(batch,)` have one a sample; `UNLABELLED` marks a sample whose label is
-    withheld, which still has a teacher to learn from. Targets `(batch, positions)` have one a token; `UNLABELLED` marks
-    what is no unit at all, such as padding, and no loss or metric sees it.
+    A unit has one target. With targets `(batch,)` it is a sample; `UNLABELLED` marks a sample whose label is withheld,
+    which losses with a teacher still use. With targets `(batch, positions)` it is a token; `UNLABELLED` marks positions
+    that are no unit, such as padding, which no loss or metric uses.
 
     Attributes:
         description: its name, unit and metrics.
@@ -37,7 +37,7 @@ class Task(ABC):
         return targets if targets.ndim == 1 else targets[targets != UNLABELLED]
 
     def aligned(self, outputs: Outputs, targets: Tensor) -> Outputs:
-        """What a teacher or a student made of each unit, in the order of `labels`.
+        """The outputs of a teacher or a student for each unit, in the order of `labels`.
 
         Args:
             outputs: logits `(batch, classes)` or `(batch, positions, classes)`; features of each position are
@@ -53,12 +53,12 @@ class Task(ABC):
         if targets.ndim == 1:
             return outputs
         counted, logits = targets != UNLABELLED, outputs.logits
-        is_read = logits.shape[-1] > 0  # of a teacher whose logits no term reads there are none
+        is_read = logits.shape[-1] > 0  # a teacher's logits are empty where no term reads them
         if is_read and logits.shape[:-1] != targets.shape:
             raise BadInput(
                 f"data: a {self.description.name} task needs one row of logits for each target, got logits of shape "
                 f"{tuple(logits.shape)} and targets of shape {tuple(targets.shape)}. Yield targets that are shifted "
-                "and padded as the outputs are."
+                "and padded like the outputs."
             )
         features = {
             role: feature[counted] if _is_per_target(feature.shape, targets) else feature
@@ -70,14 +70,14 @@ class Task(ABC):
         """The shape of one row of aligned features.
 
         Args:
-            shape: of the features of a batch, as the network makes them.
+            shape: of the features of a batch, as the network returns them.
             targets: of the same batch.
         """
         return shape[2:] if _is_per_target(shape, targets) else shape[1:]
 
     @abstractmethod
     def metrics(self) -> MetricCollection:
-        """What validation measures, by the names of the description; updated with logits and labels of units."""
+        """The validation metrics, by their names in the description; updated with logits and labels of units."""
 
     def figures(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         """Every metric of one network, over all units at once, in this process alone.
@@ -88,12 +88,12 @@ class Task(ABC):
         """
         metrics = self.metrics()
         for metric in metrics.values():
-            metric.distributed_available_fn = lambda: False  # `sync_on_compute` is read when a metric is made, no later
+            metric.distributed_available_fn = lambda: False  # `sync_on_compute` is only read in the constructor
         metrics.update(logits.double(), labels)
         return {name: float(value) for name, value in metrics.compute().items()}
 
     def compare(self, logits: Tensor, teacher: Tensor) -> dict[str, float]:
-        """How alike two networks predict: `agreement` in percent of units, `kl_to_teacher` in nats.
+        """Similarity of two networks' predictions: `agreement` in percent of units, `kl_to_teacher` in nats.
 
         Args:
             logits: `(units, classes)`, of a student.
@@ -102,10 +102,10 @@ class Task(ABC):
         return {"agreement": agreement(logits, teacher), "kl_to_teacher": kl_to_teacher(logits, teacher)}
 
     def references(self, train: Tensor, test: Tensor) -> Rows:
-        """What predictors without a network reach on the test set: figures of the description, by the predictor's name.
+        """Test metrics of predictors without a network, such as the majority class, by the predictor's name.
 
         Args:
-            train: labels that it may learn from.
+            train: training labels.
             test: labels to predict.
         """
         return {}
@@ -116,19 +116,19 @@ def _is_per_target(shape: torch.Size, targets: Tensor) -> bool:
 
 
 def task_of(data: Any) -> Task:
-    """The task of a data module: its `task`, or the classification of images where it names none.
+    """The task of a data module: its `task`, or image classification where it has none.
 
     Args:
-        data: whose `task` is a `Task`, or the importable name of a class of one.
+        data: with a `task`, a `Task` or the importable name of a subclass.
 
     Raises:
         BadInput: its task is neither.
     """
-    said = getattr(data, "task", None) or DEFAULT
-    task = find(said, "data.task")() if isinstance(said, str) else said
+    named = getattr(data, "task", None) or DEFAULT
+    task = find(named, "data.task")() if isinstance(named, str) else named
     if not isinstance(task, Task):
         raise BadInput(
             f"data: {type(data).__name__}.task must be a kdlab.tasks.base.Task, or the importable name of a class of "
-            f"one, got {said!r}. For example {DEFAULT!r}."
+            f"one, got {named!r}. For example {DEFAULT!r}."
         )
     return task

@@ -1,4 +1,4 @@
-"""What a teacher knows beyond its answer: the probabilities that a temperature brings to light.
+"""Dark knowledge: a teacher's probabilities of the other classes, at higher temperatures.
 
 Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (arXiv:1503.02531).
 """
@@ -34,20 +34,20 @@ def entropy(probabilities: Array) -> Array:
 
 
 def telling_samples(logits: Array) -> dict[str, int]:
-    """Three samples by how sure a network is of them, measured by the entropy at temperature 1.
+    """Three samples: highest, median and lowest entropy of the predictions at temperature 1.
 
     Args:
         logits: `(samples, classes)`.
 
     Returns:
-        The index of the one it is most torn about, of the median one, and of the one it is surest of.
+        The index of each: `most torn` (highest), `typical` (median), `surest` (lowest).
     """
     order = np.argsort(entropy(softened(logits, 1)), kind="stable")
     return {"most torn": int(order[-1]), "typical": int(order[len(order) // 2]), "surest": int(order[0])}
 
 
 def class_similarity(logits: Array, targets: NDArray[np.int64], temperature: float) -> Array:
-    """How much of each class a network sees in each other.
+    """Mean probability of each class for samples of each other class.
 
     Args:
         logits: `(samples, classes)`.

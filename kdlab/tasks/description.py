@@ -1,4 +1,4 @@
-"""What people and programs are told of a task: its unit and its metrics. Free of torch, so that reports can ask it."""
+"""Descriptions of tasks: name, unit and metrics. Free of torch, so that reports import it cheaply."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -11,9 +11,9 @@ class Metric:
 
     Attributes:
         name: after the slash in results: `accuracy` of `test/accuracy`.
-        label: in words, such as `accuracy`.
+        label: for people, such as `calibration error`.
         unit: of its values, such as `%`; empty for none.
-        decimals: that are shown.
+        decimals: number shown.
         higher_is_better: whether a larger value is a better one.
         is_relative: whether gains are relative changes in percent; otherwise they are differences in points.
         is_share_of_correct: whether it is the percentage of units that are predicted correctly, so that two networks
@@ -29,21 +29,21 @@ class Metric:
     is_share_of_correct: bool = False
 
     def show(self, value: float) -> str:
-        """Such as `98.20 %`, or `12.41`: units other than per cent stand in the heading."""
+        """Such as `98.20 %`, or `12.41`: units other than percent are in the heading."""
         return f"{value:.{self.decimals}f}{self._percent}"
 
     def brief(self, value: float, half: float | None = None) -> str:
-        """The same in a sentence, with half the width of its interval: `98.2 ± 0.6 %`."""
+        """With one decimal less, and half the width of its interval: `98.2 ± 0.6 %`."""
         decimals = max(self.decimals - 1, 0)
         around = "" if half is None else f" ± {half:.{decimals}f}"
         return f"{value:.{decimals}f}{around}{self._percent}"
 
     def heading(self, split: str) -> str:
-        """Such as `test accuracy`, or `test NLL (nats)`: the unit is there where the values do without."""
+        """Such as `test accuracy`, or `test NLL (nats)`: with the unit where the values have none."""
         return f"{split} {self.label}" + (f" ({self.unit})" if self.unit and not self._percent else "")
 
     def axis(self, split: str) -> str:
-        """The name of an axis, such as `test accuracy (%)`; it says where lower is better."""
+        """The label of an axis, such as `test accuracy (%)`, with a note where lower is better."""
         notes = [self.unit] * bool(self.unit) + ["lower is better"] * (not self.higher_is_better)
         return f"{split} {self.label}" + (f" ({', '.join(notes)})" if notes else "")
 
@@ -58,11 +58,11 @@ class Metric:
 
     @property
     def gain_unit(self) -> str:
-        """What gains are counted in: `points` or `%`."""
+        """The unit of gains: `points` or `%`."""
         return "%" if self.is_relative else "points"
 
     def gain_words(self, split: str) -> str:
-        """What stands after a gain: `points of test accuracy`, or `% lower test perplexity`."""
+        """The text after a gain: `points of test accuracy`, or `% lower test perplexity`."""
         if self.is_relative:
             return f"% {'higher' if self.higher_is_better else 'lower'} {split} {self.label}"
         return f"points of {split} {self.label}"
@@ -74,13 +74,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class Description:
-    """What a task says of itself; a run's `result.json` carries it as `task`.
+    """The description of a task; a run's `result.json` holds it as `task`.
 
     Attributes:
         name: such as `image_classification`.
         unit: what losses and metrics average over: `sample` or `token`.
-        metrics: the headline first: what is chosen by on validation and stated on test.
-        names_classes: whether outputs are classes that charts can show one by one.
+        metrics: first the headline, which selects on validation and is reported on test.
+        names_classes: whether outputs are classes that charts show one by one.
     """
 
     name: str
@@ -90,37 +90,37 @@ class Description:
 
     @property
     def headline(self) -> Metric:
-        """The metric that networks are chosen by and stated in."""
+        """The metric by which networks are selected and reported."""
         return self.metrics[0]
 
     @property
     def objective(self) -> str:
-        """The figure that anything is chosen by: `val/accuracy`."""
+        """The figure that selection uses: `val/accuracy`."""
         return f"val/{self.headline.name}"
 
     @property
     def outcome(self) -> str:
-        """The figure that says what came of it: `test/accuracy`."""
+        """The figure that is reported: `test/accuracy`."""
         return f"test/{self.headline.name}"
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> "Description":
-        """The task of a `result.json`; one that was written before there were tasks classified images."""
-        said = result.get("task")
-        if not said:
+        """The task of a `result.json`; image classification where it has none, as in old results."""
+        task = result.get("task")
+        if not task:
             return IMAGE_CLASSIFICATION
-        metrics = tuple(Metric(**_known(Metric, metric)) for metric in said["metrics"])
-        return cls(**{**_known(cls, said), "metrics": metrics})
+        metrics = tuple(Metric(**_known(Metric, metric)) for metric in task["metrics"])
+        return cls(**{**_known(cls, task), "metrics": metrics})
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, which `of` reads."""
         return asdict(self)
 
 
-def _known(kind: type[Metric] | type[Description], said: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that this version has."""
+def _known(kind: type[Metric] | type[Description], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of fields that this version has."""
     names = {field.name for field in fields(kind)}
-    return {name: value for name, value in said.items() if name in names}
+    return {name: value for name, value in values.items() if name in names}
 
 
 IMAGE_CLASSIFICATION = Description(

@@ -1,4 +1,4 @@
-"""One class for each image."""
+"""Image classification: one class for each image."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ CALIBRATION_BINS = 15
 
 
 class ImageClassification(Task):
-    """Accuracy is the headline; beside it negative log-likelihood and, over a whole set, the calibration error."""
+    """The headline is accuracy; also negative log-likelihood and, over a whole set, the calibration error."""
 
     description = IMAGE_CLASSIFICATION
 
@@ -35,7 +35,7 @@ class ImageClassification(Task):
         return {**super().figures(logits, labels), "ece": error.item()}
 
     def references(self, train: Tensor, test: Tensor) -> Rows:
-        """The class that most training labels have, predicted always."""
+        """Always predicting the most frequent training label."""
         if not len(train) or not len(test):
             return {}
         majority = torch.bincount(train).argmax()

@@ -23,7 +23,7 @@ class MeanOverUnits(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Adds units.
+        """Adds a batch of units.
 
         Args:
             logits: `(units, classes)`.
@@ -37,7 +37,7 @@ class MeanOverUnits(Metric):
         return self.total / self.count
 
     def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What the labelled units add."""
+        """The sum over the labelled units."""
         raise NotImplementedError
 
 
@@ -47,7 +47,7 @@ class Accuracy(MeanOverUnits):
     higher_is_better = True
 
     def sum(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How many are correct."""
+        """The number of correct predictions."""
         return (logits.argmax(-1) == labels).sum()
 
     def compute(self) -> Tensor:
@@ -66,7 +66,7 @@ class NegativeLogLikelihood(MeanOverUnits):
 
 
 def agreement(logits: Tensor, teacher: Tensor) -> float:
-    """Percentage of units for which both `(units, classes)` logits name the same class."""
+    """Percentage of units for which both `(units, classes)` logits predict the same class."""
     return 100 * (logits.argmax(-1) == teacher.argmax(-1)).double().mean().item()
 
 

@@ -1,4 +1,4 @@
-"""What a network predicts on a data set."""
+"""Predictions of a network on a data set."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Teachers that change as the student is trained."""
+"""Companions: teachers that change while the student is trained."""
 
 from typing import Any, ClassVar
 
@@ -8,11 +8,11 @@ from kdlab.models.network import Network
 
 
 class Companion(nn.Module):
-    """A network beside the student that teaches it and changes with it: a module of the method, never exported.
+    """A teacher network that changes during training: a submodule of the method, never exported.
 
     Attributes:
-        name: under which its network is evaluated and reported beside the student.
-        network: that gives the outputs.
+        name: the key of its figures in the results.
+        network: computes the outputs.
     """
 
     name: ClassVar[str]
@@ -21,12 +21,12 @@ class Companion(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = 1.0
-        self.forwards = self.hits = 0  # what it computes is a part of training it
+        self.forwards = self.hits = 0  # its forward passes are not counted as a frozen teacher's
 
-    def expect(self, data: Any) -> None:
+    def set_data(self, data: Any) -> None:
         """Nothing to prepare."""
 
-    def follow(self, student: Network) -> None:
+    def update(self, student: Network) -> None:
         """Nothing to do."""
 
     def close(self) -> None:

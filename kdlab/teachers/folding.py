@@ -1,4 +1,4 @@
-"""Folding: in eval mode a BatchNorm only scales and shifts, which the convolution before it can do along the way."""
+"""Folding: in eval mode a BatchNorm only scales and shifts, so it is merged into the convolution before it."""
 
 import sys
 from collections import Counter
@@ -14,13 +14,13 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def fold(module: nn.Module, watched: Collection[str] = ()) -> None:
-    """Folds BatchNorms into the convolutions that feed them alone, in place; outputs change by rounding alone.
+    """Folds BatchNorms into the convolutions that feed only them, in place; outputs change only by rounding.
 
     A network whose calls cannot be traced, because they depend on data, stays as it is.
 
     Args:
         module: in eval mode; hooks on what is folded are lost.
-        watched: paths of modules whose outputs are read: a convolution whose own output they show is left alone.
+        watched: paths of tapped modules: a convolution whose own output is tapped is not folded.
     """
     for convolution, norm in list(_pairs(module)):
         if not any(_within(convolution, path) and not _within(norm, path) for path in watched):
@@ -30,21 +30,21 @@ def fold(module: nn.Module, watched: Collection[str] = ()) -> None:
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """Paths of a convolution and of the BatchNorm that is all that reads it, where each has one name and runs once."""
+    """Paths of each convolution and the BatchNorm that alone reads it, where each has one name and runs once."""
     calls = _calls(module)
-    alone = _called_once(calls) & _named_once(module)
+    once = _called_once(calls) & _named_once(module)
     for node in calls:
         before = node.args[0] if node.args else None
         if not isinstance(before, torch.fx.Node) or len(before.users) > 1:
             continue
         paths = str(before.target), str(node.target)
-        if alone.issuperset(paths) and _fit(*map(module.get_submodule, paths)):
+        if once.issuperset(paths) and _fit(*map(module.get_submodule, paths)):
             yield paths
 
 
 def _calls(module: nn.Module) -> list[torch.fx.Node]:
     """The calls of layers in one forward pass, in order; none where it cannot be traced."""
-    with suppress(Exception):  # tracing runs the network's own code, which raises what it likes
+    with suppress(Exception):  # tracing runs the network's own code, which may raise anything
         return [node for node in _Tracer().trace(module).nodes if node.op == "call_module"]
     return []
 
@@ -61,7 +61,7 @@ def _named_once(module: nn.Module) -> set[str]:
 
 
 def _fit(convolution: nn.Module, norm: nn.Module) -> bool:
-    """A norm's type is exact, for a subclass may do more; without running statistics it is no fixed scale."""
+    """Whether they can be folded: norms of an exact type, since a subclass may do more, with running statistics."""
     known = isinstance(convolution, CONVOLUTIONS) and (type(norm) in NORMS or _has_activation(norm))
     return known and norm.running_mean is not None
 
@@ -71,19 +71,19 @@ def _within(path: str, container: str) -> bool:
 
 
 def _rest(norm: nn.Module) -> nn.Module:
-    """What a norm does besides: nothing, or timm's activation."""
+    """What a norm does after scaling: nothing, or timm's activation."""
     own = ("drop", "act") if _has_activation(norm) else ()
     return nn.Sequential(*map(norm.get_submodule, own)).eval()
 
 
 def _has_activation(norm: nn.Module) -> bool:
-    """Whether it is the norm of many of timm's networks, which applies their activation as well."""
-    loaded = sys.modules.get("timm.layers.norm_act")  # by the network itself: timm takes half a second to import
+    """Whether it is timm's BatchNorm that includes an activation."""
+    loaded = sys.modules.get("timm.layers.norm_act")  # not imported here: timm takes half a second
     return loaded is not None and type(norm) is loaded.BatchNormAct2d
 
 
 class _Tracer(torch.fx.Tracer):
-    """Takes every norm for one call, and no other layer that is not torch's own."""
+    """Treats norms and torch's own layers as leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, NORMS) or super().is_leaf_module(m, module_qualified_name)

@@ -1,4 +1,4 @@
-"""Frozen teachers: networks that nothing training does can reach."""
+"""Frozen teachers: networks in eval mode that training cannot change."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
@@ -13,22 +13,22 @@ from kdlab.teachers.folding import fold
 from kdlab.teachers.precision import keep_in_bfloat16, teacher_precision
 from kdlab.teachers.truncated import TruncatedForward
 
-Load = Callable[[], Network]  # makes a network with its weights, afresh or the one that it made before
+Load = Callable[[], Network]  # loads a network with its weights, or returns the one already loaded
 
 
 class FrozenTeacher:
     """A network in eval mode and without gradients, kept outside the student's module tree.
 
-    It is not an `nn.Module`, so no checkpoint, optimizer, `.train()` or DDP wrapper of the student's ever sees it.
-    It is loaded for its first batch: a teacher that is never used takes no memory. What it need not compute it leaves
-    out: BatchNorms are folded, and a forward pass ends at the last tap where no logits are read.
+    It is not an `nn.Module`, so no checkpoint, optimizer, `.train()` or DDP wrapper of the student includes it. It
+    is loaded for its first batch: a teacher that is never used takes no memory. To save compute, BatchNorms are folded,
+    and the forward pass is truncated after the last tap where no logits are read.
 
     Args:
-        load: the teacher with its own preprocessing; it is changed here.
+        load: loads the teacher with its own preprocessing; the network is modified here.
         weight: its share among several teachers, above 0.
         taps: module path by role; only the roles in `roles` are captured.
         roles: which taps the loss reads.
-        precision: see `kdlab.teachers.precision.teacher_precision`; that of the student makes no difference.
+        precision: see `kdlab.teachers.precision.teacher_precision`; independent of the student's.
         logits: whether the loss reads them; if not, they may be empty.
     """
 
@@ -53,18 +53,18 @@ class FrozenTeacher:
         """Computes on that device; called before the first batch."""
         self._device = device
 
-    def expect(self, data: Any) -> None:
+    def set_data(self, data: Any) -> None:
         """Nothing to prepare."""
 
-    def follow(self, student: Network) -> None:
-        """It stays as it is."""
+    def update(self, student: Network) -> None:
+        """Nothing to do: its weights are frozen."""
 
     def close(self) -> None:
         """Nothing to release."""
 
     @cached_property
     def network(self) -> Network:
-        """The teacher, loaded without a trace in torch's generator: a step's random numbers stay what they are."""
+        """The teacher; loading it leaves torch's generator unchanged, and so a step's random numbers."""
         with torch.random.fork_rng(devices=[]):
             network = self._load().eval().requires_grad_(False)
         fold(network.module, self._paths.values())
@@ -74,13 +74,13 @@ class FrozenTeacher:
 
     def __call__(self, inputs: Any) -> Outputs:
         """Logits, in float32, and tapped features for a batch of raw inputs; both may be saved for a backward pass."""
-        observed = self._observe
+        forward = self._observe
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
-            outputs = observed(inputs)
+            outputs = forward(inputs)
         count = sample_count(inputs)
         self.forwards += count
         logits = outputs.logits.float().clone() if self._logits else torch.empty(count, 0)
-        return Outputs(logits, {role: seen.clone() for role, seen in outputs.features.items()})
+        return Outputs(logits, {role: feature.clone() for role, feature in outputs.features.items()})
 
     @cached_property
     def _observe(self) -> Callable[[Any], Outputs]:

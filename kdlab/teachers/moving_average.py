@@ -1,4 +1,4 @@
-"""The student's own moving average as its teacher."""
+"""The exponential moving average of the student, as its teacher."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -20,7 +20,7 @@ class MovingAverage(Companion):
     Args:
         student: with the weights that it starts from, and without taps on it yet.
         decay: in [0, 1), of the average per step.
-        taps: module path by role, of the student as of its average.
+        taps: module path by role, the same in student and average.
     """
 
     name = "average"
@@ -33,7 +33,7 @@ class MovingAverage(Companion):
 
     @property
     def network(self) -> Network:  # type: ignore[override]
-        """The average, a network in its own right."""
+        """The averaged network."""
         return cast(Network, self.average.module)
 
     @torch.no_grad()
@@ -42,6 +42,6 @@ class MovingAverage(Companion):
         return observe(self.network.eval(), self.taps, batch.inputs)
 
     @torch.no_grad()
-    def follow(self, student: Network) -> None:
-        """Moves the average by one step."""
+    def update(self, student: Network) -> None:
+        """Updates the average after a step of the student."""
         self.average.update_parameters(student)

@@ -1,4 +1,4 @@
-"""A peer: a second network that is trained beside the student, each the other's teacher."""
+"""A peer: a second network that is trained with the student, each the other's teacher."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from kdlab.teachers.companion import Companion
 
 
 class Peer(Companion):
-    """Gives its outputs with their gradient, since a method trains it on them; terms let none pass to a teacher.
+    """Returns outputs with gradients, since the method trains it; terms detach the teacher's side.
 
     Args:
-        network: from the weights that it starts with.
+        network: with its initial weights.
         taps: its module path by role.
     """
 

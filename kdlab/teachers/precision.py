@@ -1,4 +1,4 @@
-"""Precision: what a frozen teacher computes in, and its weights kept in it."""
+"""The precision in which a frozen teacher computes, and casting its weights to it."""
 
 import torch
 from torch import nn
@@ -9,36 +9,36 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 CAST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # by exact type: a subclass may compute with its weights first
 
 
-def teacher_precision(wanted: object, device: str) -> str:
-    """`float32` or `bfloat16`; `auto` is bfloat16 where the processor computes in it, and does not emulate it.
+def teacher_precision(requested: object, device: str) -> str:
+    """`float32` or `bfloat16`; `auto` is bfloat16 where the device supports it natively.
 
     Args:
-        wanted: `hardware.teacher_precision`.
+        requested: `hardware.teacher_precision`.
         device: `cpu`, `cuda` or another type of torch's.
 
     Raises:
         BadInput: there is no such precision.
     """
-    if wanted not in PRECISIONS:
+    if requested not in PRECISIONS:
         raise BadInput(
-            f"hardware.teacher_precision must be one of {', '.join(PRECISIONS)}; got {wanted!r}. "
+            f"hardware.teacher_precision must be one of {', '.join(PRECISIONS)}; got {requested!r}. "
             "For example hardware.teacher_precision=float32."
         )
-    if wanted == "auto":
+    if requested == "auto":
         return "bfloat16" if _computes_bfloat16(device) else "float32"
-    return str(wanted)
+    return str(requested)
 
 
 def _computes_bfloat16(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())  # all CPUs with AMX say so, too
+    return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())  # also true of all CPUs with AMX
 
 
 def keep_in_bfloat16(module: nn.Module) -> None:
-    """Casts the weights that autocast casts at every step, once: the outputs under autocast stay the same bits.
+    """Casts once the weights that autocast would cast at every step: outputs under autocast are bit-identical.
 
-    Layers get parameters of their own, so that an embedding with the same weights keeps its precision.
+    Layers get new parameters, so that an embedding with shared weights keeps its precision.
     """
     for layer in module.modules():
         if type(layer) in CAST:

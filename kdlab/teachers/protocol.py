@@ -1,4 +1,4 @@
-"""What every teacher is to a method: something that can be asked for outputs on a batch."""
+"""The interface of teachers: outputs for a batch."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,15 +11,15 @@ from kdlab.models.taps import Outputs
 
 @runtime_checkable
 class Teacher(Protocol):
-    """Gives outputs on batches; a method neither knows nor asks how it comes by them.
+    """Returns outputs for batches, computed or read from a cache.
 
-    One that is an `nn.Module` as well is a part of the method: it is in the checkpoint, and what of it requires a
-    gradient is in the optimizer. Any other is out of training's reach.
+    A teacher that is an `nn.Module` is a submodule of the method: it is in the checkpoint, and its parameters that
+    require a gradient are in the optimizer. Any other is not trained.
 
     Attributes:
         weight: its share among several teachers, above 0.
-        forwards: samples that it computed outputs of, for the student alone.
-        hits: samples whose outputs were read from a cache in place of that.
+        forwards: samples passed through the network, only to train the student.
+        hits: samples whose outputs were read from the cache instead.
     """
 
     weight: float
@@ -32,11 +32,11 @@ class Teacher(Protocol):
     def to(self, device: torch.device) -> Any:
         """Computes on that device from now on; called before the first batch."""
 
-    def expect(self, data: Any) -> None:
-        """Announces the data module that is trained on, before the first batch."""
+    def set_data(self, data: Any) -> None:
+        """Sets the data module of the training, before the first batch."""
 
-    def follow(self, student: Network) -> None:
-        """Called after each step of the optimizer, with the student as it is then."""
+    def update(self, student: Network) -> None:
+        """Called after each step of the optimizer, with the updated student."""
 
     def close(self) -> None:
-        """Releases files; no outputs can be had any more."""
+        """Releases files; no outputs can be read any more."""

@@ -1,4 +1,4 @@
-"""Truncated forward: a pass ends at the deepest tap where nobody reads the logits."""
+"""Truncated forward: a pass ends at the last tap where no term reads the logits."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from kdlab.models.taps import Enough, Outputs, Taps, observe
 
 
 class TruncatedForward:
-    """Observes a frozen network's taps, and leaves out what comes after them.
+    """Computes a frozen network's tapped features, and skips the modules after them.
 
-    The first batch is passed twice, wholly and up to the last tap. Only where both show the same features do later
-    passes stop there: a network may change what a tap has seen in place, later on.
+    The first batch is run twice: in full, and truncated after the last tap. Later passes are truncated only if both
+    give the same features: later modules may change a tapped output in place.
 
     Args:
         network: in eval mode.
@@ -23,7 +23,7 @@ class TruncatedForward:
     def __init__(self, network: Network, taps: Taps) -> None:
         self._network, self._taps = network, taps
         self._fired = 0
-        self._last: int | None = None  # which firing of a tap ends a pass; 0 is none, None is not known yet
+        self._last: int | None = None  # the hook call that ends a pass; 0 for a full pass, None before the first batch
         for path in taps.paths.values():
             network.module.get_submodule(path).register_forward_hook(self._count)
 
@@ -34,8 +34,8 @@ class TruncatedForward:
     def _first(self, inputs: Any) -> Outputs:
         whole = self._pass(inputs)
         self._last = self._fired
-        early = self._pass(inputs)
-        if not all(torch.equal(early.features[role], seen) for role, seen in whole.features.items()):
+        truncated = self._pass(inputs)
+        if not all(torch.equal(truncated.features[role], feature) for role, feature in whole.features.items()):
             self._last = 0
         return whole
 

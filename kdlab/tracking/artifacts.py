@@ -1,4 +1,4 @@
-"""What jobs hand on as files of Weights & Biases, and which of them a run was made from."""
+"""Artifacts of jobs on Weights & Biases, and the artifacts that a run used as inputs."""
 
 import re
 from collections.abc import Iterable
@@ -16,26 +16,26 @@ LONGEST = 128  # characters of an artifact's name
 
 
 def artifact_name(job: Job) -> str | None:
-    """What a job's artifact is called there, such as `student-resnet8-1a2b3c4d`; None where it hands on none."""
+    """The name of a job's artifact, such as `student-resnet8-1a2b3c4d`; None where it has none."""
     artifact = job.artifact(Path())
     return _name(artifact.name, job.fingerprint) if artifact else None
 
 
 def keep_artifact(tracker: Tracker, job: Job, folder: Path) -> None:
-    """Records what a finished job hands on, if anything.
+    """Records the artifact of a finished job, if it has one.
 
     Args:
         tracker: of the job's run.
-        job: whose.
+        job: that finished.
         folder: of the job in the store, where an offline run leaves the files until it is uploaded.
     """
     artifact, name = job.artifact(folder), artifact_name(job)
     if artifact is None or name is None:
         return
-    facts = {"fingerprint": job.fingerprint, **artifact.metadata}
-    facts[job.needs_are] = [artifact_name(need) for need in job.needs]
+    metadata = {"fingerprint": job.fingerprint, **artifact.metadata}
+    metadata[job.needs_are] = [artifact_name(need) for need in job.needs]
     aliases = (*artifact.aliases, job.fingerprint)
-    tracker.keep(lambda: _artifact(name, artifact.kind, artifact.files, facts), aliases)
+    tracker.keep(lambda: _artifact(name, artifact.kind, artifact.files, metadata), aliases)
 
 
 def keep_result(tracker: Tracker, name: str, fingerprint: str, file: Path) -> None:
@@ -51,7 +51,7 @@ def keep_result(tracker: Tracker, name: str, fingerprint: str, file: Path) -> No
 
 
 def use_artifacts(tracker: Tracker, jobs: Iterable[Job]) -> None:
-    """Links a run to what it was made from; what came from elsewhere was never recorded."""
+    """Links a run to the artifacts that it used; those of jobs that are not recorded do not exist."""
     for job in jobs:
         if job.is_recorded and (name := artifact_name(job)):
             tracker.use(f"{name}:latest")
@@ -62,10 +62,10 @@ def _name(what: str, fingerprint: str) -> str:
     return re.sub(r"[^\w.-]", "-", what, flags=re.ASCII)[: LONGEST - len(end)] + end
 
 
-def _artifact(name: str, kind: str, files: Iterable[Path], facts: dict[str, Any]) -> "wandb.Artifact":
+def _artifact(name: str, kind: str, files: Iterable[Path], metadata: dict[str, Any]) -> "wandb.Artifact":
     import wandb
 
-    artifact = wandb.Artifact(name, type=kind, metadata=facts)
+    artifact = wandb.Artifact(name, type=kind, metadata=metadata)
     for file in files:
         artifact.add_file(str(file.resolve()), name=file.name, policy="immutable")  # no copy: it is not written again
     return artifact

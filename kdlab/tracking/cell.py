@@ -1,4 +1,4 @@
-"""The W&B run of a whole cell: what it was called, what it found."""
+"""The W&B run of a whole cell: its name, config and figures."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def wandb_settings(cfg: DictConfig, group: str | None = None, notes: str | None 
     Args:
         cfg: of the run.
         group: the sweep that it is a cell of, where `logger.group` names none.
-        notes: the sweep's question, where `logger.notes` says nothing.
+        notes: the sweep's question, where `logger.notes` is empty.
     """
     logger = cfg.logger
     if not logger.get("wandb"):
@@ -65,7 +65,7 @@ def cell_name(cfg: DictConfig) -> str:
 def reported_cell(
     cfg: DictConfig, settings: WandbSettings | None, choices: Mapping[str, Any] | None = None
 ) -> Iterator[Tracker]:
-    """A W&B run around the body, from before anything can fail; the body logs what came out.
+    """A W&B run around the body, from before anything can fail; the body logs the result.
 
     Args:
         cfg: of the run.
@@ -80,7 +80,7 @@ def reported_cell(
 
 
 def log_result(tracker: Tracker, result: Mapping[str, Any], plan: Plan, store: Store, directory: Path) -> None:
-    """Gives the cell's run the figures, tables and charts of its result, and links the networks that it is about."""
+    """Logs figures, tables and charts of a result to the cell's run, and links its networks."""
     tracker.show(lambda: charts(result, plan, store))
     tracker.summarise(figures(result))
     use_artifacts(tracker, plan.by_role().values())
@@ -90,7 +90,7 @@ def log_result(tracker: Tracker, result: Mapping[str, Any], plan: Plan, store: S
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a result goes into the summary of the cell's run."""
+    """The figures of a result for the summary of the cell's run."""
     generations = {f"generation{number}": found for number, found in enumerate(result.get("generations", ()), 1)}
     steps = {step["name"]: step["figures"] for step in result.get("steps", ())}
     return {**{name: result[name] for name in FIGURES if result.get(name) is not None}, **generations, **steps}

@@ -1,4 +1,4 @@
-"""What the W&B run of a cell shows: networks beside figures, who is taken for whom, and how sure each network is."""
+"""Tables and charts of a cell's W&B run: figures of each network, confusion matrix, reliability diagram."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
 LARGEST_MATRIX = 100  # classes: a chart shows 10,000 rows at most
-CONFUSIONS = 100  # rows of the table in the place of a larger matrix
+CONFUSIONS = 100  # rows of the table that replaces a larger matrix
 
 
 def charts(result: Mapping[str, Any], plan: Plan, store: Store) -> dict[str, Any]:
@@ -39,13 +39,13 @@ def networks_table(result: Mapping[str, Any]) -> Any:
 
 
 def confusion(stage: Path) -> Any:
-    """How often a network took each class for each other one.
+    """The confusion matrix of a network on the test set.
 
     Args:
         stage: its folder in the store.
 
     Returns:
-        A chart; of more classes than it can show, a table of the pairs that are confused most often. None without
+        A chart; for more classes than it can show, a table of the pairs that are confused most often. None without
         predictions.
     """
     import wandb
@@ -64,13 +64,13 @@ def confusion(stage: Path) -> Any:
 
 
 def reliability_chart(stages: Mapping[str, Path]) -> Any:
-    """How often each network is right, against how sure it is.
+    """The accuracy of each network against its confidence.
 
     Args:
         stages: folders in the store, by the network's role.
 
     Returns:
-        A chart of one line a network, and the diagonal on which confidence is what it says.
+        A chart of one line a network, and the diagonal of exact calibration.
     """
     import wandb
 
@@ -81,6 +81,6 @@ def reliability_chart(stages: Mapping[str, Path]) -> Any:
         xs=[[confidence for confidence, _ in line] for line in points.values()],
         ys=[[accuracy for _, accuracy in line] for line in points.values()],
         keys=list(points),
-        title="Reliability: share that is right, by confidence",
+        title="Reliability: accuracy by confidence",
         xname="confidence",
     )

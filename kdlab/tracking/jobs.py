@@ -1,4 +1,4 @@
-"""A W&B run for each job that runs: its history, what it found and what it hands on."""
+"""A W&B run for each job that runs: its history, its figures and its artifact."""
 
 from contextlib import ExitStack
 
@@ -12,7 +12,7 @@ class JobRuns:
     """A listener that records jobs.
 
     Args:
-        settings: where their runs go.
+        settings: of their W&B runs.
     """
 
     def __init__(self, settings: WandbSettings) -> None:

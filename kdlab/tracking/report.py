@@ -1,6 +1,6 @@
-"""The evidence as a report of Weights & Biases: what was asked and answered, and the runs themselves to look into.
+"""The evidence as a report of Weights & Biases: question, answer, tables, and panels of the runs.
 
-wandb takes a second or more to import, so this module is imported only where such a report is asked for.
+wandb takes a second or more to import, so this module is imported only for such a report.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,9 @@ from wandb_workspaces import expr
 from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 
 from kdlab.errors import BadInput, KdlabError, first_line
+from kdlab.reporting.analyse.formatting import brief
 from kdlab.reporting.analyse.labels import names
 from kdlab.reporting.analyse.ranking import chosen_role
-from kdlab.reporting.analyse.words import brief
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.render.tables import saved, setting_rows, table
 from kdlab.runtime.sweep_records import ABOUT
@@ -25,7 +25,7 @@ from kdlab.store.fingerprint import config_fingerprint
 from kdlab.tracking.wandb import has_credentials
 
 LONGEST_TITLE = 128  # characters
-COSTS = {"params": "Parameters", "flops": "Operations a sample", "seconds": "Seconds of training"}
+COSTS = {"params": "Parameters", "flops": "Operations per sample", "seconds": "Seconds of training"}
 PLANE = {"loss.temperature": 0, "loss.alpha": 1}  # first across, second down
 FULL_WIDTH = wr.Layout(w=24, h=12)
 
@@ -46,18 +46,18 @@ def publish_evidence(evidence: Evidence, folders: Sequence[Path], destination: s
 
 
 def group_of(evidence: Evidence, folders: Sequence[Path]) -> str | None:
-    """The W&B group of the sweep that all runs are cells of: its folder's name, or what `logger.group` said."""
+    """The W&B group of the sweep that all runs are cells of: its folder's name, or `logger.group`."""
     if evidence.sweep is None:
         return None
     configs = (run.result["config"] for setting in evidence.settings for run in setting.runs)
-    if said := next((config["logger"].get("group") for config in configs if "logger" in config), None):
-        return str(said)
-    found = (path for folder in folders for place in ("", "*/") for path in folder.resolve().glob(f"{place}{ABOUT}"))
+    if group := next((config["logger"].get("group") for config in configs if "logger" in config), None):
+        return str(group)
+    found = (path for folder in folders for parent in ("", "*/") for path in folder.resolve().glob(f"{parent}{ABOUT}"))
     return next((path.parent.name for path in found), None)
 
 
 def build_report(evidence: Evidence, project: str, entity: str, group: str | None = None) -> wr.Report:
-    """The report, not yet published; nothing is asked of any server.
+    """The report, not yet published; no server is contacted.
 
     Args:
         evidence: of the runs.
@@ -90,10 +90,10 @@ def publish(report: wr.Report) -> str:
     if not has_credentials():
         raise BadInput("--wandb needs an API key, found none. Run `wandb login`, or set WANDB_API_KEY.")
     try:
-        with redirect_stderr(StringIO()):  # wandb's own word of where it is breaks at the question mark of a title
+        with redirect_stderr(StringIO()):  # the address that wandb prints breaks at the question mark of a title
             report.save()
         return quote(report.url, safe=":/")
-    except Exception as error:  # wandb raises what it likes
+    except Exception as error:  # wandb raises many types
         raise KdlabError(
             f"--wandb: the report could not be published to {report.entity}/{report.project} ({first_line(error)}). "
             "Look at login, permission and network, and that the runs are there (`wandb sync` uploads offline ones)."
@@ -101,7 +101,7 @@ def publish(report: wr.Report) -> str:
 
 
 class _Runs:
-    """The runs that the report is about, as sets that its panels draw."""
+    """The runs of the report, as run sets for its panels."""
 
     def __init__(self, evidence: Evidence, project: str, entity: str, group: str | None) -> None:
         self.are_a_group = group is not None
@@ -149,14 +149,14 @@ def _blocks(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
     metric = evidence.task.headline
     best = "highest" if metric.higher_is_better else "lowest"
     yield wr.H1(f"{metric.label.capitalize()} against cost")
-    yield wr.P(f"The line is the {best} {metric.label} so far, from cheap to dear: runs on it are the Pareto front.")
+    yield wr.P(f"The line is the {best} {metric.label} so far, by rising cost: runs on it are the Pareto front.")
     yield wr.PanelGrid(runsets=[runs.finished("Finished")], panels=_pareto(evidence))
     if len(evidence.seeds) > 1:
         yield from _seeds(evidence, runs)
     yield wr.H1("Without a result")
     yield from _failures(evidence, runs)
     if evidence.settings:
-        yield wr.H1("What the store spared")
+        yield wr.H1("What reuse saved")
         yield wr.P(saved(evidence))
 
 
@@ -174,7 +174,7 @@ def _overview(evidence: Evidence, runs: _Runs) -> wr.PanelGrid:
     label = evidence.task.headline.label
     columns += [(_validation(evidence), f"validation {label}"), (_outcome(evidence), f"test {label}")]
     axes = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in columns]
-    plot = wr.ParallelCoordinatesPlot(columns=axes, title="What varies, and what came of it", layout=FULL_WIDTH)
+    plot = wr.ParallelCoordinatesPlot(columns=axes, title="Varied settings and their results", layout=FULL_WIDTH)
     return wr.PanelGrid(runsets=[runs.finished("Finished")], panels=[plot])
 
 
@@ -223,9 +223,9 @@ def _pareto(evidence: Evidence) -> list[PanelTypes]:
             log_x=True,
             running_ymax=metric.higher_is_better,
             running_ymin=not metric.higher_is_better,
-            layout=wr.Layout(x=8 * place, w=8, h=10),
+            layout=wr.Layout(x=8 * index, w=8, h=10),
         )
-        for place, (cost, name) in enumerate(COSTS.items())
+        for index, (cost, name) in enumerate(COSTS.items())
     ]
 
 
@@ -241,9 +241,9 @@ def _seeds(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
             groupby_aggfunc="mean",
             groupby_rangefunc="stderr",
             aggregate=True,
-            layout=wr.Layout(x=12 * place, w=12, h=10),
+            layout=wr.Layout(x=12 * index, w=12, h=10),
         )
-        for place, (title, metric) in enumerate(
+        for index, (title, metric) in enumerate(
             {f"Test {evidence.task.headline.label}": _outcome(evidence), "Gain": wr.SummaryMetric("gain")}.items()
         )
     ]
@@ -260,17 +260,17 @@ def _failures(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
 
 
 def _validation(evidence: Evidence) -> wr.SummaryMetric:
-    """What the settings are chosen by."""
+    """The figure by which settings are chosen."""
     return wr.SummaryMetric(f"{chosen_role(evidence.varied)}/{evidence.task.objective}")
 
 
 def _outcome(evidence: Evidence) -> wr.SummaryMetric:
-    """What came of the students."""
+    """The headline metric of the students on test."""
     return wr.SummaryMetric(f"student/{evidence.task.outcome}")
 
 
 def _config(evidence: Evidence, key: str) -> wr.Config:
-    """Where the runs' W&B config has a setting: under its own key, or the chosen option of a config group."""
+    """The key of a setting in the runs' W&B config: its own, or that of the chosen option of a config group."""
     configs = [run.result["config"] for setting in evidence.settings for run in setting.runs]
     return wr.Config(key if any(_is_value(config, key) for config in configs) else f"choices.{key}")
 

@@ -1,6 +1,6 @@
 """Weights & Biases: one run per cell and one per stage, opened and closed in one place.
 
-Tracking never costs a training: a run that cannot be opened, written or closed is one warning, and the
+Tracking never stops a training: a run that cannot be opened, written or closed is one warning, and the
 training goes on without it. wandb is imported only when a run is opened.
 """
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 MODES = ("online", "offline", "disabled")
 FORBIDDEN_IN_PROJECT = set("/\\#?%:")
 TAG_LENGTH = 64
-# What a `WANDB_…` variable of the same name replaces. Seconds; wandb's own are 90 and for ever, which a sweep
-# on a machine that lost its network would spend once per run.
+# Replaced by `WANDB_…` variables of the same name. Times in seconds: wandb's own, 90 and unlimited, would be
+# spent once per run by a sweep on a machine that lost its network.
 DEFAULTS: dict[str, Any] = {
     "silent": True,
     "console": "off",
@@ -99,7 +99,7 @@ class Tracker:
         """Adds tables and charts.
 
         Args:
-            make: gives them by name; called only where there is a run.
+            make: returns them by name; called only where there is a run.
         """
         self._send(lambda run: run.log(dict(make())))
 
@@ -107,7 +107,7 @@ class Tracker:
         """Records files as an output of the run.
 
         Args:
-            make: gives the artifact; called only where artifacts are recorded.
+            make: returns the artifact; called only where artifacts are recorded.
             aliases: beside `latest`.
         """
         if self._artifacts:
@@ -116,7 +116,7 @@ class Tracker:
     def use(self, name: str) -> None:
         """Links an artifact of the server as an input of the run, if it is there.
 
-        wandb links online runs alone: of what is uploaded later, the maker may come after the user.
+        wandb links online runs only: with later uploads, an artifact may arrive after the run that uses it.
 
         Args:
             name: with its alias.
@@ -129,10 +129,10 @@ class Tracker:
             log.info("Weights & Biases does not link %s to %s: %s", self._run.name, name, _reason(error))
 
     def summarise(self, figures: Mapping[str, object]) -> None:
-        """Writes the figures that stand for the whole run.
+        """Writes the summary of the run.
 
         Args:
-            figures: by name; nested mappings become `outer/inner`. They win over the last row logged.
+            figures: by name; nested mappings become `outer/inner`. They replace those of the last row logged.
         """
         if self._row_is_open:  # left open, it would overwrite figures of the same name when the run closes
             self._send(lambda run: run.log({}, commit=True))
@@ -192,7 +192,7 @@ def run_id(fingerprint: str, group: str | None) -> str:
 
 
 def has_credentials() -> bool:
-    """Whether wandb knows an API key or token for its server; it is not asked for one."""
+    """Whether wandb has an API key or token for its server; the user is not prompted for one."""
     import wandb
 
     return _has_credentials(wandb.setup().settings)
@@ -220,9 +220,9 @@ def _init(settings: WandbSettings, identifier: str, identity: dict[str, Any]) ->
     mode = _mode(settings.mode, session, identity["name"])
     # An offline file has the whole history, also of a resumed stage: `wandb sync` then replaces the server's
     # rows. With "allow" it would append them once more.
-    how: dict[str, Any] = {"id": identifier, "mode": mode, "resume": None if mode == "offline" else "allow"}
-    how["reinit"] = "create_new"  # by default init hands out a run that is still open
-    run = wandb.init(**identity, **_destination(settings), **how, settings=wandb.Settings(**defaults))
+    options: dict[str, Any] = {"id": identifier, "mode": mode, "resume": None if mode == "offline" else "allow"}
+    options["reinit"] = "create_new"  # by default init returns a run that is still open
+    run = wandb.init(**identity, **_destination(settings), **options, settings=wandb.Settings(**defaults))
     run.define_metric("step")
     run.define_metric("*", step_metric="step")
     return run
@@ -240,12 +240,12 @@ def _destination(settings: WandbSettings) -> dict[str, Any]:
 
 
 def _mode(explicit: str | None, session: "Settings", name: str) -> str:
-    # `wandb offline` leaves its choice in the session; "online" there is only the default.
+    # `wandb offline` stores its mode in the session; "online" there is only the default.
     chosen = session.mode if session.mode != "online" else None
-    asked = explicit or os.environ.get("WANDB_MODE") or chosen
-    if asked not in (None, "online") or _has_credentials(session):
-        return asked or "online"
-    if asked:
+    requested = explicit or os.environ.get("WANDB_MODE") or chosen
+    if requested not in (None, "online") or _has_credentials(session):
+        return requested or "online"
+    if requested:
         log.warning("Weights & Biases has no API key: %s is recorded offline (run `wandb login`)", name)
     return "offline"
 

@@ -4,30 +4,30 @@ import os
 import threading
 from types import SimpleNamespace
 
-from kdlab.benchmarking import case, crew, growth, measure
+from kdlab.benchmarking import case, measure, scaling, workers
 from kdlab.benchmarking.worker import work
 
 
-class InThread(crew.Worker):
-    def _started(self):
-        (read_asks, write_asks), (read_answers, write_answers) = os.pipe(), os.pipe()
+class InThread(workers.Worker):
+    def _start(self):
+        (read_requests, write_requests), (read_replies, write_replies) = os.pipe(), os.pipe()
 
         def run():
-            with os.fdopen(read_asks) as asks, os.fdopen(write_answers, "w") as answers:
-                work(asks, answers)
+            with os.fdopen(read_requests) as requests, os.fdopen(write_replies, "w") as replies:
+                work(requests, replies)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        ends = {"stdin": os.fdopen(write_asks, "w"), "stdout": os.fdopen(read_answers)}
+        ends = {"stdin": os.fdopen(write_requests, "w"), "stdout": os.fdopen(read_replies)}
         return SimpleNamespace(**ends, wait=thread.join)
 
 
 def use_threads(monkeypatch):
-    """Has the benchmark measure in threads, which are not timed truly, and grow to small sizes."""
-    for module in (crew, measure):
+    """Has the benchmark measure in threads, whose timings mean nothing, and scale over small sizes."""
+    for module in (workers, measure):
         monkeypatch.setattr(module, "Worker", InThread)
-    monkeypatch.setattr(crew, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(case, "LOADERS", 0)
-    monkeypatch.setattr(growth, "SIZES", {"batch_size": (2,)})
-    monkeypatch.setattr(growth, "CELLS", (1, 2))
-    monkeypatch.setattr(growth, "CELL_STEPS", 2)
+    monkeypatch.setattr(workers, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(case, "NUM_WORKERS", 0)
+    monkeypatch.setattr(scaling, "SIZES", {"batch_size": (2,)})
+    monkeypatch.setattr(scaling, "CELLS", (1, 2))
+    monkeypatch.setattr(scaling, "CELL_STEPS", 2)

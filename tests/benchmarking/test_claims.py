@@ -1,27 +1,27 @@
-"""Ratios and limits from measurements that are made up."""
+"""Ratios and limits from made-up measurements."""
 
 import pytest
 
-from kdlab.benchmarking.case import ALONE, BARE, COLD, LIVE, PLAIN, PLAIN_ALONE, WARM
+from kdlab.benchmarking.case import BARE, COLD, LIVE, PLAIN, PLAIN_STUDENT, STUDENT, WARM
 from kdlab.benchmarking.claims import Span, claims, difference, ratio, teacher_share
 from kdlab.benchmarking.measure import Timing
 
 MS = {  # of a step, in two repeats of which the second was on a machine twice as slow
     PLAIN: (300, 600),
-    PLAIN_ALONE: (120, 240),
+    PLAIN_STUDENT: (120, 240),
     BARE: (100, 200),
-    ALONE: (102, 204),
+    STUDENT: (102, 204),
     LIVE: (204, 408),
     COLD: (255, 510),
     WARM: (104, 208),
 }
-ONE_REPEAT = {way: values[:1] for way, values in MS.items()}
+ONE_REPEAT = {variant: values[:1] for variant, values in MS.items()}
 
 
 def timings(ms, **memory):
     return {
-        way: Timing(tuple(value / 1000 for value in values), memory.get(way.rpartition(" ")[2], 100), 1.0)
-        for way, values in ms.items()
+        variant: Timing(tuple(value / 1000 for value in values), memory.get(variant.rpartition(" ")[2], 100), 1.0)
+        for variant, values in ms.items()
     }
 
 
@@ -31,29 +31,29 @@ def by_words(pair="resnet56_resnet20", ms=MS, **memory):
 
 def test_ratios_are_taken_within_a_repeat():
     assert ratio(timings(MS), PLAIN, LIVE) == Span(*[pytest.approx(300 / 204)] * 3)
-    assert difference(timings(MS), WARM, ALONE) == Span(*map(pytest.approx, (3.0, 2.0, 4.0)))
+    assert difference(timings(MS), WARM, STUDENT) == Span(*map(pytest.approx, (3.0, 2.0, 4.0)))
 
 
 def test_the_teachers_share_is_what_its_absence_saves():
-    shares = {way: teacher_share(timings(MS), way) for way in MS}
+    shares = {variant: teacher_share(timings(MS), variant) for variant in MS}
     assert shares[PLAIN] == pytest.approx(0.6)
     assert shares[LIVE] == pytest.approx(0.5)
     assert shares[COLD] == pytest.approx(0.6)
     assert shares[WARM] == pytest.approx(2 / 104)
-    assert {shares[way] for way in (PLAIN_ALONE, BARE, ALONE)} == {None}
+    assert {shares[variant] for variant in (PLAIN_STUDENT, BARE, STUDENT)} == {None}
 
 
 @pytest.mark.parametrize(
     ("ms", "limit", "holds"),
     [
-        ({ALONE: (10,), WARM: (11.9,)}, 2.0, True),  # 2 ms are more than 3 %
-        ({ALONE: (10,), WARM: (12.1,)}, 2.0, False),
-        ({ALONE: (1000,), WARM: (1029,)}, 30.0, True),  # 3 % are more than 2 ms
-        ({ALONE: (1000,), WARM: (1031,)}, 30.0, False),
+        ({STUDENT: (10,), WARM: (11.9,)}, 2.0, True),  # 2 ms are more than 3 %
+        ({STUDENT: (10,), WARM: (12.1,)}, 2.0, False),
+        ({STUDENT: (1000,), WARM: (1029,)}, 30.0, True),  # 3 % are more than 2 ms
+        ({STUDENT: (1000,), WARM: (1031,)}, 30.0, False),
     ],
 )
 def test_a_step_may_cost_three_percent_or_two_milliseconds_more(ms, limit, holds):
-    claim = by_words(ms={**ONE_REPEAT, **ms})[f"{WARM} − {ALONE}"]
+    claim = by_words(ms={**ONE_REPEAT, **ms})[f"{WARM} − {STUDENT}"]
     assert claim.limit == pytest.approx(limit)
     assert claim.holds is holds
 
@@ -78,16 +78,16 @@ def test_a_live_teacher_is_half_as_fast_again_as_the_plain_loop(live, holds):
 
 
 @pytest.mark.parametrize(
-    ("live", "holds", "is_open"),
+    ("live", "holds", "is_unclear"),
     [((190, 199, 250), True, True), ((150, 201, 250), False, True), ((201, 210, 250), False, False)],
 )
-def test_repeats_that_disagree_leave_a_promise_open(live, holds, is_open):
-    claim = by_words(ms={**{way: (times[0],) * 3 for way, times in ONE_REPEAT.items()}, LIVE: live})[
+def test_a_promise_is_unclear_where_repeats_disagree(live, holds, is_unclear):
+    claim = by_words(ms={**{variant: (times[0],) * 3 for variant, times in ONE_REPEAT.items()}, LIVE: live})[
         f"{PLAIN} / {LIVE}"
     ]
-    assert (claim.holds, claim.is_open) == (holds, is_open)
+    assert (claim.holds, claim.is_unclear) == (holds, is_unclear)
 
 
 @pytest.mark.parametrize(("bytes_held", "holds"), [(109, True), (111, False)])
 def test_a_cache_takes_a_tenth_more_memory_at_most(bytes_held, holds):
-    assert by_words(warm=bytes_held)[f"memory, {WARM} / {ALONE}"].holds is holds
+    assert by_words(warm=bytes_held)[f"memory, {WARM} / {STUDENT}"].holds is holds

@@ -6,14 +6,14 @@ from kdlab.benchmarking.noise import noise
 from kdlab.errors import BadInput
 
 
-def test_the_same_images_are_drawn_again_and_labels_go_in_turn():
+def test_the_same_images_are_drawn_again_and_labels_cycle():
     images, labels = noise(7, 3, 4)
     assert images.shape == (7, 3, 4, 4) and images.dtype == torch.uint8
     assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert torch.equal(images, noise(7, 3, 4)[0])
 
 
-def test_they_are_a_data_set_of_the_size_that_is_asked_for():
+def test_they_are_a_data_set_of_the_given_size():
     data = Noise(samples=40, classes=5, image_size=8, val_fraction=0, batch_size=16)
     data.setup()
     assert (data.train_size, data.val_size, data.num_classes, data.sample_shape) == (40, 0, 5, (3, 8, 8))

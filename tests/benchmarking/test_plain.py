@@ -21,26 +21,26 @@ def loss_by_definition(student, teacher):
         logits = student(image)
         total = total - (1 - ALPHA if teacher else 1) * torch.log(torch.exp(logits) / torch.exp(logits).sum())[label]
         if teacher:
-            soft, told = ((one(image) / TEMPERATURE).exp() for one in (student, teacher))
-            soft, told = soft / soft.sum(), (told / told.sum()).detach()
-            total = total + ALPHA * TEMPERATURE**2 * (told * (told.log() - soft.log())).sum()
+            soft, target = ((one(image) / TEMPERATURE).exp() for one in (student, teacher))
+            soft, target = soft / soft.sum(), (target / target.sum()).detach()
+            total = total + ALPHA * TEMPERATURE**2 * (target * (target.log() - soft.log())).sum()
     return total / len(IMAGES)
 
 
-@pytest.mark.parametrize("taught", [True, False])
-def test_a_step_is_what_the_definition_says(taught):
+@pytest.mark.parametrize("distilled", [True, False])
+def test_a_step_matches_the_definition(distilled):
     torch.manual_seed(0)
-    student, teacher = nn.Linear(5, 3), nn.Linear(5, 3) if taught else None
+    student, teacher = nn.Linear(5, 3), nn.Linear(5, 3) if distilled else None
     expected = copy.deepcopy(student)
     loss = loss_by_definition(expected, teacher)
     gradients = torch.autograd.grad(loss, list(expected.parameters()))
-    said = plain_step(student, teacher, IMAGES, LABELS, torch.optim.SGD(student.parameters(), RATE))
-    torch.testing.assert_close(said, loss.detach())
+    actual = plain_step(student, teacher, IMAGES, LABELS, torch.optim.SGD(student.parameters(), RATE))
+    torch.testing.assert_close(actual, loss.detach())
     for moved, before, gradient in zip(student.parameters(), expected.parameters(), gradients, strict=True):
         torch.testing.assert_close(moved, before - RATE * gradient)
 
 
-def test_the_teacher_answers_in_eval_mode_and_stays_as_it_was():
+def test_the_teacher_is_in_eval_mode_and_does_not_change():
     teacher = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48), nn.Linear(48, 3)).train()
     before = copy.deepcopy(teacher.state_dict())
     student = nn.Sequential(nn.Flatten(), nn.Linear(48, 3)).eval()

@@ -83,7 +83,7 @@ def test_a_loss_may_bring_its_plan_and_the_command_line_still_wins(tmp_path):
         checked_overrides(["loss=mine", "plan.generatons=2"], folder=str(tmp_path))
 
 
-def test_what_is_there_may_be_removed_below_open_nodes_alone():
+def test_keys_may_be_removed_below_open_nodes_only():
     assert "nesterov" not in compose_config(["~optimizer.nesterov"]).optimizer
     with pytest.raises(BadInput, match=r"^~epochs: epochs cannot be removed. Give it another value: epochs=…$"):
         compose_config(["~epochs"])
@@ -109,12 +109,12 @@ def test_what_is_there_may_be_removed_below_open_nodes_alone():
         ),
     ],
 )
-def test_what_does_not_compose_says_what_would(line, text):
+def test_an_error_names_what_would_compose(line, text):
     with pytest.raises(BadInput, match=text):
         compose_config([line])
 
 
-def test_alpha_where_no_two_weights_sum_to_1_is_refused_with_the_weights_that_there_are():
+def test_alpha_of_a_loss_without_two_weights_that_sum_to_1_is_refused_with_the_existing_weights():
     text = r"^loss.alpha=0.5: loss.alpha is not a setting with loss=dkd. Settings here: loss.temperature, "
     weights = "loss.target_weight, loss.nontarget_weight, loss.terms.ce.weight, loss.terms.dkd.weight.$"
     with pytest.raises(BadInput, match=text + weights):
@@ -134,15 +134,15 @@ def test_a_group_that_allows_it_takes_several_options():
     assert (cfg.logger.csv, cfg.logger.wandb) == (True, True)
 
 
-def test_a_sweep_composes_its_first_cell_and_tells_what_varies(tmp_path):
+def test_a_sweep_composes_its_first_cell_and_returns_what_varies(tmp_path):
     checked = checked_overrides([f"paths.outputs={tmp_path}", "seed=3,4"], multirun=True)
     assert checked.config.seed == 3
     assert [override.input_line for override in checked.multirun.typed] == [f"paths.outputs={tmp_path}", "seed=3,4"]
-    assert (checked.multirun.filed, checked.multirun.question) == ([], None)
+    assert (checked.multirun.from_file, checked.multirun.question) == ([], None)
     assert checked_overrides(["seed=3"]).multirun is None
 
 
-def test_a_sweep_visits_options_by_pattern():
+def test_a_sweep_may_choose_options_by_pattern():
     with pytest.raises(BadInput, match=r"loss.alpha=0.5: loss.alpha is not a setting with loss="):
         checked_overrides(["loss=glob(*)", "loss.alpha=0.5"], multirun=True)
 
@@ -182,7 +182,7 @@ SECOND = "model/teacher@model.teachers.second"
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
-def test_another_teacher_and_a_transfer_set_are_options_in_a_place_of_their_own(plus):
+def test_another_teacher_and_a_transfer_set_are_options_with_a_package_of_their_own(plus):
     cfg = compose_config([f"{plus}{SECOND}=resnet20", f"{plus}data@transfer=cifar100", "model/teacher=resnet56"])
     assert (cfg.model.teacher.name, cfg.model.teachers.second.name) == ("resnet56", "resnet20")
     assert (cfg.data._target_, cfg.transfer._target_) == ("kdlab.data.Digits", "kdlab.data.CIFAR100")
@@ -195,7 +195,7 @@ def test_without_them_there_is_one_teacher_and_no_transfer_set():
     assert compose_config(["transfer=null", "model.teachers={}"]) == cfg
 
 
-def test_what_is_in_such_a_place_has_settings_and_options_like_the_first_one():
+def test_such_a_package_has_settings_and_options_like_the_first_one():
     third = SECOND.replace("second", "third")
     options = [f"{SECOND}=resnet20", f"{third}=resnet32", "optimizer@model.teachers.third.train.optimizer=adamw"]
     values = ["model.teachers.second.weight=2", "model.teachers.third.kwargs.dropout=0.1", "transfer.padding=2"]
@@ -219,7 +219,7 @@ def test_what_is_in_such_a_place_has_settings_and_options_like_the_first_one():
         (["modle/teacher@model.teachers.a=resnet20"], r"modle/teacher is not a setting. Did you mean model/teacher\?$"),
         (
             ["model/teacher@model.teachrs.second=resnet20"],
-            rf"one more model/teacher goes to model.teachers.<name>, got 'model.teachrs.second'. "
+            rf"the package of another model/teacher must be model.teachers.<name>, got 'model.teachrs.second'. "
             rf"Did you mean {SECOND}=resnet20\?$",
         ),
         (["+model/teacher@model.teachers.a.b=resnet20"], r"Did you mean model/teacher@model.teachers.b=resnet20\?$"),
@@ -227,7 +227,7 @@ def test_what_is_in_such_a_place_has_settings_and_options_like_the_first_one():
         (["+model/teacher@model.teacher=resnet20"], r"Did you mean model/teacher=resnet20\?$"),
         (
             ["+data@trasfer=mnist"],
-            r"one more data goes to transfer, got 'trasfer'. Did you mean data@transfer=mnist\?$",
+            r"the package of another data must be transfer, got 'trasfer'. Did you mean data@transfer=mnist\?$",
         ),
         (["+optimizer@model.teachers.second.train.optimizer=sgd"], r"Did you mean to override one of [^+]*$"),
         (
@@ -236,25 +236,25 @@ def test_what_is_in_such_a_place_has_settings_and_options_like_the_first_one():
         ),
         ([f"{SECOND}=resnet20", "model.teachers.secnd.weight=2"], r"Did you mean model.teachers.second.weight\?$"),
         (["data@transfer=mnist", "transfer.paddng=1"], r"with data@transfer=mnist. Did you mean transfer.padding\?$"),
-        (["model.teachers.second.weight=2"], rf"First choose what model.teachers.second is: {SECOND}=…$"),
-        (["model.teachers.second=resnet20"], rf"First choose what model.teachers.second is: {SECOND}=…$"),
-        (["transfer.padding=1"], r"First choose what transfer is: data@transfer=…$"),
+        (["model.teachers.second.weight=2"], rf"First choose an option for model.teachers.second: {SECOND}=…$"),
+        (["model.teachers.second=resnet20"], rf"First choose an option for model.teachers.second: {SECOND}=…$"),
+        (["transfer.padding=1"], r"First choose an option for transfer: data@transfer=…$"),
         (["transfer=mnist"], r"transfer is not a single value. An option is chosen with data@transfer=mnist$"),
         (["data@transfer=mnist", "transfer=digits"], r"An option is chosen with data@transfer=digits$"),
         (
             ["data@transfer=mnist", "transfer.batch_size=3"],
-            r"transfer.batch_size has no effect. Of a transfer set only the images and their views count, all else is "
-            r"the data's: set data.batch_size.$",
+            r"transfer.batch_size has no effect. Only the images and views of a transfer set are used, all else comes "
+            r"from data: set data.batch_size.$",
         ),
-        (["data@transfer=mnist", "transfer.seed=3"], r"all else is the data's: set seed.$"),
+        (["data@transfer=mnist", "transfer.seed=3"], r"all else comes from data: set seed.$"),
     ],
 )
-def test_a_mistake_in_such_a_place_says_what_is_meant(lines, text):
+def test_a_mistake_in_such_a_package_is_an_error_with_the_correction(lines, text):
     with pytest.raises(BadInput, match=text):
         compose_config(lines)
 
 
-def test_a_sweep_visits_options_in_such_a_place_and_settings_below_them():
+def test_a_sweep_varies_the_options_of_such_a_package_and_settings_below_them():
     lines = [f"{SECOND}=resnet20,resnet32", "model.teachers.second.weight=2"]
     checked = checked_overrides(lines, multirun=True)
     assert checked.overrides[:2] == [f"+{lines[0]}", f"++{lines[1]}"]
@@ -270,7 +270,7 @@ def test_a_setting_that_only_the_options_of_a_sweep_have_reaches_every_cell(tmp_
     assert seen == [("kdlab.data.MNIST", 3), ("kdlab.data.Digits", 3)]
 
 
-def test_an_option_that_an_experiment_put_there_can_be_changed_and_joined_by_another(tmp_path):
+def test_an_option_that_an_experiment_adds_can_be_changed_and_joined_by_another(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "two.yaml").write_text(
         f"# @package _global_\ndefaults: [{{/{SECOND}: resnet20}}, {{override /data@transfer: mnist}}]\n"
@@ -285,7 +285,7 @@ def test_an_option_that_an_experiment_put_there_can_be_changed_and_joined_by_ano
     assert (cfg.transfer._target_, cfg.transfer.padding) == ("kdlab.data.Digits", 3)
 
 
-def test_the_help_page_says_how_to_choose_them():
+def test_the_help_page_shows_how_to_choose_them():
     page = help_page()
     assert "data@transfer=  " in page and f"{SECOND}=  " in page
 

@@ -23,7 +23,7 @@ def test_only_lists_of_options_are_wrapped():
     assert all("," in line or " " not in line.strip() for line in wrapped), wrapped
 
 
-def test_it_says_how_to_begin_and_where_to_read_on():
+def test_it_shows_how_to_begin_and_where_to_read_on():
     page = help_page()
     assert page.count("\n  python -m kdlab.train") == 5
     assert all(text in page for text in ("usage: ", "README.md", "--cfg job", "--config-dir"))

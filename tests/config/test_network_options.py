@@ -15,7 +15,7 @@ NAMED = {
 }
 LINEAR = ("mobilenetv2_half", "mobilenetv3_small")  # families of which blocks end without an activation
 
-# Sides of low, mid, (upper,) high for 32-pixel images, and the length of the embedding, by the papers' tables.
+# Sides of low, mid, (upper,) high for 32-pixel images, and the length of the embedding, from the papers' tables.
 SHAPES = {
     "mobilenetv2_half": ([16, 8, 4, 2], 1280),
     "mobilenetv3_small": ([8, 4, 2], 1024),
@@ -55,7 +55,7 @@ def option(request):
     return request.param, settings["taps"], network
 
 
-def test_every_option_is_looked_at():
+def test_every_option_is_tested():
     assert set(SHAPES) == set(NAMED)
 
 

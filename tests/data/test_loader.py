@@ -10,7 +10,7 @@ BATCHES = 6
 
 
 class Recorder(L.LightningModule):
-    """Trains one number and remembers what it was shown; saves when told to, and stops there."""
+    """Trains one number and records its batches; saves a checkpoint at `save_at` and stops."""
 
     def __init__(self, save_at=None, path=None):
         super().__init__()
@@ -64,7 +64,7 @@ def undisturbed():
     return train(Recorder())
 
 
-def test_one_run_meets_every_batch_of_every_epoch_once(undisturbed):
+def test_one_run_trains_on_every_batch_of_every_epoch_once(undisturbed):
     assert [seen[:2] for seen in undisturbed.seen] == [(e, b) for e in range(EPOCHS) for b in range(BATCHES)]
     for epoch in range(EPOCHS):
         index = [i for e, _, batch, *_ in undisturbed.seen if e == epoch for i in batch]
@@ -94,7 +94,7 @@ def test_resuming_gives_exactly_the_remaining_batches(undisturbed, tmp_path, mom
     assert resumed.seen == undisturbed.seen[moment[1] * BATCHES + moment[2] + 1 :]
 
 
-def test_training_sees_views_and_validation_sees_images_as_they_are(undisturbed):
+def test_training_images_get_views_and_validation_images_do_not(undisturbed):
     data = Tiny()
     data.setup()
     _, _, index, view, pixels = undisturbed.seen[0]
@@ -115,16 +115,16 @@ def test_training_works_without_validation():
     assert len(recorder.seen) == 7 and not recorder.validated
 
 
-def test_a_shorter_epoch_ends_where_it_is_told_to():
+def test_limit_train_batches_shortens_the_epoch():
     seen = train(Recorder(), limit_train_batches=2).seen
     assert [moment[:2] for moment in seen] == [(e, b) for e in range(EPOCHS) for b in range(2)]
 
 
-def test_the_position_is_asked_at_the_first_batch_and_not_before():
-    here = [0, 0]
-    loader = EpochLoader(batches=9, draw=lambda *at: iter([at]), position=lambda: tuple(here))
+def test_the_position_is_read_at_the_first_batch_and_not_before():
+    position = [0, 0]
+    loader = EpochLoader(batches=9, draw=lambda *at: iter([at]), position=lambda: tuple(position))
     batches = iter(loader)
-    here[:] = 4, 7
+    position[:] = 4, 7
     assert list(batches) == [(4, 7)] and len(loader) == 9
 
 

@@ -47,7 +47,7 @@ def test_ranks_have_disjoint_shares_of_one_padded_length_that_make_up_the_batch(
 
 
 class Reader(L.LightningModule):
-    """Learns to read; saves after a step when told to, and stops there."""
+    """Trains on text; saves a checkpoint after step `save_at` and stops."""
 
     def __init__(self, save_at=None, path=None):
         super().__init__()
@@ -92,19 +92,19 @@ def test_a_share_without_samples_is_refused():
 
 
 def test_views_of_one_length_are_filled_together():
-    """The cache asks for what is missing in batches of one view: others may be of another shape."""
+    """Missing outputs are computed in batches of one view: other views may have another shape."""
     from kdlab.jobs.cache_fill import _missing
 
     data = ready(batch_size=2)
-    unknown = torch.arange(65)[::2]
+    missing = torch.arange(65)[::2]
     teacher = SimpleNamespace(
-        missing=lambda visits: unknown, device=torch.device("cpu"), spec=SimpleNamespace(batch=16)
+        missing=lambda visits: missing, device=torch.device("cpu"), spec=SimpleNamespace(batch=16)
     )
-    asked = list(_missing(teacher, data, 0))
-    pairs = [pair for _, indices in asked for pair in zip(*map(torch.Tensor.tolist, indices), strict=True)]
-    wanted = data.visits(0).select(unknown)
-    assert sorted(pairs) == sorted(zip(*map(torch.Tensor.tolist, wanted), strict=True))
-    for inputs, indices in asked:
+    batches = list(_missing(teacher, data, 0))
+    pairs = [pair for _, indices in batches for pair in zip(*map(torch.Tensor.tolist, indices), strict=True)]
+    expected = data.visits(0).select(missing)
+    assert sorted(pairs) == sorted(zip(*map(torch.Tensor.tolist, expected), strict=True))
+    for inputs, indices in batches:
         assert set(indices.view.tolist()) == {inputs["input_ids"].shape[1]} and len(indices.view) <= 16
 
 

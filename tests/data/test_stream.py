@@ -11,9 +11,9 @@ POSITIONS = torch.arange(100, 145)
 
 
 def stream(**settings):
-    """Its views are told apart by epoch and sample."""
-    given = {"batch_size": 8, "views": lambda epoch, samples: 1000 * epoch + samples} | settings
-    return TrainingStream(POSITIONS, **given)
+    """Its views differ for every epoch and sample."""
+    arguments = {"batch_size": 8, "views": lambda epoch, samples: 1000 * epoch + samples} | settings
+    return TrainingStream(POSITIONS, **arguments)
 
 
 def as_lists(batches):
@@ -54,7 +54,7 @@ def test_views_may_depend_on_the_batch_since_they_are_drawn_for_all_ranks_in_ord
 
 
 @pytest.mark.parametrize(("settings", "left"), [({}, 5), ({"drop_last": True}, 0), ({"batch_size": 9}, 0)])
-def test_what_the_last_batch_lacks(settings, left):
+def test_left_over_is_the_size_of_a_last_batch_that_is_not_full(settings, left):
     assert stream(**settings).left_over == left
 
 
@@ -64,9 +64,9 @@ def test_ranks_evaluate_each_sample_once_in_order_and_in_equally_many_batches(ra
     shares = [evaluation_batches(POSITIONS, batch_size, rank, ranks) for rank in range(ranks)]
     assert len({len(share) for share in shares}) == 1
     assert max(len(batch) for share in shares for batch in share) <= batch_size
-    met = [torch.cat(share) for share in shares]
-    assert torch.equal(torch.cat(met).sort().values, POSITIONS)
-    assert all(torch.equal(one, one.sort().values) for one in met)
+    evaluated = [torch.cat(share) for share in shares]
+    assert torch.equal(torch.cat(evaluated).sort().values, POSITIONS)
+    assert all(torch.equal(one, one.sort().values) for one in evaluated)
 
 
 def test_views_are_uniform():

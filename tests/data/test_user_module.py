@@ -1,4 +1,4 @@
-"""A user's own loaders: whose order, whose shares, and what is refused."""
+"""A user's own loaders: their order, their shares, and which are refused."""
 
 import random
 from itertools import chain
@@ -28,7 +28,7 @@ SAMPLES = 23
 
 
 class Noisy(Dataset):
-    """Its index, and what each generator of the process gives for it."""
+    """The index of a sample, and a random number from each generator of the process."""
 
     def __len__(self):
         return SAMPLES
@@ -77,12 +77,12 @@ def loader(**given):
     return lambda: DataLoader(Noisy(), **{"batch_size": 6} | given)
 
 
-def test_each_sample_is_met_once_in_an_order_that_epoch_and_seed_determine():
+def test_each_sample_comes_once_in_an_order_that_epoch_and_seed_determine():
     orders = [indices(epoch_of(shared(seed=seed), epoch)) for seed, epoch in [(0, 0), (0, 1), (1, 0)]]
     for order in orders:
         assert sorted(chain(*order)) == list(range(SAMPLES)) and [len(batch) for batch in order] == [6, 6, 6, 5]
     assert orders[0] != orders[1] != orders[2] != orders[0]
-    torch.rand(3)  # what was drawn before changes nothing
+    torch.rand(3)  # earlier draws change nothing
     assert indices(epoch_of(shared(), 1)) == orders[1]
 
 
@@ -94,13 +94,13 @@ def test_without_shuffle_the_order_and_batches_are_those_of_the_loader():
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("given", [{}, {"persistent_workers": True}], ids=["", "persistent"])
-def test_what_a_sample_draws_at_random_depends_on_seed_epoch_and_index_alone(workers, given):
+def test_random_numbers_of_a_sample_depend_on_seed_epoch_and_index_alone(workers, given):
     def drawn(data, epoch=0, first=0):
         batches = epoch_of(data, epoch, first)
         return {int(i): tuple(row.tolist()) for at, rows in batches for i, row in zip(at, rows, strict=True)}
 
     if not workers and given:
-        pytest.skip("workers that persist are workers")
+        pytest.skip("persistent workers need workers")
     data = shared(make=loader(shuffle=True, num_workers=workers, **given))
     whole = drawn(shared(), 2)
     assert len(set(whole.values())) == SAMPLES and all(len(set(row)) == 3 for row in whole.values())
@@ -134,14 +134,14 @@ def test_ranks_validate_each_sample_once(ranks, given, samples):
     assert sorted(chain(*(chain(*indices(one)) for one in loaders))) == list(range(samples))
 
 
-def test_one_process_validates_as_its_module_says_and_keeps_loaders_that_kdlab_does_not_know():
+def test_one_process_keeps_the_validation_loader_and_loaders_that_cannot_be_sharded():
     weighted = DataLoader(Noisy(), 6, sampler=WeightedRandomSampler([1.0] * SAMPLES, SAMPLES))
     data = shared(make=lambda: weighted)
     assert data.train_dataloader() is weighted and type(data.val_dataloader()) is DataLoader
     assert isinstance(shared().train_dataloader(), EpochLoader)
 
 
-def test_a_module_that_shards_itself_and_kdlabs_own_are_left_alone():
+def test_a_module_that_shards_itself_and_kdlabs_own_are_not_changed():
     for data in (Shards(), Digits()):
         before = type(data).train_dataloader
         share_out(data, 0)
@@ -162,7 +162,7 @@ def test_a_module_without_validation_has_none_on_ranks():
 
 
 class Recorder(L.LightningModule):
-    """Remembers what it was shown; saves after a step when told to, and stops there."""
+    """Records its batches; saves a checkpoint after step `save_at` and stops."""
 
     def __init__(self, save_at=None, path=None):
         super().__init__()
@@ -171,7 +171,7 @@ class Recorder(L.LightningModule):
 
     def training_step(self, batch, batch_idx):
         self.seen.append((self.current_epoch, batch_idx, batch[0].tolist(), batch[1].tolist()))
-        torch.manual_seed(len(self.seen))  # what a step leaves behind changes no sample
+        torch.manual_seed(len(self.seen))  # the state that a step leaves changes no sample
         return self.number**2
 
     def configure_optimizers(self):
@@ -202,10 +202,9 @@ def test_resuming_gives_exactly_the_remaining_batches(step, shuffle, tmp_path):
 
 
 HOW = (
-    r"\. kdlab shares out a torch DataLoader over a map-style data set, in order or with shuffle=True. Give that, or "
-    r"set trainer.devices=1, or give each rank its share yourself, by self.trainer.global_rank of "
-    r"self.trainer.world_size \(and everything where self.trainer is None\), and say so by "
-    r"shards_itself = True in the class.$"
+    r"\. kdlab can shard a torch DataLoader over a map-style data set, in order or with shuffle=True. Return one, or "
+    r"set trainer.devices=1, or shard the data yourself by self.trainer.global_rank and self.trainer.world_size "
+    r"\(all of it where self.trainer is None\) and set shards_itself = True in the class.$"
 )
 
 
@@ -244,7 +243,7 @@ class Faster(DataLoader):
     ],
 )
 def test_loaders_that_cannot_be_shared_are_refused_before_and_in_the_ranks(make, found):
-    text = rf"^data: each of 2 ranks needs its own share of the data, and Users.{{}}\(\) gives {found}" + HOW
+    text = rf"^data: each of 2 ranks needs its own share of the data, and Users.{{}}\(\) returns {found}" + HOW
     with pytest.raises(BadInput, match=text.format("train_dataloader")):
         check_ranks(Users(make), 2)
     with pytest.raises(BadInput, match=text.format("train_dataloader")):
@@ -268,7 +267,7 @@ def test_a_batch_size_that_leaves_a_rank_without_samples_is_refused(given, ranks
         check_ranks(Users(loader(**given)), ranks)
 
 
-def test_kdlabs_own_data_say_themselves_what_ranks_lack():
+def test_kdlabs_own_data_check_ranks_themselves():
     data = Digits(batch_size=1)
     data.setup()
     with pytest.raises(BadInput, match=r"data.batch_size must be at least 2, one sample for each rank, got 1"):

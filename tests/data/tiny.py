@@ -32,12 +32,12 @@ def ready(**settings) -> Tiny:
     return data
 
 
-def trainer_on(device: str = "cpu", **said) -> SimpleNamespace:
-    """As much of a Trainer as a data module asks."""
-    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)), **said)
+def trainer_on(device: str = "cpu", **attributes) -> SimpleNamespace:
+    """The attributes of a Trainer that data modules read."""
+    return SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)), **attributes)
 
 
 def assert_equal(batch, other):
-    """Two batches are one, bit for bit."""
+    """Two batches are equal, bit for bit."""
     for name in ("inputs", "targets", "index", "view"):
         torch.testing.assert_close(getattr(batch, name), getattr(other, name), rtol=0, atol=0)

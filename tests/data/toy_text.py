@@ -1,4 +1,4 @@
-"""A text module as a user or kdlab may write one: token ids, padded per batch to one of a few lengths."""
+"""A text data module as a user or kdlab may write one: token ids, padded per batch to one of a few lengths."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ WORDS, CLASSES, BUCKETS = 20, 3, torch.tensor([4, 8, 12])
 
 
 def write_documents(seed, count):
-    """Of 1 to 12 words each; the class is in the first."""
+    """Documents of 1 to 12 words; the first word determines the class."""
     draw = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 13, (count,), generator=draw).tolist()
     return [torch.randint(1, WORDS, (length,), generator=draw) for length in lengths]
@@ -56,7 +56,7 @@ class ToyText(StreamData):
 
 
 class Bag(nn.Module):
-    """A mean of word vectors over the padded length: an output that was stored for another view is another one."""
+    """A mean of word vectors over the padded length: its outputs differ between views."""
 
     def __init__(self, num_classes, width=8):
         super().__init__()

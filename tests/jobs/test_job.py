@@ -1,4 +1,4 @@
-"""A kind of job that kdlab does not know, in a few lines: stored, killed, resumed and reused like any other."""
+"""A user's own kind of job, in a few lines: stored, killed, resumed and reused like any other."""
 
 import os
 import signal
@@ -28,11 +28,11 @@ class Counting(Job):
         return fingerprint({"count up to": self.upto})
 
     def run(self, folder, inputs, emit):
-        kept = folder / "count"
-        start = int(kept.read_text()) if kept.is_file() else 0
+        path = folder / "count"
+        start = int(path.read_text()) if path.is_file() else 0
         for number in range(start + 1, self.upto + 1):
             time.sleep(0.02)
-            write_text_atomically(kept, str(number))
+            write_text_atomically(path, str(number))
             emit(Progress(self, number, self.upto))
         return {"count": self.upto, "start": start}
 
@@ -61,23 +61,23 @@ class Broken(Counting):
 
 
 def killed_half_way(job: Job, store: Path) -> int:
-    """Runs it in a process that is killed; what it had counted to."""
+    """Runs the job in a process that is killed; returns the count that it reached."""
     program = f"import kdlab; from tests.jobs.test_job import Counting; kdlab.run([{job!r}], store={str(store)!r})"
     process = subprocess.Popen([sys.executable, "-c", program])
-    kept = store / job.fingerprint / "count"
-    while not kept.is_file() or int(kept.read_text()) < 3:
+    path = store / job.fingerprint / "count"
+    while not path.is_file() or int(path.read_text()) < 3:
         assert process.poll() is None, "the process ended early"
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    return int(kept.read_text())
+    return int(path.read_text())
 
 
 def steps(events: list[Event]) -> list[int]:
     return [event.done for event in events if isinstance(event, Progress)]
 
 
-def test_a_job_of_ones_own_goes_on_where_it_was_killed_and_is_reused(tmp_path):
+def test_a_users_own_job_continues_after_a_kill_and_is_reused(tmp_path):
     job, first, second = Counting(100), [], []
     reached = killed_half_way(job, tmp_path)
     assert 3 <= reached < job.upto
@@ -98,7 +98,7 @@ def test_another_fingerprint_is_another_job(tmp_path):
     assert kdlab.run([Counting(3)], store=tmp_path)["stages"][0]["reused"] is False
 
 
-def test_a_job_reads_the_folders_of_those_that_it_needs(tmp_path):
+def test_a_job_reads_the_folders_of_the_jobs_that_it_needs(tmp_path):
     job = Doubled(Counting(4))
     result = kdlab.run([job.of, job], store=tmp_path)
     assert [stage["name"] for stage in result["stages"]] == ["counting", "doubled"]
@@ -123,6 +123,6 @@ class Diverging(Counting):
         raise TrainingFailed("a number is not finite")
 
 
-def test_a_training_that_fails_says_which_of_the_jobs_it_was(tmp_path):
+def test_the_error_of_a_failed_training_names_its_job(tmp_path):
     with pytest.raises(TrainingFailed, match=r"^Count counting: a number is not finite$"):
         kdlab.run([Diverging(2)], store=tmp_path)

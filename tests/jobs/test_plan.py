@@ -13,16 +13,16 @@ def test_single_trains_a_teacher_a_baseline_and_a_student():
     assert all(getattr(plan.baseline, name) == getattr(plan.student, name) for name in same)
 
 
-def test_there_is_no_baseline_when_none_is_wanted():
+def test_there_is_no_baseline_with_baseline_false():
     assert [stage.name for stage in tiny_plan("baseline=false").stages] == ["teacher", "student"]
 
 
-def test_a_loss_without_a_teacher_trains_the_student_alone():
+def test_a_loss_without_a_teacher_trains_the_student_only():
     assert [stage.name for stage in tiny_plan("loss=ce").stages] == ["student"]
     assert [stage.name for stage in tiny_plan("loss.alpha=0").stages] == ["student"]
 
 
-def test_a_teacher_has_its_own_recipe_and_schedulers_follow_their_own_stage():
+def test_a_teacher_has_its_own_recipe_and_schedulers_use_the_epochs_of_their_stage():
     plan = tiny_plan("epochs=7", "model.teacher.train.epochs=3", "optimizer.lr=0.5", "scheduler=cosine")
     assert (plan.teacher.epochs, plan.student.epochs, plan.teacher.seed) == (3, 7, 0)
     assert plan.student.scheduler["T_max"] == 7
@@ -64,7 +64,7 @@ def test_refuses_values_out_of_their_range(override, message):
         tiny_plan(override)
 
 
-def test_a_teacher_has_its_weights_from_one_place():
+def test_a_teacher_has_one_source_of_weights():
     with pytest.raises(
         BadInput, match=r"pretrained and model\.teacher\.checkpoint both name weights, got true and x\.pt"
     ):

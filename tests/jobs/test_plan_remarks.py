@@ -1,4 +1,4 @@
-"""What is said of a plan before it trains, and that nothing is said where nothing is odd."""
+"""Remarks on a plan before it trains; an ordinary plan has none."""
 
 import io
 import math
@@ -15,12 +15,12 @@ from kdlab.train import train
 from tests.small import TINY
 
 
-def remarks(*typed):
-    return plan_remarks(kdlab.plan(list(typed)), typed)
+def remarks(*overrides):
+    return plan_remarks(kdlab.plan(list(overrides)), overrides)
 
 
 @pytest.mark.parametrize(
-    "typed",
+    "overrides",
     [
         (),
         ("experiment=digits_converged",),
@@ -33,22 +33,22 @@ def remarks(*typed):
         ("data.batch_size=256", "epochs=30", "model.teacher.train.epochs=30"),
     ],
 )
-def test_an_ordinary_plan_gets_no_remark(typed):
-    assert remarks(*typed) == []
+def test_an_ordinary_plan_gets_no_remark(overrides):
+    assert remarks(*overrides) == []
 
 
 @pytest.mark.parametrize(
-    ("typed", "text"),
+    ("overrides", "text"),
     [
         (["epochs=3"], "The teacher keeps its own 24 epochs: model.teacher.train.epochs=3 changes that."),
         (["++epochs=60"], "The teacher keeps its own 24 epochs: model.teacher.train.epochs=60 changes that."),
     ],
 )
-def test_a_teacher_that_keeps_its_own_epochs_is_mentioned_where_the_students_were_changed(typed, text):
-    assert remarks(*typed) == [text]
+def test_a_teacher_that_keeps_its_own_epochs_gets_a_remark_when_the_students_change(overrides, text):
+    assert remarks(*overrides) == [text]
 
 
-def test_the_command_that_the_remark_gives_ends_it():
+def test_the_override_in_the_remark_removes_it():
     (line,) = remarks("epochs=3")
     assert remarks("epochs=3", line.split(": ")[1].split()[0]) == []
 
@@ -71,7 +71,7 @@ def test_very_few_steps_are_counted(batch_size):
     assert line.startswith(f"Very few training steps: {counted} (in all: {few}). Fewer than 100 ")
 
 
-def test_few_batches_an_epoch_are_no_matter_in_a_long_training():
+def test_few_batches_an_epoch_get_no_remark_in_a_long_training():
     assert remarks("data.batch_size=1000", "epochs=100", "model.teacher.train.epochs=100") == []
 
 
@@ -80,7 +80,7 @@ def test_a_transfer_set_is_counted_by_its_own_images():
     assert "data.batch_size=100000 makes 1 an epoch (in all: teacher 24, baseline 30, student 30)" in line
 
 
-def test_the_remarks_stand_where_the_plan_is_printed():
+def test_the_remarks_are_printed_after_the_plan():
     console = Console(file=io.StringIO(), width=300)
     plan = kdlab.plan(["epochs=3"])
     Screen(console).opening(Path("run"), plan, ["epochs=3"])
@@ -89,9 +89,9 @@ def test_the_remarks_stand_where_the_plan_is_printed():
     assert second == "The teacher keeps its own 24 epochs: model.teacher.train.epochs=3 changes that."
 
 
-def test_the_command_line_is_what_the_remarks_are_about(tmp_path, capfd):
-    typed = [*(line for line in TINY if "epochs" not in line), "epochs=1", "plan.teacher.epochs=1"]
-    assert run(train, [*typed, f"paths.outputs={tmp_path}"]) == 0
-    said = capfd.readouterr().out
-    assert "Very few training steps: data.batch_size=32 makes 3 an epoch (in all: teacher 3" in said
-    assert "keeps its own" not in said
+def test_the_remarks_use_the_overrides_of_the_command_line(tmp_path, capfd):
+    overrides = [*(line for line in TINY if "epochs" not in line), "epochs=1", "plan.teacher.epochs=1"]
+    assert run(train, [*overrides, f"paths.outputs={tmp_path}"]) == 0
+    output = capfd.readouterr().out
+    assert "Very few training steps: data.batch_size=32 makes 3 an epoch (in all: teacher 3" in output
+    assert "keeps its own" not in output

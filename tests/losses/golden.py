@@ -1,4 +1,4 @@
-"""Loss values that independent public implementations give for fixed inputs; see tests/golden/."""
+"""Loss values of independent public implementations for fixed inputs; see tests/golden/."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Layers by their definition in numpy, double precision, and the slope of a function of arrays."""
+"""Reference layers in numpy, double precision, and directional derivatives."""
 
 import numpy as np
 from scipy.signal import convolve2d, correlate2d

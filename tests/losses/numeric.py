@@ -1,4 +1,4 @@
-"""Gradients by central differences, to compare with what autograd makes of a loss."""
+"""Gradients by central differences, to compare with autograd's."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ def numeric_gradient(value: Callable[[np.ndarray], float], at: torch.Tensor) -> 
     """The gradient of a function of a numpy array, in float64."""
     point = at.double().numpy()
     gradient = np.zeros_like(point)
-    for place in np.ndindex(*point.shape):
+    for index in np.ndindex(*point.shape):
         step = np.zeros_like(point)
-        step[place] = STEP
-        gradient[place] = (value(point + step) - value(point - step)) / (2 * STEP)
+        step[index] = STEP
+        gradient[index] = (value(point + step) - value(point - step)) / (2 * STEP)
     return torch.from_numpy(gradient).float()

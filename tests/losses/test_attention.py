@@ -55,7 +55,7 @@ def test_takes_the_smaller_height_and_the_smaller_width_of_maps_that_are_not_squ
     assert value.item() == pytest.approx(reference(*both, 2), rel=1e-5)
 
 
-def test_does_not_see_how_strong_or_of_which_sign_activations_are():
+def test_is_invariant_to_scale_and_sign_of_activations():
     torch.testing.assert_close(attention_transfer(-3 * STUDENT, TEACHER), attention_transfer(STUDENT, TEACHER))
     assert attention_transfer(2 * TEACHER, TEACHER).item() == pytest.approx(0, abs=1e-12)
 
@@ -64,11 +64,11 @@ def test_sends_the_known_gradient_to_the_student_and_none_to_the_teacher():
     student, teacher = STUDENT.double().requires_grad_(), TEACHER.double().requires_grad_()
     attention_transfer(student, teacher).backward()
     step = 1e-5
-    for place in [(0, 0, 0, 0), (1, 2, 3, 1), (2, 3, 5, 0)]:
+    for position in [(0, 0, 0, 0), (1, 2, 3, 1), (2, 3, 5, 0)]:
         shift = torch.zeros_like(STUDENT, dtype=torch.float64)
-        shift[place] = step
+        shift[position] = step
         up, down = (reference(STUDENT.double() + sign * shift, TEACHER, 2) for sign in (1, -1))
-        assert student.grad[place].item() == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-7)
+        assert student.grad[position].item() == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-7)
     assert teacher.grad is None
 
 
@@ -92,7 +92,7 @@ def test_computes_half_precision_in_float32():
     assert value == attention_transfer(STUDENT.half().float(), TEACHER.half().float())
 
 
-def test_says_why_it_refuses_a_single_position_and_what_gives_more():
+def test_refuses_a_single_position_and_states_how_to_get_more():
     message = r"more than one position .* constant.* got student \(1, 1\) and teacher \(6, 2\); tap an earlier layer or"
     with pytest.raises(ValueError, match=f"attention_transfer needs maps of {message} raise image_size"):
         attention_transfer(STUDENT[..., :1, :1], TEACHER)
@@ -100,7 +100,7 @@ def test_says_why_it_refuses_a_single_position_and_what_gives_more():
         attention_transfer(STUDENT[..., :1], TEACHER[..., :1, :])
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"\(batch, .*\) maps of one batch, got student \(3, 4, 6\) and .* tap maps"):
         attention_transfer(STUDENT[..., 0], TEACHER)
     with pytest.raises(ValueError, match=r"maps of one batch, got student \(3, 4, 6, 2\) and teacher \(1, 5, 6, 2\)"):

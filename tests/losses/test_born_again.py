@@ -25,7 +25,7 @@ def test_confidence_weighs_the_cross_entropy(labels):
     assert confidence_weighted_ce(STUDENT, TEACHER, torch.tensor(labels)).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_confidence_makes_no_difference_where_the_teacher_is_equally_sure_of_everything():
+def test_confidence_makes_no_difference_where_the_teacher_is_equally_confident_everywhere():
     labels = torch.tensor([0, -100, 3])
     torch.testing.assert_close(confidence_weighted_ce(STUDENT, STUDENT[:1].repeat(3, 1), labels), ce(STUDENT, labels))
 
@@ -38,7 +38,7 @@ def test_confidence_sends_the_numeric_gradient_to_the_student_and_none_to_the_te
     assert teacher.grad is None
 
 
-def test_confidence_is_worth_zero_with_a_zero_gradient_where_nothing_has_a_label():
+def test_confidence_is_zero_with_a_zero_gradient_where_nothing_has_a_label():
     student = STUDENT.clone().requires_grad_()
     value = confidence_weighted_ce(student, TEACHER, torch.full((3,), -100))
     value.backward()
@@ -53,7 +53,7 @@ def test_confidence_takes_sequences_and_one_sample():
     torch.testing.assert_close(one, ce(STUDENT[:1], LABELS[:1]))
 
 
-def test_confidence_wants_the_whole_batch():
+def test_confidence_needs_the_whole_batch():
     assert confidence_weighted_ce.compares_samples
 
 
@@ -63,13 +63,13 @@ def test_confidence_computes_half_precision_in_float32():
     torch.testing.assert_close(value, confidence_weighted_ce(STUDENT.half().float(), TEACHER.half().float(), LABELS))
 
 
-def test_confidence_names_the_rule_it_refuses_by():
+def test_confidence_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"confidence_weighted_ce .* one shape, got student \(3, 4\) and .* \(3, 2\)"):
         confidence_weighted_ce(STUDENT, TEACHER[:, :2], LABELS)
 
 
 def permuted_teacher(seed, temperature=1.0, teacher=TEACHER):
-    """The probabilities that the loss compared with, from its gradient: (student − teacher) · T / batch."""
+    """The target probabilities of the loss, from its gradient: (student − teacher) · T / batch."""
     student = torch.zeros_like(teacher, requires_grad=True)
     permuted_kd(student, teacher, seed, temperature).backward()
     return 1 / teacher.shape[1] - student.grad * len(teacher) / temperature
@@ -88,7 +88,7 @@ def test_permutation_keeps_the_teachers_probabilities_and_its_first_class(temper
     assert value.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_permutation_draws_all_orders_of_the_wrong_classes_alike_and_each_sample_its_own():
+def test_permutation_draws_all_orders_of_the_other_classes_equally_often_and_per_sample():
     samples = 6000
     permuted = permuted_teacher(1, teacher=TEACHER[:1].repeat(samples, 1))
     orders = permuted[:, 1:].argsort(dim=1)
@@ -109,7 +109,7 @@ def test_permutation_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_permutation_makes_no_difference_where_the_wrong_classes_are_alike():
+def test_permutation_makes_no_difference_where_the_other_classes_are_equal():
     teacher = torch.tensor([[5.0, 1.0, 1.0, 1.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     torch.testing.assert_close(permuted_kd(STUDENT, teacher, 0, 2.0), response_kd(STUDENT, teacher, 2.0))
 
@@ -125,7 +125,7 @@ def test_permutation_takes_sequences_and_one_sample():
     assert permuted_teacher(0, teacher=TEACHER[:1]).argmax() == TEACHER[:1].argmax()
 
 
-def test_permutation_wants_the_whole_batch():
+def test_permutation_needs_the_whole_batch():
     assert permuted_kd.compares_samples
 
 
@@ -135,7 +135,7 @@ def test_permutation_computes_half_precision_in_float32():
     torch.testing.assert_close(value, permuted_kd(STUDENT.half().float(), TEACHER.half().float(), 0))
 
 
-def test_permutation_names_the_rule_it_refuses_by():
+def test_permutation_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"permuted_kd .* one shape, got student \(3, 4\) and teacher \(3, 2\)"):
         permuted_kd(STUDENT, TEACHER[:, :2], 0)
     with pytest.raises(ValueError, match="permuted_kd needs a temperature above 0, got 0"):

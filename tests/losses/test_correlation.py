@@ -47,7 +47,7 @@ def test_is_zero_with_a_zero_gradient_where_the_student_makes_no_error():
     assert student.grad.abs().sum() == 0
 
 
-def test_has_no_neighbours_in_a_single_sample():
+def test_is_zero_for_a_single_sample():
     student = STUDENT[:1].clone().requires_grad_()
     value = correlation_congruence(student, TEACHER[:1])
     value.backward()
@@ -55,7 +55,7 @@ def test_has_no_neighbours_in_a_single_sample():
     assert student.grad.abs().sum() == 0
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert correlation_congruence.compares_samples
 
 
@@ -66,6 +66,6 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, correlation_congruence(300 * STUDENT, TEACHER))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"correlation_congruence .* one shape, got student \(4, 3\) and .* \(4, 2\)"):
         correlation_congruence(STUDENT, TEACHER[:, :2])

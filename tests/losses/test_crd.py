@@ -17,7 +17,7 @@ INDEX = torch.tensor([3, 0, 8, 10])
 TEMPERATURE, MOMENTUM = 0.2, 0.3
 
 
-def made(labels=LABELS, **arguments):
+def make_loss(labels=LABELS, **arguments):
     torch.manual_seed(1)
     settings = {"dimension": 6, "negatives": 5, "temperature": TEMPERATURE, "momentum": MOMENTUM, **arguments}
     return ContrastiveRepresentation(torch.Size([3]), torch.Size([5]), labels, **settings)
@@ -29,7 +29,7 @@ def embedded(layer, features):
 
 
 def similarities(embeddings, bank, index, drawn):
-    """Of each embedding to its own image's entry and to the drawn ones, which are gathered one by one."""
+    """Of each embedding to its own image's entry and to the drawn ones, one by one."""
     entries = [[bank[own], *(bank[other] for other in others)] for own, others in zip(index, drawn, strict=True)]
     return [
         [(embedding @ entry.double() / TEMPERATURE).exp() for entry in row]
@@ -53,7 +53,7 @@ def noise_contrastive(rows, images, constant):
 
 
 def reference(loss, student, drawn, constants=None, index=INDEX):
-    """Value, and the constants, which the first batch sets."""
+    """The value, and the constants, which the first batch determines."""
     own, other = embedded(loss.embed_student, student), embedded(loss.embed_teacher, TEACHER[: len(student)])
     images = len(loss.teacher_bank)
     sides = [similarities(own, loss.teacher_bank, index, drawn), similarities(other, loss.student_bank, index, drawn)]
@@ -62,9 +62,9 @@ def reference(loss, student, drawn, constants=None, index=INDEX):
     return value, constants
 
 
-@pytest.mark.parametrize("negatives", [2, 5])  # so few are gathered, so many read out of one product with the bank
-def test_matches_the_definition_in_the_first_batch_and_with_its_constants_in_the_second(negatives):
-    loss = made(negatives=negatives)
+@pytest.mark.parametrize("negatives", [2, 5])  # entries are gathered; one product with the bank
+def test_matches_the_definition_in_the_first_batch_and_with_the_same_constants_in_the_second(negatives):
+    loss = make_loss(negatives=negatives)
     first, constants = reference(copy.deepcopy(loss), STUDENT, loss.draw_negatives(INDEX, 7))
     assert loss(STUDENT, TEACHER, INDEX, 7).item() == pytest.approx(first.item(), rel=1e-5)
     torch.testing.assert_close(loss.log_normalisers.exp(), torch.stack(constants).float())
@@ -75,7 +75,7 @@ def test_matches_the_definition_in_the_first_batch_and_with_its_constants_in_the
 
 @pytest.mark.parametrize("negatives", [2, 5])
 def test_sends_the_known_gradient_to_student_and_embeddings_and_none_to_the_teacher(negatives):
-    loss = made(negatives=negatives)
+    loss = make_loss(negatives=negatives)
     slow = copy.deepcopy(loss)
     student, own, teacher = (given.clone().requires_grad_() for given in (STUDENT, STUDENT, TEACHER))
     reference(slow, student, loss.draw_negatives(INDEX, 7))[0].backward()
@@ -88,8 +88,8 @@ def test_sends_the_known_gradient_to_student_and_embeddings_and_none_to_the_teac
 
 
 @pytest.mark.parametrize(("side", "features"), [("student", STUDENT), ("teacher", TEACHER)])
-def test_remembers_the_embeddings_of_the_batch_only(side, features):
-    loss = made()
+def test_updates_the_banks_for_the_batch_only(side, features):
+    loss = make_loss()
     before = getattr(loss, f"{side}_bank").clone()
     expected = before.clone()
     for position, embedding in zip(INDEX, embedded(getattr(loss, f"embed_{side}"), features), strict=True):
@@ -100,8 +100,8 @@ def test_remembers_the_embeddings_of_the_batch_only(side, features):
     assert not getattr(loss, f"{side}_bank").requires_grad
 
 
-def test_draws_different_images_that_are_not_known_to_be_of_the_class():
-    loss = made()
+def test_draws_distinct_images_of_other_classes_or_without_a_label():
+    loss = make_loss()
     for seed in range(20):
         for own, drawn in zip(INDEX, loss.draw_negatives(INDEX, seed), strict=True):
             assert own not in drawn and len(set(drawn.tolist())) == 5
@@ -109,7 +109,7 @@ def test_draws_different_images_that_are_not_known_to_be_of_the_class():
 
 
 def test_draws_each_possible_negative_equally_often():
-    loss, draws = made(), 4000
+    loss, draws = make_loss(), 4000
     drawn = torch.cat([loss.draw_negatives(INDEX.repeat(100), seed).view(100, 4, 5) for seed in range(draws // 100)])
     for image in range(4):
         counts = drawn[:, image].flatten().bincount(minlength=12)
@@ -120,18 +120,18 @@ def test_draws_each_possible_negative_equally_often():
         assert ((counts[possible] - expected).abs() < 5 * expected.sqrt()).all()
 
 
-def test_draws_by_the_seed_alone():
-    loss = made()
+def test_negatives_depend_only_on_the_seed():
+    loss = make_loss()
     first = loss.draw_negatives(INDEX, 7)
     torch.rand(3)
     assert first.equal(loss.draw_negatives(INDEX, 7))
     assert not first.equal(loss.draw_negatives(INDEX, 8))
 
 
-def test_draws_as_many_of_a_long_list_equally_often():
+def test_draws_each_possible_negative_of_a_long_list_equally_often():
     labels = torch.randint(-1, 4, (500,), generator=torch.Generator().manual_seed(0))
     labels[labels < 0] = -100
-    loss, index = made(labels), torch.arange(6)
+    loss, index = make_loss(labels), torch.arange(6)
     drawn = torch.cat([loss.draw_negatives(index.repeat_interleave(500), seed).view(6, -1) for seed in range(4)], dim=1)
     for own, others in zip(index, drawn, strict=True):
         counts = others.bincount(minlength=500)
@@ -140,9 +140,11 @@ def test_draws_as_many_of_a_long_list_equally_often():
         assert scipy.stats.chisquare(counts[possible]).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("limits", [(4, 7), (70, 75), (90, 120)])  # listed; one listed, one drawn; drawn
+@pytest.mark.parametrize(
+    "limits", [(4, 7), (70, 75), (90, 120)]
+)  # all enumerated; one enumerated, one sampled; all sampled
 def test_every_set_of_distinct_numbers_is_equally_probable(limits):
-    rows, count = 40_000, 2  # which have 72 candidates
+    rows, count = 40_000, 2  # with 72 candidates
     given = torch.tensor(limits).repeat(rows)[:, None]
     drawn = draw_distinct(given, count, max(limits), torch.Generator().manual_seed(0)).view(rows, len(limits), count)
     for limit, pairs in zip(limits, drawn.sort().values.unbind(1), strict=True):
@@ -153,7 +155,7 @@ def test_every_set_of_distinct_numbers_is_equally_probable(limits):
 
 
 class Largest(TorchDispatchMode):
-    """Notes how many numbers the largest tensor has that an operation makes, views of what it was given apart."""
+    """Records the size of the largest tensor that an operation allocates, views of its inputs excepted."""
 
     numbers = 0
 
@@ -170,9 +172,9 @@ def tensors(tree):
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-def test_a_step_makes_nothing_in_proportion_to_batch_times_list():
+def test_a_step_allocates_no_tensor_of_size_batch_times_list():
     images, batch, negatives, dimension = 1_280_000, 64, 256, 2
-    loss = made(torch.arange(images) % 1000, negatives=negatives, dimension=dimension)
+    loss = make_loss(torch.arange(images) % 1000, negatives=negatives, dimension=dimension)
     index, features = torch.arange(batch) * 20_000, torch.randn(batch, 3)
     with Largest() as drawing:
         assert len(loss.draw_negatives(index, 0).unique()) > negatives
@@ -193,18 +195,18 @@ def test_a_step_makes_nothing_in_proportion_to_batch_times_list():
     ],
 )
 def test_has_at_most_as_many_negatives_as_the_largest_class_leaves(labels, available):
-    loss = made(labels, negatives=16384)
+    loss = make_loss(labels, negatives=16384)
     assert loss.negatives == available
     index = torch.arange(len(labels))
     for own, drawn in zip(index, loss.draw_negatives(index, 0), strict=True):
         assert own not in drawn and len(set(drawn.tolist())) == available
 
 
-def test_goes_on_from_its_saved_state_to_the_same_bits():
+def test_continues_from_its_saved_state_bit_for_bit():
     def steps(loss, seeds):
         return [loss(STUDENT, TEACHER, INDEX, seed).item() for seed in seeds]
 
-    loss = made()
+    loss = make_loss()
     whole = steps(copy.deepcopy(loss), range(4))
     first = steps(loss, range(2))
     other = ContrastiveRepresentation(
@@ -215,13 +217,13 @@ def test_goes_on_from_its_saved_state_to_the_same_bits():
 
 
 def test_takes_one_sample():
-    loss = made()
+    loss = make_loss()
     expected, _ = reference(loss, STUDENT[:1], loss.draw_negatives(INDEX[:1], 7), index=INDEX[:1])
     assert loss(STUDENT[:1], TEACHER[:1], INDEX[:1], 7).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_is_finite_for_zeros_and_at_a_low_temperature():
-    loss = made(temperature=1e-3)
+    loss = make_loss(temperature=1e-3)
     student = torch.zeros_like(STUDENT).requires_grad_()
     value = loss(student, torch.zeros_like(TEACHER), INDEX, 7)
     value.backward()
@@ -237,21 +239,21 @@ def test_flattens_maps():
 
 
 def test_computes_half_precision_in_float32():
-    value = made()(STUDENT.half(), TEACHER.half(), INDEX, 7)
+    value = make_loss()(STUDENT.half(), TEACHER.half(), INDEX, 7)
     assert value.dtype == torch.float32
-    assert value == made()(STUDENT.half().float(), TEACHER.half().float(), INDEX, 7)
+    assert value == make_loss()(STUDENT.half().float(), TEACHER.half().float(), INDEX, 7)
 
 
 def test_starts_with_entries_of_length_one_on_average():
-    lengths = made(torch.arange(2000), dimension=64).student_bank.square().sum(dim=1)
+    lengths = make_loss(torch.arange(2000), dimension=64).student_bank.square().sum(dim=1)
     assert lengths.mean().item() == pytest.approx(1, abs=0.02)
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert ContrastiveRepresentation.compares_samples
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     for arguments, rule in [
         ({"dimension": 0}, "dimension and negatives of 1 or more, got dimension 0 and negatives 5"),
         ({"negatives": 0}, "got dimension 6 and negatives 0; dimension: 128, negatives: 16384"),
@@ -261,4 +263,4 @@ def test_names_the_rule_it_refuses_by():
         ({"labels": torch.zeros(9, dtype=torch.int64)}, "list of 9 .* one class only"),
     ]:
         with pytest.raises(BadInput, match=f"ContrastiveRepresentation .*{rule}"):
-            made(**arguments)
+            make_loss(**arguments)

@@ -20,7 +20,7 @@ def test_does_not_blow_up_the_gradient_of_a_zero_vector():
     torch.testing.assert_close(vectors.grad, torch.ones(1, 2))
 
 
-def test_centred_ones_correlate_as_in_numpy():
+def test_inner_products_of_centred_directions_match_numpy_correlations():
     rows = torch.tensor([[1.0, -2.0, 0.5, 0.0], [1e-6, 3e-6, 0.0, 1e-6], [102.0, 101.0, 100.0, 99.0]])
     expected = torch.from_numpy(np.corrcoef(rows.double().numpy())).float()
     torch.testing.assert_close(centred_directions(rows) @ centred_directions(rows).T, expected)

@@ -70,7 +70,7 @@ def test_compares_only_the_classes_of_a_single_sample():
     assert dist(STUDENT[:1], TEACHER[:1]).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert dist.compares_samples
 
 
@@ -80,7 +80,7 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, dist(STUDENT.half().float(), TEACHER.half().float()))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"dist .* one shape, got student \(3, 4\) and teacher \(3, 2\)"):
         dist(STUDENT, TEACHER[:, :2])
     with pytest.raises(ValueError, match="dist needs a temperature above 0, got -1"):

@@ -44,7 +44,7 @@ def test_matches_mdistiller(nontarget_weight):
     assert value.item() == pytest.approx(EXPECTED[f"dkd_a1_b{nontarget_weight}_T4"], rel=1e-5)
 
 
-def test_is_soft_targets_where_the_second_weight_is_what_the_teacher_leaves_to_the_other_classes():
+def test_is_soft_targets_where_the_second_weight_is_the_teachers_probability_of_the_other_classes():
     left = 1 - (TEACHER[:1] / 4).softmax(1)[0, 2].item()
     value = dkd(STUDENT[:1], TEACHER[:1], torch.tensor([2]), target_weight=1, nontarget_weight=left)
     torch.testing.assert_close(value, response_kd(STUDENT[:1], TEACHER[:1], 4.0))
@@ -83,7 +83,7 @@ def test_is_zero_for_equal_logits_and_finite_for_certain_networks():
     assert student.grad.isfinite().all()
 
 
-def test_has_nothing_to_say_of_the_other_class_of_two():
+def test_the_nontarget_part_is_zero_for_two_classes():
     value = dkd(STUDENT[:, :2], TEACHER[:, :2], torch.tensor([0, 1, 1]), target_weight=0)
     assert value.item() == 0
 
@@ -100,7 +100,7 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, dkd(STUDENT.half().float(), TEACHER.half().float(), LABELS))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"dkd .* one shape, got student \(3, 4\) and teacher \(3, 2\)"):
         dkd(STUDENT, TEACHER[:, :2], LABELS)
     with pytest.raises(ValueError, match="dkd needs a temperature above 0, got 0"):

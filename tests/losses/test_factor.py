@@ -11,7 +11,7 @@ torch.manual_seed(0)
 STUDENT, TEACHER = torch.randn(2, 3, 4, 4), torch.randn(2, 4, 8, 8)
 
 
-def made(**arguments):
+def make_loss(**arguments):
     torch.manual_seed(1)
     return FactorTransfer(STUDENT.shape[1:], TEACHER.shape[1:], **arguments)
 
@@ -23,7 +23,7 @@ def transfer(student, teacher):
     return np.abs(own - other).mean()
 
 
-def passed(maps, layers, transposed=False):
+def through_layers(maps, layers, transposed=False):
     """Through convolution, BatchNorm and leaky ReLU, three times."""
     assert len(layers) == 9
     for convolution, norm in zip(layers[::3], layers[1::3], strict=True):
@@ -33,9 +33,9 @@ def passed(maps, layers, transposed=False):
 
 
 def reference(loss, student, teacher, weight=0.005):
-    factors = passed(teacher, loss.paraphrase)
-    error = ((passed(factors, loss.reconstruct, transposed=True) - teacher) ** 2).mean()
-    return transfer(passed(student, loss.translate), factors) + weight * error
+    factors = through_layers(teacher, loss.paraphrase)
+    error = ((through_layers(factors, loss.reconstruct, transposed=True) - teacher) ** 2).mean()
+    return transfer(through_layers(student, loss.translate), factors) + weight * error
 
 
 @pytest.mark.parametrize(("own", "other"), [(4, 8), (8, 4), (4, 4)])
@@ -67,19 +67,19 @@ def test_is_zero_for_factors_in_proportion_and_finite_for_zeros():
 
 
 @pytest.mark.parametrize("weight", [0.005, 2.0])
-def test_translates_paraphrases_and_reconstructs(weight):
-    loss = made(reconstruction_weight=weight)
+def test_is_the_transfer_of_translator_and_paraphraser_plus_the_reconstruction(weight):
+    loss = make_loss(reconstruction_weight=weight)
     expected = reference(loss, array(STUDENT), array(TEACHER), weight)
     assert loss(STUDENT, TEACHER).item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(0.5, 2), (0.75, 3), (0.1, 1), (2, 8)])
 def test_has_factors_at_the_rate(rate, channels):
-    assert made(rate=rate).paraphrase(TEACHER).shape == (2, channels, 8, 8)
+    assert make_loss(rate=rate).paraphrase(TEACHER).shape == (2, channels, 8, 8)
 
 
 def test_sends_the_known_gradient_to_the_student_and_none_to_the_teacher():
-    loss, direction = made(), torch.randn_like(STUDENT)
+    loss, direction = make_loss(), torch.randn_like(STUDENT)
     student, teacher = STUDENT.clone().requires_grad_(), TEACHER.clone().requires_grad_()
     loss(student, teacher).backward()
     expected = slope(lambda maps: reference(loss, maps, array(TEACHER)), array(STUDENT), array(direction))
@@ -87,8 +87,8 @@ def test_sends_the_known_gradient_to_the_student_and_none_to_the_teacher():
     assert teacher.grad is None
 
 
-def test_trains_the_paraphraser_by_its_reconstruction_alone_and_the_translator_by_the_transfer_alone():
-    once, twice = made(reconstruction_weight=0.01), made(reconstruction_weight=0.02)
+def test_only_the_reconstruction_trains_the_paraphraser_and_only_the_transfer_the_translator():
+    once, twice = make_loss(reconstruction_weight=0.01), make_loss(reconstruction_weight=0.02)
     for loss in (once, twice):
         loss(STUDENT, TEACHER).backward()
     for (name, one), two in zip(once.named_parameters(), twice.parameters(), strict=True):
@@ -98,30 +98,30 @@ def test_trains_the_paraphraser_by_its_reconstruction_alone_and_the_translator_b
 
 
 def test_takes_one_sample():
-    loss = made()
+    loss = make_loss()
     expected = reference(loss, array(STUDENT[:1]), array(TEACHER[:1]))
     assert loss(STUDENT[:1], TEACHER[:1]).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_computes_half_precision_in_float32():
-    for compare in (factor_transfer, made()):
+    for compare in (factor_transfer, make_loss()):
         value = compare(STUDENT.half(), TEACHER.half())
         assert value.dtype == torch.float32
         assert value == compare(STUDENT.half().float(), TEACHER.half().float())
 
 
-def test_goes_on_from_its_saved_state():
-    loss, other = made(), FactorTransfer(STUDENT.shape[1:], TEACHER.shape[1:])
+def test_continues_from_its_saved_state():
+    loss, other = make_loss(), FactorTransfer(STUDENT.shape[1:], TEACHER.shape[1:])
     loss(STUDENT, TEACHER)
     other.load_state_dict(loss.state_dict())
     assert other(STUDENT, TEACHER) == loss(STUDENT, TEACHER)
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert FactorTransfer.compares_samples
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"factor_transfer compares \(batch, channels, height, width\) maps"):
         factor_transfer(STUDENT[..., 0], TEACHER)
     with pytest.raises(ValueError, match="factor_transfer needs maps of more than one position"):
@@ -131,6 +131,6 @@ def test_names_the_rule_it_refuses_by():
     with pytest.raises(BadInput, match=r"more than one position, got student \(3, 1, 1\) and teacher \(4, 8, 8\)"):
         FactorTransfer(torch.Size([3, 1, 1]), TEACHER.shape[1:])
     with pytest.raises(BadInput, match=r"rate above 0, got 0; rate: 0.5"):
-        made(rate=0)
+        make_loss(rate=0)
     with pytest.raises(BadInput, match=r"reconstruction_weight above 0 .* got 0; reconstruction_weight: 0.005"):
-        made(reconstruction_weight=0)
+        make_loss(reconstruction_weight=0)

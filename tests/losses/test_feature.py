@@ -51,7 +51,7 @@ def test_hint_matches_repdistiller():
 
 
 @pytest.mark.parametrize(("loss", "factor"), [(normalised_distance, 3.0), (cosine_distance, 1e3)])
-def test_sees_directions_only(loss, factor):
+def test_depends_on_directions_only(loss, factor):
     torch.testing.assert_close(loss(factor * STUDENT, TEACHER), loss(STUDENT, TEACHER))
 
 
@@ -96,12 +96,12 @@ def test_computes_half_precision_in_float32(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_names_the_rule_it_refuses_by(loss):
+def test_errors_name_the_rule(loss):
     shapes = r"one shape, got student \(4, 2, 5, 2\) and teacher \(4, 3, 5, 2\); adapter: student"
     with pytest.raises(ValueError, match=f"{loss.__name__} compares features of {shapes}"):
         loss(STUDENT[:, :2], TEACHER)
 
 
-def test_names_the_reductions_it_knows():
+def test_the_error_names_the_reductions():
     with pytest.raises(ValueError, match=r"by 'sum' or 'mean', got 'none'; reduction: sum"):
         normalised_distance(STUDENT, TEACHER, reduction="none")

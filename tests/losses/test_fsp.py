@@ -35,7 +35,7 @@ def shapes(pair):
 
 
 @pytest.mark.parametrize("samples", [1, 3])
-def test_matches_the_definition_whatever_the_size_of_the_other_side(samples):
+def test_matches_the_definition_at_any_size_of_the_teachers_maps(samples):
     student, teacher = ([maps[:samples] for maps in pair] for pair in (STUDENT, TEACHER))
     assert fsp(student, teacher).item() == pytest.approx(reference(student, teacher), rel=1e-5)
 
@@ -76,7 +76,7 @@ def test_computes_half_precision_in_float32():
     assert value == fsp(*(tuple(maps.float() for maps in pair) for pair in half))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"student \[1, 5\] and teacher \[2, 5\] channels; _target_: .*FlowOfSolution"):
         fsp((STUDENT[0][:, :1], STUDENT[1]), TEACHER)
     with pytest.raises(ValueError, match=r"pairs of maps, got 1 of the student and 2 of the teacher; taps: \[\[low"):
@@ -93,7 +93,7 @@ def test_the_module_is_the_function_where_widths_are_equal():
     assert module(STUDENT, TEACHER) == fsp(STUDENT, TEACHER)
 
 
-def test_the_module_widens_only_what_differs_with_a_layer_that_learns():
+def test_the_module_widens_only_maps_of_other_widths_with_a_trained_layer():
     wide = (torch.randn(3, 4, 6, 3), TEACHER[1])
     module = FlowOfSolution(shapes(STUDENT), shapes(wide))
     (weight,) = module.parameters()

@@ -1,4 +1,4 @@
-"""Every loss value that public implementations give for fixed inputs, and the call of kdlab's that has to agree."""
+"""Every recorded value of public implementations, and the call of kdlab's that has to match it."""
 
 import pytest
 
@@ -89,7 +89,7 @@ CALLS = {
 }
 
 
-def test_no_value_is_without_a_call_and_no_call_without_a_value():
+def test_every_value_has_a_call_and_every_call_a_value():
     assert sorted(CALLS) == sorted(EXPECTED)
     assert len(CALLS) == 29
 

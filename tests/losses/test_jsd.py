@@ -54,7 +54,7 @@ def test_divided_by_beta_approaches_the_forward_divergence():
     assert near.item() == pytest.approx(generalised_jsd(STUDENT, TEACHER, LABELS, 0).item(), rel=1e-2)
 
 
-def test_at_one_half_treats_both_alike_and_stays_below_ln_2():
+def test_at_one_half_is_symmetric_and_at_most_ln_2():
     opposite = torch.tensor([[1e4, 0.0]]), torch.tensor([[0.0, 1e4]])
     assert generalised_jsd(*opposite, torch.tensor([0])).item() == pytest.approx(np.log(2), rel=1e-6)
     torch.testing.assert_close(generalised_jsd(STUDENT, TEACHER, LABELS), generalised_jsd(TEACHER, STUDENT, LABELS))
@@ -91,7 +91,7 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, generalised_jsd(STUDENT.half().float(), TEACHER.half().float(), LABELS))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"generalised_jsd .* one shape, got student \(3, 3\) and teach"):
         generalised_jsd(STUDENT, TEACHER[:, :2], LABELS)
     with pytest.raises(ValueError, match="generalised_jsd needs a temperature above 0, got 0"):

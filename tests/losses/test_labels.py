@@ -35,5 +35,5 @@ def test_label_smoothing_spreads_a_share_of_each_label_over_all_classes():
     labels, share = [0, -100, 1], 0.3
     known = [row for row, label in enumerate(labels) if label >= 0]
     targets = share / 3 + (1 - share) * np.eye(3)[[labels[row] for row in known]]
-    expected = np.mean([-(targets[place] * log_softmax(LOGITS[row].numpy())).sum() for place, row in enumerate(known)])
+    expected = np.mean([-(targets[i] * log_softmax(LOGITS[row].numpy())).sum() for i, row in enumerate(known)])
     assert ce(LOGITS, torch.tensor(labels), label_smoothing=share).item() == pytest.approx(expected, rel=1e-6)

@@ -36,12 +36,12 @@ def test_sends_the_numeric_gradient_to_the_student_and_none_to_the_teacher():
     assert teacher.grad is None
 
 
-def test_does_not_see_the_mean_and_the_scale_of_logits():
+def test_is_invariant_to_mean_and_scale_of_logits():
     torch.testing.assert_close(standardised_kd(5 * STUDENT + 3, TEACHER), standardised_kd(STUDENT, TEACHER))
     assert standardised_kd(0.1 * TEACHER - 2, TEACHER).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_takes_equal_logits_for_no_opinion_with_a_gradient_of_the_usual_size():
+def test_treats_equal_logits_as_a_uniform_distribution_with_a_gradient_of_the_usual_size():
     student = torch.zeros(2, 3, requires_grad=True)
     value = standardised_kd(student, TEACHER)
     value.backward()
@@ -65,7 +65,7 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, standardised_kd(STUDENT.half().float(), TEACHER.half().float()))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"standardised_kd .* one shape, got student \(2, 3\) and teach"):
         standardised_kd(STUDENT, TEACHER[:, :2])
     with pytest.raises(ValueError, match="standardised_kd needs a temperature above 0, got 0"):

@@ -44,7 +44,7 @@ def test_averages_the_larger_maps_down_first():
     assert nst(halved(STUDENT), TEACHER).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_does_not_see_the_order_sign_or_strength_of_channels():
+def test_is_invariant_to_order_sign_and_scale_of_channels():
     shuffled = -2 * TEACHER[:, [3, 1, 4, 0, 2]]
     assert nst(shuffled, TEACHER).item() == pytest.approx(0, abs=1e-6)
 
@@ -53,11 +53,11 @@ def test_sends_the_known_gradient_to_the_student_and_none_to_the_teacher():
     student, teacher = STUDENT.double().requires_grad_(), TEACHER.double().requires_grad_()
     nst(student, teacher).backward()
     step = 1e-5
-    for place in [(0, 0, 0, 0), (1, 2, 3, 1), (2, 3, 1, 0)]:
+    for position in [(0, 0, 0, 0), (1, 2, 3, 1), (2, 3, 1, 0)]:
         shift = torch.zeros_like(STUDENT, dtype=torch.float64)
-        shift[place] = step
+        shift[position] = step
         up, down = (reference(STUDENT.double() + sign * shift, TEACHER) for sign in (1, -1))
-        assert student.grad[place].item() == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-7)
+        assert student.grad[position].item() == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-7)
     assert teacher.grad is None
 
 
@@ -84,7 +84,7 @@ def test_computes_half_precision_in_float32():
     assert value == nst(STUDENT.half().float(), TEACHER.half().float())
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"nst compares .* maps of one batch, got student \(3, 4\) and teacher"):
         nst(STUDENT[..., 0, 0], TEACHER)
     with pytest.raises(ValueError, match=r"nst needs maps of more than one position .*image_size"):

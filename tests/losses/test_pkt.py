@@ -44,13 +44,13 @@ def test_flattens_maps():
     torch.testing.assert_close(pkt(*maps), pkt(*(features.flatten(1) for features in maps)))
 
 
-def test_does_not_see_rotations_and_scale():
-    turned = 7 * TEACHER @ torch.tensor([[0.6, -0.8], [0.8, 0.6]])
-    assert pkt(turned, TEACHER).item() == pytest.approx(0, abs=1e-7)
+def test_is_invariant_to_rotation_and_scale():
+    rotated = 7 * TEACHER @ torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    assert pkt(rotated, TEACHER).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_is_finite_for_opposite_samples():
-    """Rounding takes their cosine below −1, and the probability with it below 0."""
+    """Rounding gives a cosine below −1, and so a probability below 0."""
     sample = torch.randn(1, 512, generator=torch.Generator().manual_seed(4))
     student = torch.cat([sample, -sample]).requires_grad_()
     value = pkt(student, TEACHER[:2])
@@ -59,7 +59,7 @@ def test_is_finite_for_opposite_samples():
     assert student.grad.isfinite().all()
 
 
-def test_is_finite_for_equal_samples_and_silent_ones_with_gradients_of_the_usual_size():
+def test_is_finite_for_equal_samples_and_zero_samples_with_gradients_of_the_usual_size():
     usual = STUDENT.clone().requires_grad_()
     pkt(usual, TEACHER).backward()
     odd = torch.cat([STUDENT[:1], STUDENT[:1], STUDENT[1:2], 0 * STUDENT[:1]]).requires_grad_()
@@ -69,7 +69,7 @@ def test_is_finite_for_equal_samples_and_silent_ones_with_gradients_of_the_usual
     assert odd.grad.abs().max() < 10 * usual.grad.abs().max()
 
 
-def test_has_nothing_to_compare_in_a_single_sample():
+def test_is_zero_for_a_single_sample():
     student = STUDENT[:1].clone().requires_grad_()
     value = pkt(student, TEACHER[:1])
     value.backward()
@@ -77,7 +77,7 @@ def test_has_nothing_to_compare_in_a_single_sample():
     assert student.grad.abs().max() < 1e-6
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert pkt.compares_samples
 
 
@@ -88,6 +88,6 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, pkt(STUDENT, TEACHER.half().float()))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"pkt .* same samples, got student \(4, 3\) and .* \(2, 2\)"):
         pkt(STUDENT, TEACHER[:2])

@@ -13,7 +13,7 @@ def test_logits_have_one_shape_and_a_positive_temperature():
             check_logits("name", torch.ones(2, 3), torch.ones(2, 3), temperature)
 
 
-def test_samples_are_as_many_and_have_features():
+def test_features_have_equally_many_samples():
     check_samples("name", torch.ones(2, 3), torch.ones(2, 4, 5, 5))
     with pytest.raises(ValueError, match=r"features of the same samples, got student \(2, 3\) and teacher \(4, 3\)"):
         check_samples("name", torch.ones(2, 3), torch.ones(4, 3))

@@ -69,13 +69,13 @@ def test_flattens_maps(loss):
 
 
 @BOTH
-def test_does_not_see_where_features_lie_and_how_large_they_are(loss):
-    turned = 7 * TEACHER @ torch.tensor([[0.6, -0.8], [0.8, 0.6]]) + 3
-    assert loss(turned, TEACHER).item() == pytest.approx(0, abs=1e-10)
+def test_is_invariant_to_translation_rotation_and_scale(loss):
+    rotated = 7 * TEACHER @ torch.tensor([[0.6, -0.8], [0.8, 0.6]]) + 3
+    assert loss(rotated, TEACHER).item() == pytest.approx(0, abs=1e-10)
 
 
 @BOTH
-def test_is_zero_with_a_zero_gradient_where_student_and_teacher_are_one(loss):
+def test_is_zero_with_a_zero_gradient_where_student_and_teacher_are_equal(loss):
     student = STUDENT.clone().requires_grad_()
     value = loss(student, STUDENT)
     value.backward()
@@ -104,7 +104,7 @@ def test_duplicates_have_no_distance_and_form_no_angle(loss):
 
 
 @BOTH
-def test_has_nothing_to_compare_in_a_single_sample(loss):
+def test_is_zero_for_a_single_sample(loss):
     student = STUDENT[:1].clone().requires_grad_()
     value = loss(student, TEACHER[:1])
     value.backward()
@@ -113,7 +113,7 @@ def test_has_nothing_to_compare_in_a_single_sample(loss):
 
 
 @BOTH
-def test_wants_the_whole_batch(loss):
+def test_needs_the_whole_batch(loss):
     assert loss.compares_samples
 
 
@@ -126,6 +126,6 @@ def test_computes_half_precision_in_float32(loss):
 
 
 @BOTH
-def test_names_the_rule_it_refuses_by(loss):
+def test_errors_name_the_rule(loss):
     with pytest.raises(ValueError, match=rf"{loss.__name__} .* same samples, got student \(4, 3\) and .* \(2, 2\)"):
         loss(STUDENT, TEACHER[:2])

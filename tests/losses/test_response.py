@@ -61,7 +61,7 @@ def test_takes_one_sample():
     )
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"one shape, got student \(2, 3\) and teacher \(2, 2\)"):
         response_kd(STUDENT, TEACHER[:, :2])
     with pytest.raises(ValueError, match="temperature above 0, got 0"):

@@ -79,7 +79,7 @@ def test_computes_half_precision_in_float32():
     assert value == hierarchical_context(STUDENT.half().float(), TEACHER.half().float())
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"one shape, got student \(3, 1, 8, 8\) and teacher .*adapter: student"):
         hierarchical_context(STUDENT[:, :1], TEACHER)
     with pytest.raises(ValueError, match=r"hierarchical_context compares \(batch, channels, height, width\) maps"):

@@ -11,19 +11,19 @@ STUDENT = tuple(torch.randn(2, *shape) for shape in [(2, 8, 8), (3, 4, 4), (4, 4
 TEACHER = tuple(torch.randn(2, *shape) for shape in [(3, 16, 16), (4, 4, 4), (5, 2, 2)])
 
 
-def made(student=STUDENT, teacher=TEACHER):
+def make_loss(student=STUDENT, teacher=TEACHER):
     torch.manual_seed(1)
     return Review([maps.shape[1:] for maps in student], [maps.shape[1:] for maps in teacher])
 
 
 def resized(maps, size):
-    """Each position takes the value at the same place, rounded down."""
+    """Each position takes the value at the same relative position, rounded down."""
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, maps.shape[2:], strict=True))
     return maps[:, :, rows][..., columns]
 
 
 def fused(own, above, layer):
-    """Position by position: what counts how much is read from both maps there."""
+    """Position by position: the attention weights depend on both maps at that position."""
     above = resized(above, own.shape[2:])
     logits = convolved(np.concatenate([own, above], axis=1), layer)
     weights = 1 / (1 + np.exp(-logits))
@@ -50,13 +50,13 @@ def arrays(maps):
 
 
 def test_compares_each_level_with_its_fusion_of_the_same_and_higher_levels():
-    loss = made()
+    loss = make_loss()
     assert loss(STUDENT, TEACHER).item() == pytest.approx(reference(loss, arrays(STUDENT), arrays(TEACHER)), rel=1e-4)
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_sends_the_known_gradient_to_every_level_of_the_student_and_none_to_the_teacher(level):
-    loss, direction = made(), torch.randn_like(STUDENT[level])
+    loss, direction = make_loss(), torch.randn_like(STUDENT[level])
     student = [maps.clone().requires_grad_() for maps in STUDENT]
     teacher = [maps.clone().requires_grad_() for maps in TEACHER]
     loss(student, teacher).backward()
@@ -71,13 +71,13 @@ def test_sends_the_known_gradient_to_every_level_of_the_student_and_none_to_the_
 
 
 def test_trains_all_its_layers():
-    loss = made()
+    loss = make_loss()
     loss(STUDENT, TEACHER).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in loss.parameters())
 
 
 def test_reviews_one_level_without_attention():
-    loss = made(STUDENT[:1], TEACHER[:1])
+    loss = make_loss(STUDENT[:1], TEACHER[:1])
     assert loss.fusions[0].attend is None
     assert loss(STUDENT[:1], TEACHER[:1]).item() == pytest.approx(
         reference(loss, arrays(STUDENT[:1]), arrays(TEACHER[:1])), rel=1e-4
@@ -91,13 +91,13 @@ def test_fuses_at_most_512_channels():
 
 def test_takes_one_sample():
     student, teacher = ([maps[:1] for maps in side] for side in (STUDENT, TEACHER))
-    loss = made()
+    loss = make_loss()
     assert loss(student, teacher).item() == pytest.approx(reference(loss, arrays(student), arrays(teacher)), rel=1e-4)
 
 
 def test_is_zero_for_one_sample_with_one_position_which_cannot_be_normalised():
     student, teacher = [*STUDENT[:2], STUDENT[2][..., :1, :1]], [*TEACHER[:2], TEACHER[2][..., :1, :1]]
-    loss = made(student, teacher)
+    loss = make_loss(student, teacher)
     assert loss(student, teacher) > 0
     one = [maps[:1].clone().requires_grad_() for maps in student]
     value = loss(one, [maps[:1] for maps in teacher])
@@ -107,26 +107,26 @@ def test_is_zero_for_one_sample_with_one_position_which_cannot_be_normalised():
 
 
 def test_computes_half_precision_in_float32():
-    loss = made()
+    loss = make_loss()
     student, teacher = ([maps.half() for maps in side] for side in (STUDENT, TEACHER))
     value = loss(student, teacher)
     assert value.dtype == torch.float32
     assert value == loss([maps.float() for maps in student], [maps.float() for maps in teacher])
 
 
-def test_goes_on_from_its_saved_state():
-    loss = made()
+def test_continues_from_its_saved_state():
+    loss = make_loss()
     loss(STUDENT, TEACHER)
     other = Review([maps.shape[1:] for maps in STUDENT], [maps.shape[1:] for maps in TEACHER])
     other.load_state_dict(loss.state_dict())
     assert other(STUDENT, TEACHER) == loss(STUDENT, TEACHER)
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert Review.compares_samples
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(BadInput, match=r"several levels.* got one map of shape \(2, 8, 8\).*taps: \[\[low, mid, high"):
         Review(STUDENT[0].shape[1:], TEACHER[0].shape[1:])
     with pytest.raises(BadInput, match=r"Review compares .* maps, got student \(16,\) and teacher \(3, 16, 16\)"):

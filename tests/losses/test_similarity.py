@@ -34,12 +34,12 @@ def test_sends_the_numeric_gradient_to_the_student_and_none_to_the_teacher():
     assert teacher.grad is None
 
 
-def test_does_not_see_rotations_and_scale():
-    turned = 7 * TEACHER @ torch.tensor([[0.6, -0.8], [0.8, 0.6]])
-    assert similarity_preserving(turned, TEACHER).item() == pytest.approx(0, abs=1e-12)
+def test_is_invariant_to_rotation_and_scale():
+    rotated = 7 * TEACHER @ torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    assert similarity_preserving(rotated, TEACHER).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_is_finite_for_equal_samples_and_silent_ones_with_gradients_of_the_usual_size():
+def test_is_finite_for_equal_samples_and_zero_samples_with_gradients_of_the_usual_size():
     usual = STUDENT.clone().requires_grad_()
     similarity_preserving(usual, TEACHER).backward()
     odd = torch.cat([STUDENT[:1], STUDENT[:1], STUDENT[1:2], 0 * STUDENT[:1]]).requires_grad_()
@@ -49,7 +49,7 @@ def test_is_finite_for_equal_samples_and_silent_ones_with_gradients_of_the_usual
     assert odd.grad.abs().max() < 10 * usual.grad.abs().max()
 
 
-def test_has_nothing_to_compare_in_a_single_sample():
+def test_is_zero_for_a_single_sample():
     student = STUDENT[:1].clone().requires_grad_()
     value = similarity_preserving(student, TEACHER[:1])
     value.backward()
@@ -57,7 +57,7 @@ def test_has_nothing_to_compare_in_a_single_sample():
     assert student.grad.abs().sum() == 0
 
 
-def test_wants_the_whole_batch():
+def test_needs_the_whole_batch():
     assert similarity_preserving.compares_samples
 
 
@@ -68,6 +68,6 @@ def test_computes_half_precision_in_float32():
     torch.testing.assert_close(value, similarity_preserving(STUDENT, TEACHER))
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(ValueError, match=r"similarity_preserving .* samples, got student \(4, 3\) and .* \(2, 2\)"):
         similarity_preserving(STUDENT, TEACHER[:2])

@@ -11,8 +11,8 @@ torch.manual_seed(0)
 STUDENT, TEACHER = torch.randn(3, 2, 8, 8), torch.randn(3, 5, 4, 4)
 
 
-def made(student=STUDENT, teacher=TEACHER, **arguments):
-    """With a variance of its own for each channel, as after some training."""
+def make_loss(student=STUDENT, teacher=TEACHER, **arguments):
+    """With a different variance for each channel, as after some training."""
     torch.manual_seed(1)
     loss = VariationalInformation(student.shape[1:], teacher.shape[1:], **arguments)
     with torch.no_grad():
@@ -34,7 +34,7 @@ def reference(loss, student, teacher, minimum_variance=1e-5):
 @pytest.mark.parametrize(("own", "other"), [(8, 4), (4, 8), (4, 4)])
 def test_is_the_mean_negative_log_density_at_the_smaller_size(own, other):
     student, teacher = torch.randn(3, 2, own, own), torch.randn(3, 5, other, other)
-    loss = made(student, teacher, minimum_variance=0.3)
+    loss = make_loss(student, teacher, minimum_variance=0.3)
     assert loss(student, teacher).item() == pytest.approx(
         reference(loss, array(student), array(teacher), minimum_variance=0.3), rel=1e-5
     )
@@ -46,7 +46,7 @@ def test_starts_at_the_initial_variance():
 
 
 def test_sends_the_known_gradient_to_the_student_and_none_to_the_teacher():
-    loss, direction = made(), torch.randn_like(STUDENT)
+    loss, direction = make_loss(), torch.randn_like(STUDENT)
     student, teacher = STUDENT.clone().requires_grad_(), TEACHER.clone().requires_grad_()
     loss(student, teacher).backward()
     expected = slope(lambda maps: reference(loss, maps, array(TEACHER)), array(STUDENT), array(direction))
@@ -54,8 +54,8 @@ def test_sends_the_known_gradient_to_the_student_and_none_to_the_teacher():
     assert teacher.grad is None
 
 
-def test_learns_its_variance_from_the_squared_error():
-    loss = made()
+def test_the_gradient_of_the_variance_follows_the_squared_error():
+    loss = make_loss()
     loss(STUDENT, TEACHER).backward()
     pooled = torch.nn.functional.adaptive_avg_pool2d(STUDENT, 4)
     error = (TEACHER - loss.predict_mean(pooled)).square().mean(dim=(0, 2, 3))
@@ -65,36 +65,36 @@ def test_learns_its_variance_from_the_squared_error():
 
 
 def test_is_half_the_log_variance_for_zeros():
-    loss = made()
+    loss = make_loss()
     value = loss(torch.zeros_like(STUDENT), torch.zeros_like(TEACHER))
     torch.testing.assert_close(value, 0.5 * loss.variance.log().mean())
 
 
 def test_takes_one_sample_of_one_position():
     student, teacher = STUDENT[:1, :, :1, :1], TEACHER[:1, :, :1, :1]
-    loss = made(student, teacher)
+    loss = make_loss(student, teacher)
     assert loss(student, teacher).item() == pytest.approx(reference(loss, array(student), array(teacher)), rel=1e-5)
 
 
 def test_computes_half_precision_in_float32():
-    loss = made()
+    loss = make_loss()
     value = loss(STUDENT.half(), TEACHER.half())
     assert value.dtype == torch.float32
     assert value == loss(STUDENT.half().float(), TEACHER.half().float())
 
 
-def test_goes_on_from_its_saved_state():
-    loss, other = made(), VariationalInformation(STUDENT.shape[1:], TEACHER.shape[1:])
+def test_continues_from_its_saved_state():
+    loss, other = make_loss(), VariationalInformation(STUDENT.shape[1:], TEACHER.shape[1:])
     other.load_state_dict(loss.state_dict())
     assert other(STUDENT, TEACHER) == loss(STUDENT, TEACHER)
 
 
-def test_names_the_rule_it_refuses_by():
+def test_errors_name_the_rule():
     with pytest.raises(BadInput, match=r"maps, got student \(16,\) and teacher \(5, 4, 4\); tap maps"):
         VariationalInformation(torch.Size([16]), TEACHER.shape[1:])
     with pytest.raises(BadInput, match=r"0 < minimum_variance < initial_variance.* got minimum_variance 0 "):
-        made(minimum_variance=0)
+        make_loss(minimum_variance=0)
     with pytest.raises(BadInput, match=r"initial_variance 1e-06; minimum_variance: 1e-5, initial_variance: 5"):
-        made(initial_variance=1e-6)
+        make_loss(initial_variance=1e-6)
     with pytest.raises(ValueError, match=r"VariationalInformation compares \(batch, channels, height, width\) maps"):
-        made()(STUDENT[..., 0], TEACHER)
+        make_loss()(STUDENT[..., 0], TEACHER)

@@ -1,4 +1,4 @@
-"""A method before its first step: its networks have random weights, and nobody has trained a teacher."""
+"""A method before its first step, with untrained networks."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def ready(stage: Stage) -> tuple[Distiller, Batch]:
     return method, next(iter(data.train_dataloader()))
 
 
-def seen(method: Distiller, batch: Batch) -> tuple[Outputs, Outputs]:
+def outputs_of(method: Distiller, batch: Batch) -> tuple[Outputs, Outputs]:
     """The outputs of the student and of its only teacher for the batch."""
     student, _ = method.see(batch, 0)
     ((teacher, _),) = method.teacher_outputs(batch)

@@ -1,6 +1,6 @@
-"""One rank of several, or the only process: what it gathers, and the gradient of a loss of the whole batch.
+"""One rank of several, or a single process: the gathered tensors, and the gradient of a loss of the whole batch.
 
-python -m tests.methods.gather_ranks FOLDER RANK RANKS      leaves FOLDER/<rank>-of-<ranks>.pt
+python -m tests.methods.gather_ranks FOLDER RANK RANKS      writes FOLDER/<rank>-of-<ranks>.pt
 """
 
 import sys
@@ -24,25 +24,25 @@ def inputs(samples: int) -> dict[str, torch.Tensor]:
 
 
 def whole_batch_loss(vectors: torch.Tensor, maps: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Of each sample with each other, and not the same in another order."""
-    place = torch.arange(1, len(vectors) + 1)
-    return ((vectors @ vectors.T).tanh() * maps.mean((1, 2, 3)) * place * (labels + 1)).sum()
+    """Compares each sample with each other, and depends on the order."""
+    position = torch.arange(1, len(vectors) + 1)
+    return ((vectors @ vectors.T).tanh() * maps.mean((1, 2, 3)) * position * (labels + 1)).sum()
 
 
 def gathered(samples: int, rank: int, ranks: int) -> dict[str, object]:
-    mine = {name: tensor[rank::ranks] for name, tensor in inputs(samples).items()}
+    local = {name: tensor[rank::ranks] for name, tensor in inputs(samples).items()}
     weight = torch.full((3, 4), 0.5).requires_grad_()
-    own = (mine["features"] @ weight, mine["maps"] * weight.sum())
-    said = gather_samples({"student": own, "teacher": mine["features"], "labels": mine["labels"], "index": None})
-    loss = whole_batch_loss(*said["student"], said["labels"])
+    own = (local["features"] @ weight, local["maps"] * weight.sum())
+    whole = gather_samples({"student": own, "teacher": local["features"], "labels": local["labels"], "index": None})
+    loss = whole_batch_loss(*whole["student"], whole["labels"])
     loss.backward()
     gradient = weight.grad
     if ranks > 1:
         dist.all_reduce(gradient)
         gradient /= ranks  # as DDP does
     return {
-        **said,
-        "student": tuple(part.detach() for part in said["student"]),
+        **whole,
+        "student": tuple(part.detach() for part in whole["student"]),
         "loss": loss.detach(),
         "grad": gradient,
     }

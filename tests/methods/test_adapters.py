@@ -7,7 +7,7 @@ from kdlab.methods.adapters import make_adapter, match_size
 
 
 def matched(own, other):
-    """Both sides as a loss would get them."""
+    """Both sides as a loss receives them."""
     adapter = make_adapter(own.shape[1:], other.shape[1:])
     return match_size(adapter(own), other.shape[1:]), match_size(other, own.shape[1:])
 
@@ -79,7 +79,7 @@ def test_sizes_are_matched_by_the_mean_of_the_region_that_a_position_covers():
     assert pooled[0, :, 1, 0].tolist() == regions[1]
 
 
-def test_smaller_maps_and_what_is_no_map_stay_as_they_are():
+def test_smaller_maps_and_other_features_are_unchanged():
     maps, tokens = torch.randn(2, 3, 4, 4), torch.randn(2, 17, 3)
     assert match_size(maps, Size([3, 8, 8])) is maps
     assert match_size(tokens, Size([5, 3])) is tokens
@@ -92,9 +92,9 @@ def test_smaller_maps_and_what_is_no_map_stay_as_they_are():
         ((4, 8, 8), (32,), r"a map of shape \(4, 8, 8\) to a vector of shape \(32,\)\. Tap layers of one kind"),
         ((32,), (17, 32), r"a vector of shape \(32,\) to tokens of shape \(17, 32\)\. Tap layers of one kind"),
         ((2, 3, 4, 5), (2, 3, 4, 6), r"something of shape \(2, 3, 4, 5\) to something"),
-        ((10, 4), (17, 4), r"tokens of shape \(10, 4\) and tokens of shape \(17, 4\) are not as many tokens"),
+        ((10, 4), (17, 4), r"tokens of shape \(10, 4\) and tokens of shape \(17, 4\) differ in the number of tokens"),
     ],
 )
-def test_refuses_what_has_no_correspondence_and_names_both_shapes(own, other, message):
+def test_refuses_features_that_cannot_be_paired_and_names_both_shapes(own, other, message):
     with pytest.raises(BadInput, match=f"adapter: .*{message}"):
         make_adapter(Size(own), Size(other))

@@ -1,4 +1,4 @@
-"""Methods act by their arguments: built in Python they compute what these say, and a config adds nothing to them."""
+"""Methods follow their arguments: built in Python they equal those built from a config."""
 
 import inspect
 from dataclasses import replace
@@ -50,7 +50,7 @@ class Sample:
         self.maps = [{role: rng.normal(size=(7, *shape)) for role, shape in SHAPES.items()} for _ in range(2)]
 
     def total(self, method, epoch=20):
-        """The loss of a method in an epoch where all its terms have their full weight."""
+        """The loss of a method in an epoch in which all terms have their full weight."""
         method.build_terms(BuildContext(SHAPES, [SHAPES], num_classes=5))
         student, teacher = (
             Outputs(torch.tensor(logits), {role: torch.tensor(maps) for role, maps in features.items()})
@@ -111,7 +111,7 @@ def chosen(seed):
 def test_the_loss_is_the_formula_of_the_arguments(seed):
     sample, (t, a, b, c, v, w) = Sample(seed), chosen(seed)
     step = seed
-    hotter, less = min(t + 2 * step, 20), max(a - 0.05 * step, min(a, 0.1))
+    higher, lower = min(t + 2 * step, 20), max(a - 0.05 * step, min(a, 0.1))
     for method, expected in (
         (TeacherStudent(temperature=t, alpha=a), a * sample.kd(t) + (1 - a) * sample.ce()),
         (SoftTargets(temperature=t), sample.kd(t) + sample.ce()),
@@ -119,7 +119,7 @@ def test_the_loss_is_the_formula_of_the_arguments(seed):
         (BornAgain(temperature=t, alpha=a, treatment="cwtm"), sample.cwtm()),
         (
             Progressive(t, a, temperature_step=2.0, alpha_step=0.05, step=step),
-            less * sample.kd(hotter) + (1 - less) * sample.ce(),
+            lower * sample.kd(higher) + (1 - lower) * sample.ce(),
         ),
         (SelfDistillation(temperature=t, alpha=a), a * sample.kd(t) + (1 - a) * sample.ce()),
         (
@@ -135,7 +135,7 @@ def test_the_loss_is_the_formula_of_the_arguments(seed):
 
 
 def described(method):
-    """All that its terms are, with the defaults of their losses."""
+    """The settings of its terms, with the defaults of their losses."""
     terms = {}
     for term in method.settings:
         bound = inspect.signature(term.loss).bind_partial(**term.arguments)
@@ -145,26 +145,26 @@ def described(method):
 
 
 @pytest.mark.parametrize(("kind", "option"), OPTIONS.items(), ids=OPTIONS.values())
-def test_built_from_plain_arguments_it_is_its_option(kind, option):
+def test_a_method_built_from_plain_arguments_equals_its_option(kind, option):
     stage = tiny_plan(f"loss={option}", "plan=single").student
     plain = {name: value for name, value in stage.loss.items() if name not in ("_target_", "terms")}
     assert described(kind(**plain)) == described(make_method(stage))
 
 
-def test_what_is_said_of_a_term_wins_and_further_terms_are_added():
+def test_settings_in_terms_override_arguments_and_further_terms_are_added():
     terms = {"response_kd": {"weight": 2.0}, "hint": {"taps": ["mid"], "weight": 5.0}}
     method = TeacherStudent(temperature=9, alpha=0.1, terms=terms)
     assert {term.name: term.weight for term in method.settings} == {"ce": 0.9, "response_kd": 2.0, "hint": 5.0}
     assert {term.name: term.arguments for term in method.settings}["response_kd"] == {"temperature": 9}
 
 
-def test_none_leaves_a_term_out_and_so_does_taking_it_out_of_a_config():
+def test_none_leaves_a_term_out_and_so_does_removing_it_from_a_config():
     assert [term.name for term in TeacherStudent(9, 0.1, terms={"ce": None}).settings] == ["response_kd"]
     stage = tiny_plan("plan=single", "~loss.terms.ce").student
     assert [term.name for term in make_method(stage).settings] == ["response_kd"]
 
 
-def test_a_config_that_lists_other_terms_gets_no_others():
+def test_a_config_has_only_the_terms_that_it_lists():
     names = {
         option: {term.name for term in make_method(tiny_plan(f"loss={option}").student).settings} for option in LISTED
     }
@@ -174,7 +174,7 @@ def test_a_config_that_lists_other_terms_gets_no_others():
 LISTED = {"dist": {"ce", "dist"}, "logit_standard": {"ce", "standardised_kd"}}
 
 
-def test_a_config_without_terms_has_those_of_its_arguments(tmp_path):
+def test_a_config_without_terms_has_those_made_from_its_arguments(tmp_path):
     stage = tiny_plan("plan=single").student
     loss = {name: value for name, value in stage.loss.items() if name != "terms"}
     bare = replace(stage, loss=loss)

@@ -1,4 +1,4 @@
-"""Attention transfer between networks that lay their features out differently, and within one network."""
+"""Attention transfer between networks with different feature layouts, and within one network."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 import kdlab
 from kdlab.errors import BadInput
 from kdlab.jobs.checks.stages import check_stages
-from tests.methods.first_step import ready, seen
+from tests.methods.first_step import outputs_of, ready
 from tests.small import QUICK, tiny_plan
 
 CNN = {"model/{side}": "resnet8", "+model.{side}.kwargs.widths": "[2,2,4,4]"}
@@ -26,7 +26,7 @@ def stage_between(student, teacher, *overrides):
 
 
 def watched(network, paths):
-    """What modules of a network put out in its last pass, by role: an own hook beside that of the tap."""
+    """Outputs of modules in the last forward pass, by role, from hooks independent of the taps."""
     outputs = {}
     for role, path in paths.items():
 
@@ -38,7 +38,7 @@ def watched(network, paths):
 
 
 def as_map(output):
-    """Tokens: without the class token, row by row."""
+    """Tokens as a map: without the class token, row by row."""
     if output.ndim == 4:
         return output
     batch, tokens, channels = output.shape
@@ -47,7 +47,7 @@ def as_map(output):
 
 
 def attention(maps, side, power=2):
-    """Where a sample's energy is, on a grid of that side, as a vector of length 1."""
+    """A sample's energy on a grid of that side, as a vector of length 1."""
     batch, channels, size, _ = maps.shape
     pooled = maps.reshape(batch, channels, side, size // side, side, size // side).mean((3, 5))
     energy = (np.abs(pooled) ** power).mean(1).reshape(batch, -1)
@@ -59,8 +59,8 @@ def distance(first, second, power=2):
     return ((attention(first, side, power) - attention(second, side, power)) ** 2).mean()
 
 
-@pytest.mark.parametrize(("student", "teacher"), [(CNN, VIT), (VIT, CNN)], ids=["vit teaches cnn", "cnn teaches vit"])
-def test_maps_of_a_convolutional_network_and_of_a_vision_transformer_meet(student, teacher):
+@pytest.mark.parametrize(("student", "teacher"), [(CNN, VIT), (VIT, CNN)], ids=["vit to cnn", "cnn to vit"])
+def test_maps_of_a_convolutional_network_and_of_a_vision_transformer_are_compared(student, teacher):
     stage = stage_between(student, teacher, "loss=attention")
     check_stages([stage])
     method, batch = ready(stage)
@@ -74,10 +74,10 @@ def test_maps_of_a_convolutional_network_and_of_a_vision_transformer_meet(studen
     assert loss.item() == pytest.approx(1000 * expected + labels.item(), rel=1e-4)
 
 
-def test_the_power_reaches_the_maps():
+def test_the_power_of_the_config_is_used():
     stage = tiny_plan("loss=attention", "loss.terms.attention.power=4", "loss.terms.ce.weight=0").student
     method, batch = ready(stage)
-    student, teacher = seen(method, batch)
+    student, teacher = outputs_of(method, batch)
     pairs = [(student.features[role].detach().numpy(), teacher.features[role].numpy()) for role in student.features]
     expected = 1000 * sum(distance(own, other, power=4) for own, other in pairs)
     assert method.training_step(batch, 0).item() == pytest.approx(expected, rel=1e-4)
@@ -94,12 +94,12 @@ def test_a_map_of_one_position_is_refused_before_training(side):
         check_stages([stage])
 
 
-def test_only_what_attention_reads_has_to_have_positions():
+def test_only_taps_of_the_attention_term_need_several_positions():
     earlier = ("loss=attention", "loss.terms.attention.taps=[low,mid]", "model.student.image_size=4")
     check_stages([tiny_plan(*earlier, "loss.terms.hint={taps:[high],adapter:student}").student])
 
 
-def test_within_one_network_deeper_maps_lead_and_earlier_ones_follow():
+def test_within_one_network_only_the_earlier_map_of_a_pair_gets_a_gradient():
     method, batch = ready(tiny_plan("loss=self_attention", "loss.terms.ce.weight=0").student)
     student, _ = method.see(batch, 0)
     low, mid, high = (student.features[role].detach().numpy() for role in ("low", "mid", "high"))
@@ -107,9 +107,9 @@ def test_within_one_network_deeper_maps_lead_and_earlier_ones_follow():
     assert loss.item() == pytest.approx(10 * (distance(low, mid) + distance(mid, high)), rel=1e-4)
     loss.backward()
     stages = {name: getattr(method.student.module, name) for name in ("layer1", "layer2", "layer3")}
-    pulled = {
+    gradient_sums = {
         name: sum(float(p.grad.abs().sum()) for p in stage.parameters() if p.grad is not None)
         for name, stage in stages.items()
     }
-    assert pulled["layer1"] > 0 and pulled["layer2"] > 0
-    assert pulled["layer3"] == 0
+    assert gradient_sums["layer1"] > 0 and gradient_sums["layer2"] > 0
+    assert gradient_sums["layer3"] == 0

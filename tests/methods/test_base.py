@@ -14,7 +14,7 @@ def test_a_term_of_weight_0_is_left_out_and_with_it_the_need_for_a_teacher():
     assert Distiller(TERMS).needs_teacher
 
 
-def test_without_any_weight_there_is_nothing_to_learn():
+def test_terms_without_any_weight_are_refused():
     with pytest.raises(BadInput, match=r"loss\.terms needs at least one weight above 0, got ce"):
         Distiller({"ce": {"weight": 0}})
 

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 from kdlab.errors import BadInput
 from kdlab.methods import BornAgain
 from kdlab.models.taps import Outputs
-from tests.methods.first_step import ready, seen
+from tests.methods.first_step import outputs_of, ready
 from tests.small import tiny_plan
 
 
@@ -28,9 +28,9 @@ def treated(stage, treatment):
 
 
 def first_step(stage):
-    """The loss of the first step, and the two networks' logits and the labels it is made of."""
+    """The loss of the first step, with the logits and labels that it is computed from."""
     method, batch = ready(stage)
-    student, teacher = (outputs.logits.detach().double().numpy() for outputs in seen(method, batch))
+    student, teacher = (outputs.logits.detach().double().numpy() for outputs in outputs_of(method, batch))
     return method.training_step(batch, 0).item(), student, teacher, batch.targets.numpy()
 
 
@@ -42,7 +42,7 @@ def kl(teacher, student):
     return (softmax(teacher, 1) * (log_softmax(teacher, 1) - log_softmax(student, 1))).sum(1).mean()
 
 
-def test_a_generation_learns_from_labels_and_from_the_generation_before(stage):
+def test_a_generation_is_trained_on_labels_and_on_the_generation_before(stage):
     loss, student, teacher, labels = first_step(stage)
     known = labels >= 0
     assert 0 < known.sum() < len(labels)
@@ -65,7 +65,7 @@ def test_cwtm_weighs_the_labels_by_the_teachers_confidence_over_its_batch_sum(st
 
 
 def target(method, batch, step=0):
-    """The probabilities that the student is pulled to, read off the gradient: KL's is (student - target) / batch."""
+    """The student's target probabilities, from the gradient of KL: (student - target) / batch."""
     (term,) = [term for term in method.terms if term.name == "permuted_kd"]
     student, inputs = method.see(batch, step)
     logits = student.logits.detach().requires_grad_()
@@ -78,7 +78,7 @@ def target(method, batch, step=0):
 def permuted(stage):
     """A method that permutes, its first batch, and the teacher's probabilities at temperature 4."""
     method, batch = ready(treated(stage, "dkpp"))
-    return method, batch, softmax(seen(method, batch)[1].logits.double().numpy() / 4, 1)
+    return method, batch, softmax(outputs_of(method, batch)[1].logits.double().numpy() / 4, 1)
 
 
 def test_dkpp_keeps_the_teachers_maximum_and_permutes_its_other_probabilities(permuted):
@@ -90,22 +90,22 @@ def test_dkpp_keeps_the_teachers_maximum_and_permutes_its_other_probabilities(pe
     assert moved.mean() > 0.9
 
 
-def test_dkpp_minimises_the_divergence_from_what_it_permuted_and_the_labels(permuted):
+def test_dkpp_minimises_cross_entropy_and_the_divergence_from_the_permuted_probabilities(permuted):
     method, batch, _ = permuted
-    student, labels = seen(method, batch)[0].logits.detach().double().numpy(), batch.targets.numpy()
+    student, labels = outputs_of(method, batch)[0].logits.detach().double().numpy(), batch.targets.numpy()
     aim, known = target(method, batch), labels >= 0
     divergence = (aim * (np.log(aim) - log_softmax(student / 4, 1))).sum(1).mean()
     expected = 0.3 * cross_entropies(student[known], labels[known]).mean() + 0.7 * 16 * divergence
     assert method.training_step(batch, 0).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_dkpp_permutes_anew_in_every_step_and_alike_in_the_same(permuted):
+def test_the_permutation_of_dkpp_depends_on_the_step(permuted):
     method, batch, _ = permuted
     np.testing.assert_array_equal(target(method, batch), target(method, batch))
     assert np.abs(target(method, batch, step=1) - target(method, batch)).max() > 1e-4
 
 
-def test_a_treatment_leaves_other_terms_alone_and_misses_none_that_was_removed():
+def test_a_treatment_keeps_other_terms_and_allows_removed_ones():
     hint = {"weight": 2.0, "taps": ["mid"]}
     for treatment, names in (
         ("none", {"response_kd"}),
@@ -119,13 +119,13 @@ def test_a_treatment_leaves_other_terms_alone_and_misses_none_that_was_removed()
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("arguments", "text"),
     [
         ({"treatment": "cwmt"}, r"^loss\.treatment must be one of none, cwtm, dkpp; got 'cwmt'\.$"),
         ({"alpha": 1.5}, r"^loss\.alpha must lie in \[0, 1\] \(the weight of the teacher's term.*got 1\.5\."),
         ({"temperature": 0}, r"^loss\.temperature must be above 0, got 0\."),
     ],
 )
-def test_values_out_of_their_range_are_refused(said, text):
+def test_values_out_of_their_range_are_refused(arguments, text):
     with pytest.raises(BadInput, match=text):
-        BornAgain(**{"temperature": 4.0, "alpha": 0.7, **said})
+        BornAgain(**{"temperature": 4.0, "alpha": 0.7, **arguments})

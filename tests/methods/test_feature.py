@@ -1,4 +1,4 @@
-"""Feature distillation: its weights, and its adapters from the first step to what a stage leaves behind."""
+"""Feature distillation: its weights, and its adapters from the first step to the stage's files."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.models.cost import flops
 from tests.jobs.training.test_stage import stage_in, weights
-from tests.methods.first_step import ready, seen
+from tests.methods.first_step import outputs_of, ready
 from tests.small import tiny_plan
 
 THREE = ("loss.alpha=0.3", "loss.beta=0.5", "loss.gamma=0.2")
@@ -37,7 +37,7 @@ def test_the_three_weights_are_those_of_soft_targets_features_and_labels(stage):
     assert weights_of(stage) == {"response_kd": 0.3, "feature": 0.5, "ce": 0.2}
 
 
-def test_a_weight_of_0_is_one_of_the_three_and_leaves_its_term_out():
+def test_a_weight_of_0_counts_in_the_sum_and_leaves_its_term_out():
     assert weights_of(stage_of("loss.alpha=0", "loss.beta=0.6", "loss.gamma=0.4")) == {"feature": 0.6, "ce": 0.4}
 
 
@@ -62,10 +62,10 @@ SUM = r"^loss\.alpha, loss\.beta and loss\.gamma must lie in \[0, 1\] and sum to
         ((float("nan"), 0.5, 0.5), SUM + "loss.alpha=nan"),
     ],
 )
-def test_weights_that_are_no_three_shares_are_refused(given, text, stage):
-    said = dict(zip(("alpha", "beta", "gamma"), given, strict=True))
+def test_weights_that_are_not_three_shares_are_refused(given, text, stage):
+    weights = dict(zip(("alpha", "beta", "gamma"), given, strict=True))
     with pytest.raises(BadInput, match=text):
-        make_method(replace(stage, loss={**stage.loss, **said}))
+        make_method(replace(stage, loss={**stage.loss, **weights}))
 
 
 def test_three_thirds_sum_to_1(stage):
@@ -99,7 +99,7 @@ def squared_distance(first, second):
 def test_the_first_step_compares_adapted_maps_of_both_taps(side):
     method, batch = ready(stage_of(f"loss.terms.feature.adapter={side}"))
     (term,) = [term for term in method.terms if term.name == "feature"]
-    student, teacher = seen(method, batch)
+    student, teacher = outputs_of(method, batch)
     expected = 0.0
     for role, comparison in zip(("mid", "high"), term.comparisons[0], strict=True):
         own, other = student.features[role].detach().numpy(), halved(teacher.features[role].numpy())
@@ -128,7 +128,7 @@ def checkpointed(folder):
     return adapters, len(names)
 
 
-def test_adapters_are_trained_and_resumed_and_not_a_part_of_the_student(root):
+def test_adapters_are_trained_and_saved_and_not_exported(root):
     stage, folder, before = trained(root, *THREE)
     adapters, optimised = checkpointed(folder)
     initial = {f"terms.{name}": parameter for name, parameter in before.terms.named_parameters()}
@@ -143,7 +143,7 @@ def test_adapters_are_trained_and_resumed_and_not_a_part_of_the_student(root):
     assert result["size_bytes"] == (folder / "student.safetensors").stat().st_size < 4 * result["params"] + 9000
 
 
-def test_the_loss_is_the_three_terms_in_their_shares(root):
+def test_the_loss_is_the_weighted_sum_of_the_three_terms(root):
     _, folder, _ = trained(root, *THREE)
     header, row = (folder / "metrics.csv").read_text().splitlines()
     of = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
@@ -151,7 +151,7 @@ def test_the_loss_is_the_three_terms_in_their_shares(root):
     assert of["train/loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_adapter_of_the_teacher_stays_as_it_was_drawn(root):
+def test_an_adapter_of_the_teacher_keeps_its_initial_weights(root):
     _, folder, before = trained(root, "loss.terms.feature.adapter=teacher")
     adapters, optimised = checkpointed(folder)
     initial = {f"terms.{name}": parameter for name, parameter in before.terms.named_parameters()}

@@ -1,4 +1,4 @@
-"""Two ranks with uneven shares of a batch see what one process sees, and learn what it learns."""
+"""Two ranks with uneven shares of a batch get the same batch and gradients as one process."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tests.methods.gather_ranks import BATCHES, gathered, inputs
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    """What each of two ranks found, batch by batch."""
+    """The results of two ranks, batch by batch."""
     folder = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, "-m", "tests.methods.gather_ranks", str(folder)]
     root = Path(__file__).resolve().parents[2]
@@ -35,11 +35,11 @@ def test_every_rank_has_the_batch_in_the_order_of_one_process(batch, ranks):
 
 @pytest.mark.parametrize("batch", range(len(BATCHES)), ids=[f"{samples} samples" for samples in BATCHES])
 def test_the_gradient_is_that_of_one_process(batch, ranks):
-    alone = gathered(BATCHES[batch], 0, 1)
-    assert alone["grad"].abs().sum() > 0
+    single = gathered(BATCHES[batch], 0, 1)
+    assert single["grad"].abs().sum() > 0
     for found in (rank[batch] for rank in ranks):
-        torch.testing.assert_close(found["loss"], alone["loss"], rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(found["grad"], alone["grad"], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found["loss"], single["loss"], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found["grad"], single["grad"], rtol=1e-5, atol=1e-6)
 
 
 def test_one_process_gathers_nothing():

@@ -30,7 +30,7 @@ def peer_of(method):
 
 
 def deep_mutual_learning(network, peer, batch, temperature):
-    """A step by hand: cross-entropy, and the divergence from what the other said, T² times as much."""
+    """A step by hand: cross-entropy, and T² times the divergence from the other's outputs."""
     logits = [one.train()(batch.inputs) for one in (network, peer)]
     losses = []
     for own, other in (logits, reversed(logits)):
@@ -55,7 +55,7 @@ def test_a_step_gives_both_networks_the_gradients_of_their_own_losses(plan):
         torch.testing.assert_close(gradients(mine), gradients(other), rtol=1e-4, atol=1e-6)
 
 
-def test_without_labels_each_still_learns_from_the_other(plan):
+def test_without_labels_each_is_still_trained_on_the_other(plan):
     method, batch = ready(plan.student)
     batch = batch._replace(targets=torch.full_like(batch.targets, -100))
     method.training_step(batch, 0).backward()
@@ -68,33 +68,37 @@ def test_without_labels_each_still_learns_from_the_other(plan):
 HINT = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student,weight:3}"
 
 
-def test_features_teach_in_both_directions_through_adapters_of_their_own():
+def test_features_are_compared_in_both_directions_through_separate_adapters():
     method, batch = ready(tiny_plan("loss=mutual", HINT).student)
     student, inputs = method.see(batch, 0)
     ((peer, _),) = method.teacher_outputs(batch)
-    (forth,), (back,) = ([term for term in terms if term.name == "hint"] for terms in (method.terms, method.peer_terms))
-    widths = [next(term.parameters()).shape[:2] for term in (forth, back)]
-    assert widths == [(8, 4), (4, 8)]  # the student's middle to the peer's end, and the other way round
+    (of_student,), (of_peer,) = (
+        [term for term in terms if term.name == "hint"] for terms in (method.terms, method.peer_terms)
+    )
+    widths = [next(term.parameters()).shape[:2] for term in (of_student, of_peer)]
+    assert widths == [(8, 4), (4, 8)]  # the student's mid to the peer's high, and the peer's mid to the student's high
     for term, own, other, mine, theirs in (
-        (forth, student, peer, method.student, peer_of(method)),
-        (back, peer, student, peer_of(method), method.student),
+        (of_student, student, peer, method.student, peer_of(method)),
+        (of_peer, peer, student, peer_of(method), method.student),
     ):
         value = term(own, [(other, 1.0)], inputs)
         ((adapter,),) = ([part for part in row[0].adapters] for row in term.comparisons)
         mapped = adapter(F.adaptive_avg_pool2d(own.features["mid"], other.features["high"].shape[-1]))
         torch.testing.assert_close(value, F.mse_loss(mapped, other.features["high"]))
-        for network, pulled in ((mine, True), (theirs, False)):
+        for network, is_trained in ((mine, True), (theirs, False)):
             grads = torch.autograd.grad(value, list(network.parameters()), retain_graph=True, allow_unused=True)
-            assert any(grad is not None and grad.abs().sum() > 0 for grad in grads) == pulled
+            assert any(grad is not None and grad.abs().sum() > 0 for grad in grads) == is_trained
 
 
-def test_all_terms_of_both_directions_make_the_loss():
+def test_the_loss_is_the_weighted_sum_over_both_directions():
     method, batch = ready(tiny_plan("loss=mutual", HINT).student)
     student, inputs = method.see(batch, 0)
     teachers = method.teacher_outputs(batch)
-    forth = {term.name: term(student, teachers, inputs).item() for term in method.terms}
-    back = {term.name: term(teachers[0][0], [(student, 1.0)], inputs).item() for term in method.peer_terms}
-    expected = sum({"ce": 1, "response_kd": 1, "hint": 3}[name] * (forth[name] + back[name]) for name in forth)
+    of_student = {term.name: term(student, teachers, inputs).item() for term in method.terms}
+    of_peer = {term.name: term(teachers[0][0], [(student, 1.0)], inputs).item() for term in method.peer_terms}
+    expected = sum(
+        {"ce": 1, "response_kd": 1, "hint": 3}[name] * (of_student[name] + of_peer[name]) for name in of_student
+    )
     assert method.training_step(batch, 0).item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -114,7 +118,7 @@ def test_two_networks_of_one_architecture_start_from_different_weights(plan):
     assert not torch.equal(first, second)
 
 
-def test_the_peer_is_trained_and_reported_beside_the_student_and_not_exported(plan, tmp_path):
+def test_the_peer_is_trained_and_reported_and_not_exported(plan, tmp_path):
     folder = stage_in(tmp_path, plan, "student")
     state = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
     peer = initial_peer(plan.student)
@@ -136,7 +140,7 @@ def test_the_peer_is_trained_and_reported_beside_the_student_and_not_exported(pl
     assert result["teacher_forwards"] == 0
 
 
-def test_without_a_term_between_the_two_there_is_nothing_mutual():
+def test_terms_that_do_not_compare_the_networks_are_refused():
     text = r"^loss\.terms needs one .* that compares the two networks, got only ce\. Set loss\.terms\.response_kd\.wei"
     with pytest.raises(BadInput, match=text):
         MutualLearning(temperature=1.0, terms={"response_kd": {"weight": 0.0}})

@@ -40,7 +40,7 @@ def plan():
 
 @pytest.fixture(scope="module")
 def trained(plan, tmp_path_factory):
-    """The folder of a student of six steps, and what was seen of each."""
+    """The folder of a student after six steps, and its state after each."""
     watch = Watch()
     return stage_in(tmp_path_factory.mktemp("self"), plan, "student", [watch]), watch.states
 
@@ -78,7 +78,7 @@ def test_the_exported_student_is_not_the_average(trained):
     assert not torch.equal(weights(folder)["conv1.weight"], in_checkpoint(folder)["conv1.weight"])
 
 
-def test_what_the_average_is_worth_is_in_the_stages_result(plan, trained):
+def test_the_figures_of_the_average_are_in_the_stages_result(plan, trained):
     folder, _ = trained
     network = initial_network(plan.student)
     network.module.load_state_dict(in_checkpoint(folder))
@@ -90,7 +90,7 @@ def test_what_the_average_is_worth_is_in_the_stages_result(plan, trained):
     assert found == {"average": pytest.approx({f"test/{name}": value for name, value in figures.items()}, rel=1e-6)}
 
 
-def test_the_optimizer_moves_the_student_alone(trained):
+def test_the_optimizer_updates_only_the_student(trained):
     folder, _ = trained
     checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
     (group,) = checkpoint["optimizer_states"][0]["param_groups"]
@@ -102,23 +102,23 @@ def test_the_teacher_is_the_average_in_eval_mode(plan):
     twin = copy.deepcopy(method.student).eval()
     with torch.no_grad():
         for parameter in method.student.parameters():
-            parameter.add_(1.0)  # the student has gone on; its average has not
+            parameter.add_(1.0)  # changes the student, not its average
     method.train()
     ((outputs, weight),) = method.teacher_outputs(batch)
     torch.testing.assert_close(outputs.logits, twin(batch.inputs).detach(), rtol=0, atol=0)
     assert weight == 1.0 and not outputs.logits.requires_grad
 
 
-def test_its_inner_layers_teach_too():
+def test_features_of_the_average_are_targets_too():
     features = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student}"
     method, batch = ready(tiny_plan("loss=mean_teacher", features).student)
     student, inputs = method.see(batch, 0)
     ((average, _),) = method.teacher_outputs(batch)
     twin = copy.deepcopy(method.teachers[0].network).eval()
-    seen = []
-    twin.module.layer3.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    captured = []
+    twin.module.layer3.register_forward_hook(lambda module, inputs, output: captured.append(output))
     twin(batch.inputs)
-    torch.testing.assert_close(average.features["high"], seen[0].detach(), rtol=0, atol=0)
+    torch.testing.assert_close(average.features["high"], captured[0].detach(), rtol=0, atol=0)
     (term,) = [term for term in method.terms if term.name == "hint"]
     own = torch.nn.functional.avg_pool2d(student.features["mid"], 2)
     expected = (term.comparisons[0][0].adapters[0](own) - average.features["high"]).square().mean()
@@ -126,7 +126,7 @@ def test_its_inner_layers_teach_too():
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("arguments", "text"),
     [
         ({"decay": 1.0}, r"^loss\.decay must lie in \[0, 1\), got 1\.0\. For example loss\.decay=0\.99\.$"),
         ({"decay": -0.1}, r"^loss\.decay must lie in \[0, 1\), got -0\.1"),
@@ -134,6 +134,6 @@ def test_its_inner_layers_teach_too():
         ({"alpha": 2}, r"^loss\.alpha must lie in \[0, 1\]"),
     ],
 )
-def test_values_out_of_their_range_are_refused(said, text):
+def test_values_out_of_their_range_are_refused(arguments, text):
     with pytest.raises(BadInput, match=text):
-        SelfDistillation(**{"temperature": 1.0, "alpha": 0.5, **said})
+        SelfDistillation(**{"temperature": 1.0, "alpha": 0.5, **arguments})

@@ -27,7 +27,7 @@ def test_finds_a_loss_by_the_name_of_the_term():
     assert TermSettings.read("response_kd", {"weight": 0.5, "temperature": 2.0}).arguments == {"temperature": 2.0}
 
 
-def test_knows_what_the_loss_takes():
+def test_lists_the_inputs_of_the_loss():
     assert read().inputs == {"student", "teacher"}
     assert read().needs_teacher
     assert not read().compares_samples
@@ -50,7 +50,7 @@ def test_the_student_can_be_its_own_teacher():
     assert settings.teacher_roles == []
 
 
-def test_a_weight_rises_over_its_warmup_and_counts_in_its_window():
+def test_a_weight_rises_over_its_warmup_and_is_active_in_its_window():
     rising = read(weight=2.0, warmup=4)
     assert [rising.weight_at(epoch) for epoch in range(6)] == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
     window = read(weight=2.0, from_epoch=1, until_epoch=3)
@@ -94,6 +94,6 @@ def test_a_weight_rises_over_its_warmup_and_counts_in_its_window():
         ("hint", {"until_epoch": 0}, r"hint\.until_epoch must be a whole number of epochs, 1 or more; got 0"),
     ],
 )
-def test_refuses_what_does_not_fit(name, settings, message):
+def test_refuses_invalid_settings(name, settings, message):
     with pytest.raises(BadInput, match=message):
         TermSettings.read(name, settings)

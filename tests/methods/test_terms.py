@@ -24,7 +24,7 @@ def seeded(student, seed):
 
 
 class Scaled(nn.Module):
-    """Owns a weight, of the shape that it is told."""
+    """Owns a weight of the student's shape."""
 
     def __init__(self, student_shape, teacher_shape, num_classes, start=1.0):
         super().__init__()
@@ -59,7 +59,7 @@ def test_reads_logits_without_taps_and_sums_over_taps_with_them():
     assert value(term(taps=["low"], power=2.0), student, teachers) == 2 * 4
 
 
-def test_hands_taps_of_a_list_over_together():
+def test_passes_taps_of_a_list_together():
     assert value(term("pair", taps=[["low", "high"]]), outputs(3.0), [(outputs(1.0), 1.0)]) == 2 * 2 + 10 * 4 * 2
 
 
@@ -79,7 +79,7 @@ def test_the_student_can_be_its_own_teacher_without_a_gradient_to_that_side():
 
 
 @pytest.mark.parametrize("taps", [[], ["low"]])
-def test_a_teacher_that_learns_itself_gets_no_gradient_from_a_loss_that_would_send_it_one(taps):
+def test_the_teachers_side_is_detached_also_where_the_teacher_is_trained(taps):
     student, peer = outputs(3.0), outputs(1.0)
     for tensor in (student.logits, peer.logits, student.features["low"], peer.features["low"]):
         tensor.requires_grad_()
@@ -88,7 +88,7 @@ def test_a_teacher_that_learns_itself_gets_no_gradient_from_a_loss_that_would_se
     assert peer.logits.grad is None and peer.features["low"].grad is None
 
 
-def test_a_class_is_made_for_each_tap_from_the_shapes_it_asks_for():
+def test_a_class_is_built_for_each_tap_from_the_parameters_that_it_takes():
     made = term("Scaled", taps=["low", "high"], start=2.0)
     assert [loss.shapes for loss in (c.loss for row in made.comparisons for c in row)] == [
         ((1,), (1,), 3),
@@ -98,7 +98,7 @@ def test_a_class_is_made_for_each_tap_from_the_shapes_it_asks_for():
     assert {name.split(".")[-1] for name, _ in made.named_parameters()} == {"scale"}
 
 
-def test_every_teacher_has_a_class_of_its_own():
+def test_every_teacher_has_its_own_instance_of_a_class():
     assert len(list(term("Scaled", teachers=2, taps=["low"]).parameters())) == 2
 
 
@@ -130,20 +130,20 @@ def test_equal_shapes_get_no_adapter():
 
 def test_features_are_compared_in_float32_also_under_autocast():
     """In bfloat16 the product of a matrix with its own transpose would be rounded to 8 bits."""
-    seen = {}
+    found = {}
 
-    def look(student, teacher):
-        seen["dtype"] = (student @ teacher.mT).dtype
+    def record(student, teacher):
+        found["dtype"] = (student @ teacher.mT).dtype
         return student.sum()
 
-    made = Term(TermSettings("look", look, taps=(("low",),), teacher_taps=(("low",),)))
+    made = Term(TermSettings("record", record, taps=(("low",),), teacher_taps=(("low",),)))
     made.build(BuildContext(SHAPES, [SHAPES], num_classes=3))
     half = Outputs(torch.zeros(2, 3), {"low": torch.ones(2, 1, dtype=torch.bfloat16)})
     with torch.autocast("cpu", dtype=torch.bfloat16):
         made(half, [(half, 1.0)], INPUTS)
-    assert seen["dtype"] == torch.float32
+    assert found["dtype"] == torch.float32
 
 
-def test_losses_that_compare_samples_say_so():
+def test_losses_that_compare_samples_are_marked():
     assert compares_samples(distance).compares_samples
     del distance.compares_samples

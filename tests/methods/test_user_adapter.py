@@ -1,4 +1,4 @@
-"""An adapter that is a class of the user's: chosen in a config, trained and resumed, no part of the student."""
+"""An adapter class of the user's: set in a config, trained and resumed, not exported."""
 
 import json
 
@@ -13,7 +13,7 @@ from kdlab.jobs.training.preparation import initial_network
 from kdlab.methods.adapters import AdapterSettings
 from kdlab.models.cost import flops
 from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
-from tests.methods.first_step import ready, seen
+from tests.methods.first_step import outputs_of, ready
 from tests.small import tiny_plan
 
 SOURCE = """
@@ -33,7 +33,7 @@ class Bottleneck(nn.Module):
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """The user's own module, importable under a name of its own: where a module lies is looked up once."""
+    """The user's own module, under a unique name: Python caches the location of a module."""
     path = tmp_path / f"{tmp_path.name}_adapters.py"
     path.write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -45,7 +45,7 @@ def plan_with(module, *overrides, side="student"):
     return tiny_plan("loss=feature", "plan=single", "model.student.image_size=16", adapter, *overrides)
 
 
-def test_it_is_made_from_the_probed_shapes_and_its_arguments_and_maps_the_students_features(module):
+def test_it_is_built_from_the_probed_shapes_and_its_arguments_and_maps_the_students_features(module):
     stage = plan_with(module, "+loss.terms.feature.adapter.width=3").student
     check_stages([stage])
     method, batch = ready(stage)
@@ -53,7 +53,7 @@ def test_it_is_made_from_the_probed_shapes_and_its_arguments_and_maps_the_studen
     mid, high = (comparison.adapters[0] for comparison in term.comparisons[0])
     assert mid.shapes == ((4, 8, 8), (8, 16, 16)) and high.shapes == ((4, 4, 4), (8, 8, 8))
     assert mid.layers[0].weight.shape == (3, 4, 1, 1)
-    student, teacher = seen(method, batch)
+    student, teacher = outputs_of(method, batch)
     expected = 0.0
     for role, adapter in (("mid", mid), ("high", high)):
         own = nn.functional.normalize(adapter.layers(student.features[role]).flatten(1))
@@ -63,7 +63,7 @@ def test_it_is_made_from_the_probed_shapes_and_its_arguments_and_maps_the_studen
     assert value.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_it_is_trained_and_resumed_and_no_part_of_the_student(module, tmp_path, monkeypatch):
+def test_it_is_trained_and_resumed_and_not_exported(module, tmp_path, monkeypatch):
     plan = plan_with(module)
     undisturbed = stage_in(tmp_path / "one", plan, "student")
     checkpoint = torch.load(undisturbed / "last.ckpt", weights_only=True)
@@ -91,7 +91,7 @@ def test_its_source_counts_in_the_fingerprint_and_comments_do_not(module):
     assert plan_with(module).student.fingerprint != before
 
 
-def test_on_the_teachers_side_it_stays_as_it_was_drawn(module):
+def test_on_the_teachers_side_it_keeps_its_initial_weights(module):
     method, _ = ready(plan_with(module, side="teacher").student)
     parameters = list(method.terms.parameters())
     assert parameters and not any(parameter.requires_grad for parameter in parameters)
@@ -99,7 +99,7 @@ def test_on_the_teachers_side_it_stays_as_it_was_drawn(module):
 
 
 class Kept(nn.Module):
-    """Gives what it gets."""
+    """Returns its input."""
 
     def __init__(self, own, other, rate=1.0):
         super().__init__()
@@ -110,7 +110,7 @@ class Kept(nn.Module):
         return features
 
 
-class Alone(nn.Module):
+class WithoutOther(nn.Module):
     def __init__(self, own):
         super().__init__()
 
@@ -120,19 +120,19 @@ class Narrow(Kept):
         return features.view(2, 5)
 
 
-def read(**said):
-    return AdapterSettings.read("loss.terms.hint.adapter", said)
+def read(**settings):
+    return AdapterSettings.read("loss.terms.hint.adapter", settings)
 
 
-def of(kind, **said):
-    return {"_target_": f"{__name__}.{kind}", **said}
+def of(kind, **arguments):
+    return {"_target_": f"{__name__}.{kind}", **arguments}
 
 
 KEY = r"^loss\.terms\.hint\.adapter"
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("settings", "text"),
     [
         (
             of("Kept", side="both"),
@@ -148,19 +148,19 @@ KEY = r"^loss\.terms\.hint\.adapter"
         ),
         (of("of"), KEY + r"\._target_ must name a torch\.nn\.Module class, got <function of.*Name the class itself\.$"),
         (
-            of("Alone"),
-            KEY + r": Alone must take the shapes `own` and `other` .*; got no other\. Add them to its __init__",
+            of("WithoutOther"),
+            KEY + r": WithoutOther must take the shapes `own` and `other` .*; got no other\. Add them to its __init__",
         ),
         (of("Kept", rat=1), KEY + r"\.rat is not a setting, got 1 for it\. Did you mean .*\.adapter\.rate\?$"),
     ],
 )
-def test_what_is_no_adapter_is_refused_when_it_is_read(said, text):
+def test_a_target_that_is_no_adapter_is_refused_when_it_is_read(settings, text):
     with pytest.raises(BadInput, match=text):
-        read(**said)
+        read(**settings)
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("settings", "text"),
     [
         (of("Kept", rate=2), KEY + r": Kept refuses own=.*rate=2: rate is above 1\. Change the value that it names\.$"),
         (
@@ -169,14 +169,14 @@ def test_what_is_no_adapter_is_refused_when_it_is_read(said, text):
         ),
         (
             of("Narrow"),
-            KEY + r": Narrow does not take features of shape \(4, 4, 4\): shape '\[2, 5\]' is invalid.* Maps co",
+            KEY + r": Narrow does not take features of shape \(4, 4, 4\): shape '\[2, 5\]' is invalid.* Maps are",
         ),
     ],
 )
-def test_what_does_not_fit_the_shapes_is_refused_when_it_is_built(said, text):
+def test_wrong_shapes_are_refused_when_it_is_built(settings, text):
     with pytest.raises(BadInput, match=text):
-        read(**said).build(Size([4, 8, 8]), Size([6, 4, 4]))
+        read(**settings).build(Size([4, 8, 8]), Size([6, 4, 4]))
 
 
-def test_a_side_that_is_not_named_is_the_students():
+def test_the_default_side_is_the_students():
     assert read(**of("Kept")).side == "student"

@@ -1,6 +1,6 @@
-"""What the networks of github.com/HobbitLong/RepDistiller are and put out, noted by running its own code.
+"""Parameters and logits of the networks of github.com/HobbitLong/RepDistiller, computed with its own code.
 
-Every network was given the weights and buffers of `weights_by_name` under its own names, and `IMAGE`, in eval mode.
+Every network had the weights and buffers of `weights_by_name` under its own names, and ran on `IMAGE`, in eval mode.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ class Published(NamedTuple):
 
     Attributes:
         name: ours.
-        kwargs: with which ours is the same.
+        kwargs: of ours, to match theirs.
         parameters: their number.
         digest: of the names and shapes of its state dict, as `digest` makes it.
         logits: the first three.

@@ -1,4 +1,4 @@
-"""Every source builds what was asked for, and each mistake is explained with what would be right."""
+"""Every source builds the requested network, and each mistake raises an error with the fix."""
 
 import sys
 import types
@@ -17,8 +17,8 @@ def parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def build(**wanted):
-    return build_network(**{"num_classes": 10, "setting": "model.student", **wanted})
+def build(**arguments):
+    return build_network(**{"num_classes": 10, "setting": "model.student", **arguments})
 
 
 # He et al. 2016 and Howard et al. 2019, as timm and torchvision publish them.
@@ -85,25 +85,25 @@ def test_a_checkpoint_that_does_not_fit_names_its_setting(tmp_path):
 
 
 def own_module(monkeypatch, **attributes):
-    module = types.ModuleType("somebodys_networks")
+    module = types.ModuleType("users_networks")
     vars(module).update(attributes)
-    monkeypatch.setitem(sys.modules, "somebodys_networks", module)
+    monkeypatch.setitem(sys.modules, "users_networks", module)
 
 
-def test_somebodys_own_network_is_called_with_the_classes_and_kwargs(monkeypatch):
+def test_a_users_own_network_gets_the_classes_and_kwargs(monkeypatch):
     own_module(monkeypatch, tiny=lambda num_classes, width: nn.Linear(width, num_classes))
-    network = build(source="somebodys_networks", name="tiny", kwargs={"width": 3})
+    network = build(source="users_networks", name="tiny", kwargs={"width": 3})
     assert (network.in_features, network.out_features) == (3, 10)
 
 
-def test_somebodys_function_must_make_a_module(monkeypatch):
+def test_a_users_function_must_return_a_module(monkeypatch):
     own_module(monkeypatch, tiny=lambda num_classes: num_classes)
-    with pytest.raises(BadInput, match=r"somebodys_networks\.tiny must make a torch\.nn\.Module, it made int"):
-        build(source="somebodys_networks", name="tiny")
+    with pytest.raises(BadInput, match=r"users_networks\.tiny must return a torch\.nn\.Module, got int"):
+        build(source="users_networks", name="tiny")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("arguments", "message"),
     [
         ({"source": "cifra", "name": "resnet8"}, r"\.source: one of cifar, .* got 'cifra'; closest: cifar"),
         (
@@ -153,25 +153,25 @@ def test_somebodys_function_must_make_a_module(monkeypatch):
         ),
     ],
 )
-def test_each_mistake_names_the_setting_and_what_would_be_right(wanted, message):
+def test_each_mistake_names_the_setting_and_the_fix(arguments, message):
     with pytest.raises(BadInput, match=r"^model\.student" + message):
-        build(**wanted)
+        build(**arguments)
 
 
-def test_a_module_that_fails_to_import_something_else_is_not_called_absent(tmp_path, monkeypatch):
+def test_a_module_that_fails_to_import_something_else_is_not_reported_as_absent(tmp_path, monkeypatch):
     (tmp_path / "broken_networks.py").write_text("import no_such_dependency\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
         build(source="broken_networks", name="tiny")
 
 
-def no_network(*_args, **_kwargs):
+def offline(*_args, **_kwargs):
     raise urllib.error.URLError("Name or service not known")
 
 
 def test_torchvision_weights_that_cannot_be_fetched_are_explained(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     message = r"^model\.student\.pretrained: .*'resnet18' could not .* by model\.student\.checkpoint"
     with pytest.raises(BadInput, match=message):
         build(source="torchvision", name="resnet18", pretrained=True)
@@ -186,7 +186,7 @@ def test_timm_weights_that_cannot_be_fetched_are_explained(tmp_path, monkeypatch
 
 
 def published_by(name):
-    """What torchvision would download, drawn at random instead."""
+    """Random weights in place of those that torchvision would download."""
     from torchvision import models
 
     torch.manual_seed(0)
@@ -226,11 +226,11 @@ def test_published_torchvision_weights_keep_everything_but_a_new_head(monkeypatc
         ("huggingface", "google/vit-base-patch16-224", None),
     ],
 )
-def test_the_classes_of_published_weights_are_known_without_fetching_them(source, name, classes):
+def test_the_classes_of_published_weights_are_known_without_a_download(source, name, classes):
     assert pretrained_classes(source, name) == classes
 
 
-def test_huggingface_without_transformers_says_what_to_install(monkeypatch):
+def test_the_error_without_transformers_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(
         BadInput, match=r"^model\.student\.source: .* not installed; pip install 'kdlab\[huggingface\]'"
@@ -241,23 +241,23 @@ def test_huggingface_without_transformers_says_what_to_install(monkeypatch):
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
 
-def test_huggingface_builds_an_architecture_without_a_network():
+def test_huggingface_builds_an_architecture_offline():
     pytest.importorskip("transformers", reason="transformers is not installed")
     network = build(source="huggingface", name="vit", kwargs={**SMALL, "image_size": 32, "patch_size": 16})
     assert network(torch.zeros(1, 3, 32, 32)).logits.shape == (1, 10)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("arguments", "message"),
     [
         ({"name": "vit", "kwargs": {"hiddn": 3}}, r"\.kwargs: vit has no hiddn; accepted: .*hidden_size"),
         ({"name": "bert"}, r"\.name: an image classifier is needed, got 'bert'"),
     ],
 )
-def test_huggingface_mistakes_are_explained(wanted, message):
+def test_huggingface_mistakes_are_explained(arguments, message):
     pytest.importorskip("transformers", reason="transformers is not installed")
     with pytest.raises(BadInput, match=r"^model\.student" + message):
-        build(source="huggingface", **wanted)
+        build(source="huggingface", **arguments)
 
 
 def test_huggingface_weights_from_a_folder_get_a_new_head(tmp_path):

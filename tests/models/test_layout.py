@@ -14,7 +14,7 @@ NETWORKS = {
     "vit_tiny_patch16_224": PATCHES,
     "vit_base_patch16_224": PATCHES | {"class_token": False, "global_pool": "avg", "embed_dim": 24, "num_heads": 3},
     "vit_medium_patch16_reg4_gap_256": PATCHES | {"depth": 2},  # four registers, no class token
-    "deit_tiny_distilled_patch16_224": PATCHES,  # two tokens stand first
+    "deit_tiny_distilled_patch16_224": PATCHES,  # two prefix tokens
     "swin_tiny_patch4_window7_224": {"img_size": 32, "window_size": 2, "embed_dim": 24, "depths": (1, 1, 1, 1)},
     "swinv2_tiny_window8_256": {"img_size": 32, "window_size": 2, "embed_dim": 24, "depths": (1, 1, 1, 1)},
     "mambaout_femto": {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)},
@@ -55,13 +55,13 @@ def one_by_one(tokens, prefix, side):
         ("deit_tiny_distilled_patch16_224", 2),
     ],
 )
-def test_tokens_of_a_vit_stand_at_the_place_of_their_patch(name, prefix):
+def test_tokens_of_a_vit_are_at_the_position_of_their_patch(name, prefix):
     tokens = tapped(network(name), "blocks.1")
     assert torch.equal(as_map(tokens, network(name)), one_by_one(tokens, prefix, side=4))
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_medium_patch16_reg4_gap_256"])
-def test_patches_before_the_class_token_joins_are_the_map_that_the_convolution_made(name):
+def test_patches_before_the_class_token_is_added_are_the_map_that_the_convolution_made(name):
     module = network(name)
     maps = as_map(tapped(module, "patch_embed"), module)
     assert torch.equal(maps, tapped(module, "patch_embed.proj"))
@@ -78,7 +78,7 @@ def test_patches_before_the_class_token_joins_are_the_map_that_the_convolution_m
         ("mambaout_femto", "stages.1", 1),
     ],
 )
-def test_agrees_with_what_timm_itself_makes_of_the_layer(name, path, stage):
+def test_agrees_with_timms_own_map_of_the_layer(name, path, stage):
     module = network(name)
     with torch.no_grad():
         (expected,) = module.forward_intermediates(

@@ -1,4 +1,4 @@
-"""A network with its own preprocessing sees exactly what torchvision's transforms give."""
+"""A network's own preprocessing equals torchvision's transforms exactly."""
 
 import numpy as np
 import pytest
@@ -49,9 +49,9 @@ def test_images_of_the_right_size_pass_untouched():
 
 def test_channels_last_changes_the_layout_and_no_value():
     images = torch.rand(2, 3, 8, 8)
-    seen = Network(nn.Identity(), mean=None, std=None, channels_last=True)(images)
-    assert seen.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(seen, images)
+    output = Network(nn.Identity(), mean=None, std=None, channels_last=True)(images)
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(output, images)
 
 
 class Keywords(nn.Module):

@@ -1,4 +1,4 @@
-"""What RepDistiller, mdistiller and torchdistill save loads as it is: same keys, same names, same kinds of values."""
+"""Files of RepDistiller, mdistiller and torchdistill load unchanged: same keys, same names, same kinds of values."""
 
 import argparse
 
@@ -26,7 +26,7 @@ def weights(published):
 
 @pytest.fixture
 def optimizer():
-    """As after a step: it holds momentum."""
+    """After a step, so that it has momentum."""
     parameter = torch.nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([parameter], lr=0.05, momentum=0.9, weight_decay=5e-4)
     parameter.sum().backward()
@@ -34,7 +34,7 @@ def optimizer():
     return optimizer
 
 
-def answers_as_published(published, content, path, **options):
+def gives_published_logits(published, content, path, **options):
     torch.save(content, path, **options)
     network = build_network(
         source="cifar",
@@ -59,20 +59,20 @@ def test_repdistillers_three_files_load(published, weights, optimizer, tmp_path,
     }[kind]
     content = {**beside, "model": weights, "optimizer": optimizer.state_dict()}
     path = tmp_path / f"{kind}.pth"
-    assert answers_as_published(published, content, path)
-    assert answers_as_published(published, content, path, _use_new_zipfile_serialization=False)
+    assert gives_published_logits(published, content, path)
+    assert gives_published_logits(published, content, path, _use_new_zipfile_serialization=False)
 
 
 def test_a_file_from_before_batchnorm_counted_its_batches_loads(published, weights, tmp_path):
     old = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
     assert len(old) < len(weights)
     content = {"epoch": 240, "model": old, "accuracy": torch.tensor(72.34)}
-    assert answers_as_published(published, content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert gives_published_logits(published, content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
 
 
 def test_mdistillers_students_load(published, weights, optimizer, tmp_path):
     content = {"epoch": 240, "model": weights, "optimizer": optimizer.state_dict(), "best_acc": 72.34}
-    assert answers_as_published(published, content, tmp_path / "latest")
+    assert gives_published_logits(published, content, tmp_path / "latest")
 
 
 SCHEDULERS = {
@@ -96,4 +96,4 @@ def test_torchdistills_files_load(optimizer, tmp_path, scheduler, best):
         "lr_scheduler": SCHEDULERS[scheduler](optimizer),
         "args": arguments,
     }
-    assert answers_as_published(published, content, tmp_path / "cifar100-resnet20.pt")
+    assert gives_published_logits(published, content, tmp_path / "cifar100-resnet20.pt")

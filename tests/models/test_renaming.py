@@ -1,4 +1,4 @@
-"""Names are translated before loading, below any prefix, and own names stay."""
+"""Names are replaced before loading, below any prefix, and own names stay."""
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ def test_expressions_apply_one_after_the_other_and_own_names_load_too():
         assert (network.fc.weight[0, 0].item(), network.fc.bias[0].item()) == (3.0, 5.0)
 
 
-def test_below_another_module_only_the_part_inside_is_translated():
+def test_below_another_module_only_the_part_inside_is_renamed():
     outer = nn.ModuleDict({"head": Renamed()})
     outer.load_state_dict(weights("head.head"))
     assert outer["head"].fc.bias[0].item() == 5.0

@@ -1,4 +1,4 @@
-"""The benchmark's networks are RepDistiller's, tensor by tensor, and answer as its own code does."""
+"""The benchmark's networks are RepDistiller's, tensor by tensor, and give the logits of its own code."""
 
 import pytest
 import torch

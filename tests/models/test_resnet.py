@@ -1,4 +1,4 @@
-"""The basic-block ResNets have the parameters, names and outputs that the literature gives them."""
+"""The basic-block ResNets have the parameters, names and outputs of the literature."""
 
 import copy
 
@@ -56,7 +56,7 @@ def test_pad_shortcut_subsamples_and_adds_zero_channels_on_both_sides(channels, 
 
 
 def published_block(block, features, stride):
-    """The basic block of akamaster's option A, in its own words."""
+    """The basic block of akamaster's option A, as written there."""
     planes = block.conv1.out_channels
     residual = F.relu(block.bn1(block.conv1(features)))
     residual = block.bn2(block.conv2(residual))

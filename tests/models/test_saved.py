@@ -13,7 +13,7 @@ MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 
 
 class Tied(nn.Module):
-    """A network of somebody else's, with two layers that share their weights."""
+    """A network of another package, with two layers that share their weights."""
 
     def __init__(self, num_classes):
         super().__init__()
@@ -25,16 +25,16 @@ class Tied(nn.Module):
         return self.two(self.one(inputs))
 
 
-def leave(folder, module, source, name, **kwargs):
-    """A finished stage with that network."""
+def save_stage(folder, module, source, name, **kwargs):
+    """Writes a finished stage with that network."""
     settings = {"source": source, "name": name, "num_classes": 5, "kwargs": kwargs, "mean": MEAN, "std": STD}
     (folder / "config.yaml").write_text(yaml.safe_dump({"network": settings}))
     save_network(folder, Network(module, mean=MEAN, std=STD))
 
 
-def test_a_network_comes_back_with_its_weights_and_its_preprocessing(tmp_path):
+def test_a_network_is_loaded_with_its_weights_and_its_preprocessing(tmp_path):
     module = resnet8(5, widths=[2, 2, 4, 4])
-    leave(tmp_path, module, "cifar", "resnet8", widths=[2, 2, 4, 4])
+    save_stage(tmp_path, module, "cifar", "resnet8", widths=[2, 2, 4, 4])
     network = kdlab.load(str(tmp_path))
     images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
     expected = module.eval()((images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))
@@ -44,9 +44,9 @@ def test_a_network_comes_back_with_its_weights_and_its_preprocessing(tmp_path):
 
 def test_a_package_that_is_not_known_is_built_only_when_trusted(tmp_path):
     module = Tied(5)
-    leave(tmp_path, module, "tests.models.test_saved", "Tied")
+    save_stage(tmp_path, module, "tests.models.test_saved", "Tied")
     with pytest.raises(
-        BadInput, match=r"wants a network from 'tests\.models\.test_saved'.*kdlab\.load\(…, trusted=True\)"
+        BadInput, match=r"has a network from 'tests\.models\.test_saved'.*kdlab\.load\(…, trusted=True\)"
     ):
         kdlab.load(str(tmp_path))
     network = kdlab.load(str(tmp_path), trusted=True)
@@ -60,7 +60,7 @@ def test_a_folder_without_a_finished_network_is_named(tmp_path):
         load_network(tmp_path)
 
 
-def test_predictions_come_back_bit_for_bit(tmp_path):
+def test_predictions_are_loaded_bit_for_bit(tmp_path):
     logits, targets = torch.randn(7, 3), torch.randint(3, (7,))
     save_predictions(tmp_path, logits, targets)
     torch.testing.assert_close(load_predictions(tmp_path), (logits, targets), rtol=0, atol=0)

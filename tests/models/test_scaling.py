@@ -36,9 +36,9 @@ FAMILIES = [
 
 @pytest.mark.parametrize("share", [1.5, 0.5, 0.2, 0.05, 0.01])
 @pytest.mark.parametrize("network", FAMILIES, ids=lambda network: network["name"])
-def test_has_the_wanted_parameters_within_15_percent(network, share):
-    wanted = round(share * count_parameters(network, 10))
-    assert counted(scaled_network(network, 10, wanted)) == pytest.approx(wanted, rel=0.15)
+def test_has_the_requested_parameters_within_15_percent(network, share):
+    requested = round(share * count_parameters(network, 10))
+    assert counted(scaled_network(network, 10, requested)) == pytest.approx(requested, rel=0.15)
 
 
 def test_parameters_are_counted_as_they_would_be():
@@ -64,9 +64,9 @@ def test_other_settings_stay_and_the_result_is_always_the_same():
     [
         (settings("small_cnn"), 1000, r"model must be of a family that can be scaled .*got small_cnn of cifar\. plan="),
         (settings("resnext50_32x4d", "timm"), 1000, r"got resnext50_32x4d of timm"),
-        (settings("resnet8"), 20, r"model: resnet8 cannot be scaled to 20 parameters, the nearest .* has \d+\. Ask"),
+        (settings("resnet8"), 20, r"model: resnet8 cannot be scaled to 20 parameters, the closest .* has \d+\. Set"),
     ],
 )
-def test_says_what_cannot_be_scaled(network, parameters, message):
+def test_a_network_that_cannot_be_scaled_is_explained(network, parameters, message):
     with pytest.raises(BadInput, match=message):
         scaled_network(network, 10, parameters)

@@ -1,4 +1,4 @@
-"""The small CNN has the layers it says, and names the image size it was built for."""
+"""The small CNN has its documented layers, and names the image size it was built for."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Taps hand over what submodules put out, once, also in a compiled network; probing leaves no trace."""
+"""Taps capture the outputs of submodules, also in a compiled network; probing leaves the network unchanged."""
 
 import pytest
 import timm
@@ -34,14 +34,14 @@ def same(features, expected):
     return features.keys() == expected.keys() and all(torch.equal(features[role], expected[role]) for role in expected)
 
 
-def test_a_forward_pass_leaves_each_roles_activation(network, images):
+def test_a_forward_pass_captures_each_roles_activation(network, images):
     expected = stages(network, images)
     taps = Taps(network, PATHS)
     network(images)
     assert same(taps.features, expected)
 
 
-def test_pop_hands_over_and_keeps_nothing(network, images):
+def test_pop_returns_the_features_and_clears_them(network, images):
     taps = Taps(network, PATHS)
     network(images)
     assert set(taps.pop()) == set(PATHS)
@@ -64,7 +64,7 @@ def test_a_tap_that_did_not_fire_is_named(network, images):
         taps.pop()
 
 
-def test_what_an_earlier_pass_left_does_not_hide_a_silent_tap(network, images):
+def test_features_of_an_earlier_pass_do_not_hide_a_tap_that_did_not_fire(network, images):
     taps = Taps(network, PATHS)
     network(images)
     taps.clear()
@@ -83,7 +83,7 @@ def test_a_path_like_no_other_names_the_top_modules(network):
         Taps(network, {"mid": "zzzzzz"})
 
 
-def test_removed_taps_see_nothing(network, images):
+def test_removed_taps_capture_nothing(network, images):
     taps = Taps(network, PATHS)
     network(images)
     taps.remove()
@@ -186,10 +186,10 @@ def test_probe_leaves_modes_statistics_gradients_and_hooks_as_they_were(network,
 
 
 def test_probe_builds_no_graph(network, images):
-    recording = []
-    network.fc.register_forward_hook(lambda _module, _inputs, output: recording.append(output.requires_grad))
+    requires_grad = []
+    network.fc.register_forward_hook(lambda _module, _inputs, output: requires_grad.append(output.requires_grad))
     probe(network, PATHS, images)
-    assert recording == [False]
+    assert requires_grad == [False]
 
 
 def test_probe_restores_the_modes_when_the_network_fails(network):

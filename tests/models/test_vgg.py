@@ -1,4 +1,4 @@
-"""VGG for CIFAR: as many layers as its name says, and widths that exist."""
+"""VGG for CIFAR: the number of layers in its name, and valid widths."""
 
 import pytest
 from torch import nn
@@ -8,7 +8,7 @@ from kdlab.models import cifar
 
 
 @pytest.mark.parametrize(("name", "layers"), [("vgg8", 5 + 1), ("vgg13", 10 + 1)])
-def test_one_linear_layer_stands_for_the_three_of_the_paper(name, layers):
+def test_one_linear_layer_replaces_the_three_of_the_paper(name, layers):
     parts = [part for part in getattr(cifar, name)(10).modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     assert len(parts) == layers == int(name.removeprefix("vgg")) - 2
 

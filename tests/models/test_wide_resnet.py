@@ -1,4 +1,4 @@
-"""Wide ResNets: a block in the paper's own words, and sizes that exist."""
+"""Wide ResNets: a block as defined in the paper, and valid sizes."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from kdlab.models.wide_resnet import PreActivationBlock
 
 
 @pytest.mark.parametrize("name", ["wrn_16_1", "wrn_16_2", "wrn_40_1", "wrn_40_2"])
-def test_the_name_says_the_depth_and_the_width_of_the_stages(name):
+def test_the_name_gives_the_depth_and_the_width_of_the_stages(name):
     depth, width = map(int, name.split("_")[1:])
     network = getattr(cifar, name)(10)
     kernels = [part.kernel_size for part in network.modules() if isinstance(part, nn.Conv2d)]

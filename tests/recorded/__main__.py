@@ -5,21 +5,21 @@ import logging
 
 import torch
 
-from tests.recorded.book import BOOK, read_book, record
 from tests.recorded.cases import CASES
+from tests.recorded.recording import VALUES_FILE, read_recorded, record
 
 
 def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    before = read_book()
+    before = read_recorded()
     after = record(CASES, before)
     lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in sorted(after.items())]
-    BOOK.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    VALUES_FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     changed = [name for name in sorted(after) if after[name] != before.get(name)]
-    gone = sorted(set(before) - set(after))
-    print(f"recorded: {', '.join(changed) or 'nothing'}{'; dropped: ' + ', '.join(gone) if gone else ''}")
-    print("What is recorded under its version stays; to change it, raise the version in kdlab.store.versions.VERSIONS.")
+    dropped = sorted(set(before) - set(after))
+    print(f"recorded: {', '.join(changed) or 'nothing'}{'; dropped: ' + ', '.join(dropped) if dropped else ''}")
+    print("Recorded versions keep their values; to change them, raise the version in kdlab.store.versions.VERSIONS.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""All that is recorded."""
+"""All recorded cases."""
 
 from tests.recorded.data import DATA
 from tests.recorded.losses import LOSSES

@@ -20,19 +20,19 @@ from kdlab.data.image.views import CropFlip
 from kdlab.data.split import stratified_order
 from kdlab.data.stream import draw_views, sample_order
 from tests.data.image.test_published import write_mnist
-from tests.recorded.book import Case, Values, case_of, summary
+from tests.recorded.recording import Case, Values, case_of, summary
 
 SEEDS = {"seed": 3, "view_seed": 4, "split_seed": 5}
 
 
 def digest(*tensors: Tensor) -> str:
-    """Of integers, which are the same everywhere."""
+    """A hash of integers, which are the same on all machines."""
     content = b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def contents(data: ImageData | Transfer) -> Values:
-    """What is trained on and in which order and views, and how it looks."""
+    """Samples, their labels, order and views, and summaries of their images."""
     data.setup()
     visits = [data.visits(epoch) for epoch in (0, 2)]
     first = data.batches(1)[0]

@@ -1,4 +1,4 @@
-"""Each loss on fixed features: its value, its gradient, and what it keeps from one batch to the next."""
+"""Each loss on fixed features: its value, its gradient, and its state after a batch."""
 
 import inspect
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import kdlab.losses as kd
-from tests.recorded.book import Case, Values, case_of, owner, summary
+from tests.recorded.recording import Case, Values, case_of, owner, summary
 
 SAMPLES = 6
 
@@ -53,25 +53,25 @@ def evaluated(make: Callable[..., Any], features: tuple[Features, Features], **s
         torch.manual_seed(0)
         loss = made(make, student, teacher, settings)
         inputs = {"student": own[0] if isinstance(student, Tensor) else tuple(own), "teacher": teacher, **REST}
-        called = loss.forward if isinstance(loss, nn.Module) else loss
-        wanted = {name: inputs[name] for name in inspect.signature(called).parameters if name in inputs}
-        value = loss(**wanted)
+        function = loss.forward if isinstance(loss, nn.Module) else loss
+        arguments = {name: inputs[name] for name in inspect.signature(function).parameters if name in inputs}
+        value = loss(**arguments)
         value.backward()
         found = {"value": value.item(), "gradient": summary(*(part.grad for part in own))}
         if isinstance(loss, nn.Module):
-            learned = list(loss.parameters())
-            found["learned"] = summary(*learned)
-            found["of what it learns"] = summary(*(weight.grad for weight in learned if weight.grad is not None))
-            found["second value"] = loss(**wanted).item()
+            parameters = list(loss.parameters())
+            found["learned"] = summary(*parameters)
+            found["of what it learns"] = summary(*(weight.grad for weight in parameters if weight.grad is not None))
+            found["second value"] = loss(**arguments).item()
     return found
 
 
 def made(make: Callable[..., Any], student: Features, teacher: Features, settings: dict[str, Any]) -> Any:
     if not inspect.isclass(make):
         return partial(make, **settings)
-    facts = {"student_shape": shapes(student), "teacher_shape": shapes(teacher), "sample_labels": SAMPLE_LABELS}
-    asked = inspect.signature(make).parameters
-    return make(**{name: value for name, value in facts.items() if name in asked}, **settings)
+    context = {"student_shape": shapes(student), "teacher_shape": shapes(teacher), "sample_labels": SAMPLE_LABELS}
+    parameters = inspect.signature(make).parameters
+    return make(**{name: value for name, value in context.items() if name in parameters}, **settings)
 
 
 CALLS: list[tuple[Callable[..., Any], tuple[Features, Features], dict[str, Any]]] = [
@@ -118,8 +118,8 @@ def cases() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for make, features, settings in CALLS:
         kind = "tokens " if features is TOKENS else ""
-        said = ", ".join(f"{name}={value}" for name, value in settings.items())
-        name = f"{owner(make)}: {kind}{make.__name__}({said})"
+        arguments = ", ".join(f"{name}={value}" for name, value in settings.items())
+        name = f"{owner(make)}: {kind}{make.__name__}({arguments})"
         found[name] = case_of(owner(make), partial(evaluated, make, features, **settings))
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kdlab.models import cifar
-from tests.recorded.book import Case, Values, case_of, owner, summary
+from tests.recorded.recording import Case, Values, case_of, owner, summary
 
 SMALL: dict[str, dict[str, Any]] = {
     "mobilenetv2_half": {"width": 0.25},
@@ -37,7 +37,7 @@ def computed(name: str) -> Values:
 
 
 def size(name: str) -> Values:
-    """The shapes of all weights, which take no memory here."""
+    """The shapes of all weights, computed on the meta device."""
     with torch.device("meta"):
         network = getattr(cifar, name)(num_classes=100, **({"depth": 16, "width": 1} if name == "wrn" else {}))
     shapes = str([tuple(parameter.shape) for parameter in network.parameters()])

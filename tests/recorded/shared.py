@@ -1,4 +1,4 @@
-"""What many stages run: preprocessing, adapters, frozen teachers, stored outputs, figures."""
+"""Components of many stages: preprocessing, adapters, frozen teachers, cached outputs, metrics."""
 
 import hashlib
 
@@ -20,7 +20,7 @@ from kdlab.teachers.cache.encoding import Encoding
 from kdlab.teachers.cache.fixed_batch import FixedBatch, fill_size
 from kdlab.teachers.frozen import FrozenTeacher
 from kdlab.teachers.precision import keep_in_bfloat16
-from tests.recorded.book import Case, Values, case_of, summary
+from tests.recorded.recording import Case, Values, case_of, summary
 
 NORMALISED = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
 
@@ -78,12 +78,12 @@ def adapters() -> Values:
 def teacher(roles: tuple[str, ...] = ("mid", "high"), logits: bool = True) -> Values:
     taps = {"low": "layer1", "mid": "layer2", "high": "layer3"}
     frozen = FrozenTeacher(network, taps=taps, roles=roles, precision="float32", logits=logits)
-    said = [frozen(images()), frozen(images())]  # the first pass may be whole, the second may end early
+    passes = [frozen(images()), frozen(images())]  # the first pass may be complete, the second truncated
     kinds = [type(part).__name__ for part in frozen.network.module.modules()]
     return {
         "norms left": kinds.count("BatchNorm2d"),
-        "logits": summary(*(outputs.logits for outputs in said if logits)) if logits else "none",
-        **{role: summary(*(outputs.features[role] for outputs in said)) for role in roles},
+        "logits": summary(*(outputs.logits for outputs in passes if logits)) if logits else "none",
+        **{role: summary(*(outputs.features[role] for outputs in passes)) for role in roles},
     }
 
 
@@ -95,7 +95,7 @@ def bfloat16_weights() -> Values:
 
 
 def encodings() -> Values:
-    """Bytes of numbers that half precision holds, and what is read back of any."""
+    """The bytes of numbers that are exact in half precision, and the decoded values of any numbers."""
     exact = Outputs(drawn(1, 4, 6).mul(8).round() / 8, {"embedding": drawn(2, 4, 3).mul(8).round() / 8})
     rough = Outputs(1000 * drawn(3, 4, 6), {"embedding": drawn(4, 4, 3)})
     found: dict[str, object] = {"batches": str([fill_size(samples) for samples in (1, 16, 33, 64)])}

@@ -1,4 +1,4 @@
-"""Every loss option and recipe for a few steps on a tiny pair: each term of the loss, and the weights it ends with."""
+"""Every loss option and recipe for a few steps on a tiny pair: each term of the loss, and the final weights."""
 
 import tempfile
 from functools import cache, partial
@@ -15,12 +15,12 @@ from kdlab.jobs.training.preparation import initial_network
 from kdlab.jobs.training.stage import Stage
 from kdlab.models.saved import save_network
 from kdlab.store.store import Store
-from tests.recorded.book import Case, Values, summary
+from tests.recorded.recording import Case, Values, summary
 from tests.small import tiny_plan
 
 QUICKER = ("data.image_size=16", "data.padding=2", "data.train_samples=64", "data.batch_size=24", "plan=single")
 STEADY = ("optimizer.lr=0.001", "scheduler=constant")  # large steps would amplify the rounding of other processors
-GENTLER = {  # likewise weights that are large against a teacher that was not trained
+GENTLER = {  # likewise loss weights that are large for an untrained teacher
     "factor": " loss.terms.factor.weight=1",
     "similarity": " loss.terms.similarity_preserving.weight=30",
 }
@@ -49,7 +49,7 @@ def stage_of(*overrides: str) -> Stage:
 
 
 def trained(*overrides: str) -> Values:
-    """Two epochs under a teacher with random weights."""
+    """Two epochs with a teacher that has random weights."""
     stage, rows = stage_of(*overrides), list[Row]()
     with tempfile.TemporaryDirectory() as root:
         store = Store(Path(root))

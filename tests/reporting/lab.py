@@ -1,4 +1,4 @@
-"""Run directories and sweeps as kdlab leaves them, with figures that a test chooses."""
+"""Run directories and sweeps as kdlab writes them, with figures that a test chooses."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Lab:
     def __init__(self, root: Path) -> None:
         self.root, self.count = root, 0
 
-    def run(self, student, baseline=None, *, val=None, baseline_val=None, settings=(), result=(), **facts):
+    def run(self, student, baseline=None, *, val=None, baseline_val=None, settings=(), result=(), **options):
         """A finished run.
 
         Args:
@@ -30,16 +30,16 @@ class Lab:
             val, baseline_val: validation accuracies, by default the test's.
             settings: of the config by dotted key, on top of those of `config`.
             result: of `result.json`, on top.
-            facts: `seed`, `teacher` (test accuracy), `typed` (overrides), `right` (for `student` and `baseline`
+            options: `seed`, `teacher` (test accuracy), `typed` (overrides), `right` (for `student` and `baseline`
                 whether they are right on each test sample), `folder`.
         """
         self.count += 1
         settings = dict(settings)
-        seed = settings.setdefault("seed", facts.get("seed", 0))
-        folder = self.root / facts.get("folder", f"{settings.get('name', 'response')}-{self.count:08x}")
+        seed = settings.setdefault("seed", options.get("seed", 0))
+        folder = self.root / options.get("folder", f"{settings.get('name', 'response')}-{self.count:08x}")
         content = {
             "status": "finished",
-            "teacher": figures(facts.get("teacher", 99.0)),
+            "teacher": figures(options.get("teacher", 99.0)),
             "student": figures(student, student if val is None else val),
             "baseline": None
             if baseline is None
@@ -50,8 +50,8 @@ class Lab:
             "config": config(settings),
             **dict(result),
         }
-        self.write(folder, content, facts.get("typed", ()))
-        for role, right in facts.get("right", {}).items():
+        self.write(folder, content, options.get("typed", ()))
+        for role, right in options.get("right", {}).items():
             predicted(folder / role, right)
         return folder
 
@@ -67,18 +67,18 @@ class Lab:
         (folder / "result.json").write_text(json.dumps(content))
         (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(typed)))
 
-    def sweep(self, varied, records, *, name="sweep", **facts):
+    def sweep(self, varied, records, *, name="sweep", **about):
         """A sweep that has ended.
 
         Args:
             varied: texts by key.
-            records: `(overrides, run directory or None, facts of the record)` each.
+            records: `(overrides, run directory or None, fields of the record)` each.
             name: of the sweep.
-            facts: of `sweep.json`, on top.
+            about: fields of `sweep.json`, on top.
         """
         folder = self.root / f"{name}-0a1b2c3d"
         (folder / "cells").mkdir(parents=True)
-        about = {
+        content = {
             "name": name,
             "question": None,
             "command": f"python -m kdlab.train +sweeps={name}",
@@ -91,10 +91,10 @@ class Lab:
             "host": socket.gethostname(),
             "started": 1.0,
             "ended": 2.0,
-            **facts,
+            **about,
         }
-        (folder / "sweep.json").write_text(json.dumps(about))
-        for number, (overrides, run, told) in enumerate(records):
+        (folder / "sweep.json").write_text(json.dumps(content))
+        for number, (overrides, run, fields) in enumerate(records):
             record = {
                 "cell": number,
                 "overrides": overrides,
@@ -106,18 +106,18 @@ class Lab:
                 "run": os.path.relpath(run, folder) if run else None,
                 "error": None,
                 "exit_code": 0,
-                **told,
+                **fields,
             }
             (folder / "cells" / f"{number}.json").write_text(json.dumps(record))
         return folder
 
-    def grid(self, key, by_value, **facts):
+    def grid(self, key, by_value, **about):
         """A sweep over one key.
 
         Args:
             key: dotted.
             by_value: for each value the `(student, baseline, val)` of the seeds 0, 1, …
-            facts: of the sweep.
+            about: fields of `sweep.json`.
         """
         cells = [
             (
@@ -130,7 +130,7 @@ class Lab:
         ]
         count = max(len(seeds) for seeds in by_value.values())
         varied = {key: [str(value) for value in by_value], "seed": [str(seed) for seed in range(count)]}
-        return self.sweep(varied, cells, **facts)
+        return self.sweep(varied, cells, **about)
 
 
 def figures(test, val=None):
@@ -139,12 +139,12 @@ def figures(test, val=None):
 
 
 def stages(seed, count):
-    """One teacher for all, a baseline a seed, a student a run; of its 1,000 answers 700 are recalled."""
+    """One teacher for all, a baseline a seed, a student a run with 700 cache hits of 1,000 teacher outputs."""
     named = (("teacher", "t"), ("baseline", f"b{seed}"), ("student", f"s{count}"))
-    asked = {"student": {"teacher_forwards": 300, "teacher_recalls": 700}}
+    counts = {"student": {"teacher_forwards": 300, "teacher_recalls": 700}}
     return [
-        {"name": name, "fingerprint": mark, "epochs": 30, "seconds": 20.0, **asked.get(name, {})}
-        for name, mark in named
+        {"name": name, "fingerprint": fingerprint, "epochs": 30, "seconds": 20.0, **counts.get(name, {})}
+        for name, fingerprint in named
     ]
 
 
@@ -182,9 +182,9 @@ def config(settings):
 
 
 def predicted(folder, right):
-    """Predictions of two classes, right where asked, as a stage leaves them."""
+    """Predictions of two classes, right where `right` is true, as a stage writes them."""
     targets = np.arange(len(right)) % 2
-    said = np.where(right, targets, 1 - targets)
+    predictions = np.where(right, targets, 1 - targets)
     folder.mkdir(parents=True, exist_ok=True)
-    logits = np.eye(2, dtype=np.float32)[said]
+    logits = np.eye(2, dtype=np.float32)[predictions]
     save_file({"logits": logits, "targets": targets}, folder / "predictions.safetensors")

@@ -37,7 +37,7 @@ def setting(label, values, student=97.81, gain=(5.63, 0.84), **figures):
 
 
 def evidence(settings, varied=None, **more):
-    """What a report would say of some settings."""
+    """The evidence of some settings."""
     values = varied or {}
     given = Evidence(
         title="temperature",

@@ -1,4 +1,4 @@
-"""Reports of a task whose headline is better when it is lower, and the rows of what needs no network."""
+"""Reports of a task whose headline is better when it is lower, and the rows of predictors without a network."""
 
 import csv
 
@@ -26,7 +26,7 @@ def measured(perplexity, size=5006):
     return {"test/perplexity": perplexity, "val/perplexity": perplexity + 0.5, "params": size, "seconds": 20.0}
 
 
-def told(lab, seed, temperature, student, *, baseline=20.0, teacher=8.0):
+def run_with(lab, seed, temperature, student, *, baseline=20.0, teacher=8.0):
     result = {
         "task": TASK.as_dict(),
         "teacher": measured(teacher, 43_674),
@@ -41,7 +41,7 @@ def told(lab, seed, temperature, student, *, baseline=20.0, teacher=8.0):
 def evidence(lab):
     for seed, noise in ((0, 0.0), (1, 0.4)):
         for temperature, student in ((2.0, 16.0), (4.0, 12.0), (8.0, 22.0)):
-            told(lab, seed, temperature, student + noise)
+            run_with(lab, seed, temperature, student + noise)
     return collect([lab.root])
 
 
@@ -82,14 +82,14 @@ def test_pictures_frame_and_join_the_lowest(evidence):
 
 
 def test_a_teacher_with_a_higher_perplexity_is_the_worse_one(lab):
-    told(lab, 0, 4.0, 12.0, baseline=20.0, teacher=24.0)
+    run_with(lab, 0, 4.0, 12.0, baseline=20.0, teacher=24.0)
     assert (
         collect([lab.root]).remarks[0].startswith("THE TEACHER IS WORSE THAN THE BASELINE here (24.0 against 20.0 on")
     )
 
 
 def test_runs_of_different_tasks_are_not_ranked(lab):
-    told(lab, 0, 4.0, 12.0)
+    run_with(lab, 0, 4.0, 12.0)
     lab.run(97.0, 90.0, settings={"loss.temperature": 2.0})
     answer = collect([lab.root]).answer
     assert answer.startswith(
@@ -97,7 +97,7 @@ def test_runs_of_different_tasks_are_not_ranked(lab):
     )
 
 
-def test_what_is_no_better_than_the_majority_class_is_said_first(lab):
+def test_a_network_no_better_than_the_majority_class_is_the_first_remark(lab):
     rows = {"references": {"majority class": {"test/accuracy": 12.5}}}
     lab.run(97.0, 12.5, teacher=10.0, result=rows)
     first, second, *_ = collect([lab.root]).remarks

@@ -7,7 +7,7 @@ from tests.small import tiny_plan
 
 
 class Sizes:
-    """A store that knows how many parameters each stage's network has."""
+    """A store with the number of parameters of each stage's network."""
 
     def __init__(self, **sizes):
         self.sizes = sizes
@@ -40,10 +40,10 @@ def test_a_step_is_large_above_five_times_the_parameters(plan, size, count):
     assert len(hints(plan, Sizes(teacher=size, student=100))) == count
 
 
-def test_the_example_is_left_open_where_nothing_lies_between(plan):
+def test_without_a_network_in_between_the_hint_names_none(plan):
     (line,) = hints(plan, Sizes(teacher=600, student=100))
     assert line.endswith("(plan=assistant plan.assistants=[…])")
 
 
-def test_the_control_of_a_chain_takes_its_large_step_on_purpose(plan):
+def test_the_control_of_a_cascade_gets_no_hint(plan):
     assert hints(replace(plan, control=plan.student), Sizes(teacher=853_018, student=75_290)) == []

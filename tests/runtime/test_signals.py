@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM under the train command: what was reached is saved, whenever they come."""
+"""Ctrl-C and SIGTERM under the train command: the state is saved, whenever they arrive."""
 
 import signal
 
@@ -19,15 +19,15 @@ JOB = Counting(1)
 
 @pytest.fixture(autouse=True)
 def as_in_a_terminal():
-    """Python's own answer to Ctrl-C, which a process that a shell started in the background does not have."""
+    """Installs Python's own SIGINT handler, which processes that a shell starts in the background do not have."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
     assert run(train, [*STUDENT, f"paths.outputs={folder}"]) == 0
     return weights(folder)
 
@@ -39,7 +39,7 @@ def weights(folder):
 
 @pytest.fixture
 def listening(monkeypatch, tmp_path):
-    """A folder for outputs, and what has a function called with every event, before what answers signals is."""
+    """A folder for outputs, and a function that registers a listener; it is called before the signal listener."""
 
     def listen(function):
         monkeypatch.setattr(Screen, "__call__", lambda self, event: function(event))
@@ -64,7 +64,7 @@ def in_evaluation(events):
 
 
 @pytest.mark.parametrize(
-    ("asked", "left"),
+    ("signals_at", "remaining"),
     [
         (([signal.SIGINT], in_training), [4, 5, 6]),
         (([signal.SIGTERM], in_training), [4, 5, 6]),
@@ -75,10 +75,12 @@ def in_evaluation(events):
     ],
     ids=["Ctrl-C", "SIGTERM", "twice", "in the last step", "in the evaluation", "twice in the evaluation"],
 )
-def test_the_command_ends_with_130_and_goes_on_to_the_same_bits(asked, left, undisturbed, listening, capfd):
+def test_the_command_ends_with_130_and_then_continues_to_the_same_bits(
+    signals_at, remaining, uninterrupted, listening, capfd
+):
     folder, listen = listening
     arguments, events = [*STUDENT, f"paths.outputs={folder}"], []
-    signals, moment = list(asked[0]), asked[1]
+    signals, moment = list(signals_at[0]), signals_at[1]
     handlers = [signal.getsignal(one) for one in SIGNALS]
 
     def press(event):
@@ -88,27 +90,27 @@ def test_the_command_ends_with_130_and_goes_on_to_the_same_bits(asked, left, und
 
     listen(press)
     assert run(train, arguments) == 130
-    said = capfd.readouterr().err
-    assert "the same command continues" in said
-    assert "Traceback" not in said
+    printed = capfd.readouterr().err
+    assert "the same command continues" in printed
+    assert "Traceback" not in printed
     assert [signal.getsignal(one) for one in SIGNALS] == handlers
     assert not any(isinstance(event, Finished) for event in events)
 
     again = []
     listen(again.append)
     assert run(train, arguments) == 0
-    assert steps_of(again) == left
-    assert weights(folder) == undisturbed
+    assert steps_of(again) == remaining
+    assert weights(folder) == uninterrupted
 
 
-def test_what_would_not_notice_is_ended_at_once():
+def test_a_job_that_does_not_report_is_ended_at_once():
     with StopOnSignal() as stop:
         stop(Started(JOB, None))
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_the_next_event_ends_what_reports():
+def test_a_job_that_reports_is_ended_at_its_next_event():
     with StopOnSignal() as stop:
         stop(Progress(JOB, 1))
         signal.raise_signal(signal.SIGINT)

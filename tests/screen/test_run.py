@@ -57,7 +57,7 @@ def test_large_numbers_have_three_digits_and_a_prefix(value, text):
     assert scaled(value) == text
 
 
-def test_the_table_has_a_column_a_network_and_leaves_out_what_nobody_has():
+def test_the_table_has_a_column_a_network_and_leaves_out_empty_rows():
     found = result(99.0, 92.0, 98.0, 0.857)
     rows = shown(figures_table({role: found[role] for role in ("teacher", "baseline", "student")}, found))
     assert rows[0] == ["teacher", "baseline", "student"]
@@ -66,18 +66,18 @@ def test_the_table_has_a_column_a_network_and_leaves_out_what_nobody_has():
     assert not any("validation" in row for row in rows)
 
 
-def test_the_gain_is_said_with_its_share_of_the_gap():
+def test_the_gain_is_stated_with_its_share_of_the_gap():
     line, budget = conclusions(result(99.0, 92.0, 98.0, 6 / 7))
     assert "One seed, 30 epochs" in budget
     assert "+6.00 points" in line
     assert "86 % of the gap" in line
 
 
-def test_a_loss_is_said_without_a_share_and_a_worse_teacher_loudly():
+def test_a_loss_is_stated_without_a_share_and_a_worse_teacher_in_red():
     lines = conclusions(result(90.0, 92.0, 91.0, None))
     assert "-1.00 points" in lines[0]
     assert "gap" not in lines[0]
-    assert "The teacher is worse than the baseline." in lines[2]
+    assert "[bold red]The teacher is worse than the baseline." in lines[2]
 
 
 def test_without_a_baseline_nothing_is_concluded():
@@ -93,10 +93,10 @@ class Nap(Job):
 
 
 NAP = Nap()
-UNDER_WAY = (Started(NAP, Path()), Progress(NAP, 1, 3, text="epoch 1/3  loss 0.500"))
+RUNNING = (Started(NAP, Path()), Progress(NAP, 1, 3, text="epoch 1/3  loss 0.500"))
 
 
-def told(*events, terminal=False):
+def printed(*events, terminal=False):
     console = Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
     screen = Screen(console)
     for event in events:
@@ -105,24 +105,24 @@ def told(*events, terminal=False):
 
 
 def test_without_a_terminal_there_is_no_bar():
-    assert told(*UNDER_WAY) == ""
+    assert printed(*RUNNING) == ""
 
 
 @pytest.mark.parametrize("end", [Finished(NAP, Path(), {}, reused=False), Failed(NAP, ValueError())])
 def test_a_terminal_has_a_bar_with_the_newest_figures_until_the_job_ends(end):
     before = set(threading.enumerate())
-    said = told(*UNDER_WAY, end, terminal=True)
-    assert "nap" in said and "epoch 1/3  loss 0.500" in said
+    output = printed(*RUNNING, end, terminal=True)
+    assert "nap" in output and "epoch 1/3  loss 0.500" in output
     for drawing in set(threading.enumerate()) - before:
         drawing.join(timeout=10)
         assert not drawing.is_alive()
 
 
 def test_a_job_that_waits_or_ends_is_a_line():
-    assert told(Waiting(NAP, "waits for a GPU")) == "  nap        waits for a GPU\n"
-    assert told(Finished(NAP, Path(), {}, reused=False)) == "✓ nap        done\n"
-    assert told(Finished(NAP, Path(), {}, reused=True)) == "✓ nap        reused\n"
-    assert told(Failed(NAP, ValueError())) == ""
+    assert printed(Waiting(NAP, "waits for a GPU")) == "  nap        waits for a GPU\n"
+    assert printed(Finished(NAP, Path(), {}, reused=False)) == "✓ nap        done\n"
+    assert printed(Finished(NAP, Path(), {}, reused=True)) == "✓ nap        reused\n"
+    assert printed(Failed(NAP, ValueError())) == ""
 
 
 def step(network, params, ratio, epochs, accuracy):
@@ -153,7 +153,7 @@ def test_generations_are_compared_with_the_first_with_as_many_epochs_and_with_al
     lines = conclusions(found)
     assert "gain over generation 1 +2.00 points" in lines[0]
     assert lines[1:3] == [
-        "gain over 60 epochs with the labels only +1.50 points",
+        "gain over 60 epochs with labels only +1.50 points",
         "all 3 generations together (mean probabilities) 94.25 %, +0.25 points over the last of them",
     ]
     assert not any("worse" in line for line in lines)
@@ -180,7 +180,7 @@ def test_the_opening_names_the_networks_from_the_teacher_down():
 @pytest.mark.parametrize(
     ("overrides", "end"), [(["loss=response"], "resnet8 on Digits, teacher in bfloat16"), (["loss=ce"], "8 on Digits")]
 )
-def test_the_opening_says_where_a_teacher_is_less_than_float32(overrides, end):
+def test_the_opening_shows_a_teacher_in_bfloat16(overrides, end):
     console = Console(file=io.StringIO(), width=100)
     Screen(console).opening(Path("run"), tiny_plan("hardware.teacher_precision=bfloat16", *overrides))
     assert console.file.getvalue().splitlines()[0].endswith(end)
@@ -195,7 +195,7 @@ def test_a_hint_is_printed_with_its_brackets():
     assert hint in console.file.getvalue()
 
 
-def test_a_network_that_is_no_better_than_the_majority_class_is_said_first():
+def test_a_network_no_better_than_the_majority_class_is_the_first_line():
     found = result(90.0, 12.5, 98.0, 1.0) | {"references": {"majority class": {"test/accuracy": 12.5}}}
     first, gain, *_ = conclusions(found)
     assert "The baseline is no better than the majority class" in first

@@ -15,7 +15,7 @@ def test_replaces_the_whole_content(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_what_fails_half_way_leaves_the_old_content_and_no_rest(tmp_path):
+def test_a_failed_write_leaves_the_old_content_and_no_temporary_file(tmp_path):
     path = tmp_path / "file"
     write_text_atomically(path, "old")
 
@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path):
         check_writable(tmp_path / "file" / "below", "paths.outputs")
 
 
-def test_a_file_has_the_rights_of_any_other_new_file(tmp_path):
+def test_a_file_has_the_permissions_of_any_other_new_file(tmp_path):
     write_text_atomically(tmp_path / "atomic", "text")
     (tmp_path / "plain").write_text("text")
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,4 +1,4 @@
-"""Which code counts as the user's own, and what of it."""
+"""Which code is the user's own, and what of it is hashed."""
 
 import os
 import subprocess
@@ -15,25 +15,25 @@ DEEP = "x = " + " + ".join(["1"] * 900) + "\n"  # each + is one level of the syn
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Two modules of the user's; `main` imports `helper`."""
-    folder = lay_out(tmp_path, "userpkg")
+    folder = make_package(tmp_path, "userpkg")
     (folder / "main.py").write_text("from userpkg import helper\nimport torch\n\ndef f(x):\n    return helper.g(x)\n")
     (folder / "helper.py").write_text("def g(x):\n    return x + 1\n")
-    reach(monkeypatch, tmp_path)
+    add_to_path(monkeypatch, tmp_path)
     return folder
 
 
 @pytest.fixture(autouse=True)
-def forgotten():
-    """Each test has packages of its own under the same names."""
+def cleared_caches():
+    """Each test has its own packages under the same names."""
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] in ("userpkg", "theirpkg")]:
         del sys.modules[name]
-    for known in (own_file, _is_installed, _records):
-        known.cache_clear()
+    for cached in (own_file, _is_installed, _records):
+        cached.cache_clear()
 
 
-def lay_out(root, name, recorded=False):
-    """A package with a source that is deep, in a folder where a package manager recorded it or not."""
+def make_package(root, name, recorded=False):
+    """A package with a deep source; with `recorded` a RECORD of a package manager lists it."""
     (root / name).mkdir(parents=True)
     (root / name / "__init__.py").write_text("from . import deep\n")
     (root / name / "deep.py").write_text(DEEP)
@@ -45,10 +45,10 @@ def lay_out(root, name, recorded=False):
     return root / name
 
 
-def reach(monkeypatch, folder):
+def add_to_path(monkeypatch, folder):
     monkeypatch.syspath_prepend(folder)
-    for known in (own_file, _is_installed, _records):
-        known.cache_clear()
+    for cached in (own_file, _is_installed, _records):
+        cached.cache_clear()
 
 
 def digest(*modules):
@@ -83,7 +83,7 @@ def test_a_changed_line_in_an_imported_module_counts(package, body):
     assert digest("userpkg.main") != before
 
 
-def test_a_string_is_not_mistaken_for_what_it_spells(package):
+def test_a_string_is_not_mistaken_for_a_name(package):
     (package / "helper.py").write_text("g = [a, b]\n")
     names = digest("userpkg.main")
     (package / "helper.py").write_text("g = ['a', 'b']\n")
@@ -96,7 +96,7 @@ def test_a_module_that_is_not_imported_does_not_count(package):
     assert digest("userpkg.main") == before
 
 
-def test_own_code_may_be_as_deep_as_python_takes_it(package):
+def test_own_code_may_be_as_deep_as_python_allows(package):
     shallow = digest("userpkg.helper")
     (package / "helper.py").write_text(DEEP)
     deep = digest("userpkg.helper")
@@ -104,7 +104,7 @@ def test_own_code_may_be_as_deep_as_python_takes_it(package):
     assert digest("userpkg.helper") == deep != shallow
 
 
-def test_own_code_that_cannot_be_parsed_counts_as_it_stands(package):
+def test_own_code_that_cannot_be_parsed_is_hashed_as_text(package):
     (package / "main.py").write_text("try:\n    from userpkg import helper\nexcept SyntaxError:\n    pass\n")
     (package / "helper.py").write_text("print 'of another age'\n")
     before = digest("userpkg.main")
@@ -113,7 +113,7 @@ def test_own_code_that_cannot_be_parsed_counts_as_it_stands(package):
 
 
 @pytest.mark.parametrize("module", ["torch", "numpy.linalg", "json", "kdlab.losses.response", "no.such.module"])
-def test_installed_packages_python_and_kdlab_count_by_nothing(module):
+def test_installed_packages_python_and_kdlab_are_not_hashed(module):
     assert digest(module) is None
 
 
@@ -137,8 +137,8 @@ def test_what_own_code_imports_of_kdlab_counts_by_its_version(package, line, com
 
 
 def second_site(root: Path, link: Path) -> Path:
-    """A folder that holds what is installed, by no name that would say so."""
-    lay_out(root / "libraries", "theirpkg", recorded=True)
+    """A folder of installed packages whose name does not show that."""
+    make_package(root / "libraries", "theirpkg", recorded=True)
     return root / "libraries"
 
 
@@ -150,7 +150,7 @@ def linked_site(root: Path, link: Path) -> Path:
 
 def linked_package(root: Path, link: Path) -> Path:
     """A folder for installed packages, in which one is a link to where its files are kept."""
-    lay_out(root / "cache", "theirpkg")
+    make_package(root / "cache", "theirpkg")
     (root / "site-packages").mkdir()
     (root / "site-packages" / "theirpkg").symlink_to(root / "cache" / "theirpkg")
     return root / "site-packages"
@@ -158,7 +158,7 @@ def linked_package(root: Path, link: Path) -> Path:
 
 def link_into_a_site(root: Path, link: Path) -> Path:
     """A link, elsewhere, to a package in a folder for installed ones."""
-    lay_out(root / "site-packages", "theirpkg")
+    make_package(root / "site-packages", "theirpkg")
     link.mkdir()
     (link / "theirpkg").symlink_to(root / "site-packages" / "theirpkg")
     return link
@@ -167,12 +167,12 @@ def link_into_a_site(root: Path, link: Path) -> Path:
 @pytest.mark.parametrize("installed", [second_site, linked_site, linked_package, link_into_a_site])
 def test_a_package_outside_the_interpreters_own_folder_is_installed_as_well(installed, package, tmp_path, monkeypatch):
     before = digest("userpkg.main")
-    reach(monkeypatch, installed(tmp_path / "elsewhere", tmp_path / "link"))
+    add_to_path(monkeypatch, installed(tmp_path / "elsewhere", tmp_path / "link"))
     assert digest("theirpkg", "theirpkg.deep") is None
     assert digest("userpkg.main", "theirpkg") == before
     (package / "helper.py").write_text("import theirpkg.deep\nfrom theirpkg.deep import x\n\ndef g(y):\n    return y\n")
     digest("userpkg.main")
-    assert "theirpkg.deep" not in sys.modules  # nothing inside was looked for
+    assert "theirpkg.deep" not in sys.modules  # no module inside was looked up
 
 
 def test_a_single_module_may_be_installed_too(tmp_path, monkeypatch):
@@ -181,7 +181,7 @@ def test_a_single_module_may_be_installed_too(tmp_path, monkeypatch):
     (tmp_path / "libraries" / "theirs.py").write_text("x = 1\n")
     (tmp_path / "libraries" / "ours.py").write_text("x = 1\n")
     info.joinpath("RECORD").write_text("theirs.py,,\ntheirpkg-1.0.dist-info/RECORD,,\n")
-    reach(monkeypatch, tmp_path / "libraries")
+    add_to_path(monkeypatch, tmp_path / "libraries")
     assert digest("theirs") is None
     assert digest("ours") is not None  # of the user's own, beside what was installed there
 
@@ -193,7 +193,7 @@ def test_an_editable_project_is_own_code_though_it_is_installed(package, tmp_pat
     (info / "RECORD").write_text("__editable__.userpkg-1.0.pth,,\nuserpkg-1.0.dist-info/RECORD,,\n")
     (tmp_path / "userpkg.egg-info").mkdir()  # what setuptools leaves beside the sources
     (tmp_path / "userpkg.egg-info" / "top_level.txt").write_text("userpkg\n")
-    reach(monkeypatch, tmp_path / "site-packages")
+    add_to_path(monkeypatch, tmp_path / "site-packages")
     assert digest("userpkg.main") == before
     (package / "helper.py").write_text("def g(x):\n    return x + 2\n")
     assert digest("userpkg.main") not in (before, None)

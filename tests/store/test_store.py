@@ -25,20 +25,20 @@ def test_a_stage_is_finished_once_its_result_is_there(store):
     assert folder.name == stage.fingerprint
 
 
-def test_a_second_claim_waits_for_the_first_and_hears_whose_it_is(store):
-    stage, heard, inside = tiny_plan().student, [], threading.Event()
+def test_a_second_claim_waits_for_the_first_and_reports_its_owner(store):
+    stage, owners, inside = tiny_plan().student, [], threading.Event()
 
     def second():
-        with Store(store.root).claimed(stage, heard.append):
+        with Store(store.root).claimed(stage, owners.append):
             inside.set()
 
-    with store.claimed(stage, heard.append):
+    with store.claimed(stage, owners.append):
         thread = threading.Thread(target=second)
         thread.start()
         assert not inside.wait(0.3)
     thread.join(timeout=10)
     assert inside.is_set()
-    (owner,) = heard
+    (owner,) = owners
     assert owner.startswith(f"process {os.getpid()} on ")
 
 

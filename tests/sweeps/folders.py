@@ -1,4 +1,4 @@
-"""A sweep's folder as it would be half way, for tests of whoever reads it."""
+"""A sweep's folder half way, for tests of the code that reads it."""
 
 import json
 import os
@@ -14,7 +14,7 @@ HERE = socket.gethostname()
 
 
 def sweep(folder: Path, **changes) -> Sweep:
-    facts = {
+    fields = {
         "folder": folder,
         "name": "temperature",
         "question": "Which temperature?",
@@ -24,7 +24,7 @@ def sweep(folder: Path, **changes) -> Sweep:
         "sweeper": "BasicSweeper",
         "launcher": "BasicLauncher",
     }
-    return Sweep(**{**facts, **changes})
+    return Sweep(**{**fields, **changes})
 
 
 def cell(number: int, status: str = "finished", **changes) -> Cell:

@@ -62,7 +62,7 @@ BAD_VALUES = {
         "model.teacher.checkpoint: seven.pt does not fit: the checkpoint predicts 7 classes, the data has 10",
         "use weights trained for these classes",
     ),
-    "code in a checkpoint": (["model.teacher.checkpoint=evil.pt"], "evil.pt wants to run posix.system", "refused"),
+    "code in a checkpoint": (["model.teacher.checkpoint=evil.pt"], "evil.pt would run posix.system", "refused"),
     "a number for a checkpoint": (["model.teacher.checkpoint=7"], "must be the path of a file, or null; got 7"),
     "temperature 0": (["loss.temperature=0"], "loss.temperature must be above 0, got 0.", "loss.temperature=4"),
     "a negative temperature": (["loss.temperature=-1"], "loss.temperature must be above 0, got -1."),
@@ -164,29 +164,29 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize("case", BAD_OVERRIDES)
-def test_what_cannot_be_typed_is_explained_with_exit_code_2(case, capsys):
+def test_a_bad_override_is_an_error_with_exit_code_2(case, capsys):
     arguments, *texts = BAD_OVERRIDES[case]
     assert run(train, arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("\nerror: ")
-    assert [text for text in texts if text not in said] == []
+    output = capsys.readouterr().err
+    assert output.startswith("\nerror: ")
+    assert [text for text in texts if text not in output] == []
 
 
 @pytest.mark.parametrize("case", BAD_VALUES)
-def test_what_cannot_work_is_explained_with_exit_code_2_and_changes_nothing(case, here, capsys):
+def test_a_bad_value_is_an_error_with_exit_code_2_and_changes_nothing(case, here, capsys):
     arguments, *texts = BAD_VALUES[case]
     before = contents(here)
     assert command(*arguments) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("\nerror: ")
-    assert [text for text in texts if text not in said.err] == []
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert output.err.startswith("\nerror: ")
+    assert [text for text in texts if text not in output.err] == []
+    assert "Traceback" not in output.err
     assert contents(here) == before
     assert not (here / "owned").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_is_asked_for_in_vain_even_when_everything_is_finished(here, capsys):
+def test_a_missing_gpu_is_an_error_even_when_everything_is_finished(here, capsys):
     before = contents(here)
     assert command("hardware=gpu") == 2
     assert (
@@ -218,11 +218,11 @@ def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(here, capsys, monkeyp
 
     monkeypatch.setattr("kdlab.runtime.run.execute", broken)
     assert command("name=buggy") == 1
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     (log,) = here.glob("outputs/buggy-*/train.log")
-    assert "error: ZeroDivisionError: half a sheep" in said
-    assert f"its traceback is in {log.relative_to(here)}" in said
-    assert "Traceback" not in said
+    assert "error: ZeroDivisionError: half a sheep" in output
+    assert f"its traceback is in {log.relative_to(here)}" in output
+    assert "Traceback" not in output
     assert "Traceback" in log.read_text()
     assert json.loads((log.parent / "result.json").read_text())["status"] == "failed"
 
@@ -233,25 +233,25 @@ def test_a_bug_before_there_is_a_log_shows_its_traceback(here, capsys, monkeypat
 
     monkeypatch.setattr("kdlab.jobs.plan.make_plan", broken)
     assert command() == 1
-    said = capsys.readouterr().err
-    assert "Traceback" in said
-    assert "a bug, not your input: its traceback is above" in said
+    output = capsys.readouterr().err
+    assert "Traceback" in output
+    assert "a bug, not your input: its traceback is above" in output
 
 
 def test_one_failing_cell_of_a_sweep_does_not_stop_the_others(here, capsys):
     assert command("-m", "loss.temperature=-1,4", "name=sweep") == 1
-    said = capsys.readouterr().out
-    assert "1 of 2 cells finished\n  failed: loss.temperature=-1\n          loss.temperature must be above 0" in said
+    output = capsys.readouterr().out
+    assert "1 of 2 cells finished\n  failed: loss.temperature=-1\n          loss.temperature must be above 0" in output
     (finished,) = here.glob("outputs/sweep-*/result.json")
     assert json.loads(finished.read_text())["status"] == "finished"
 
 
-def test_a_sweep_checks_the_keys_of_every_option_that_it_visits(here, capsys):
+def test_a_sweep_checks_the_keys_of_every_option_that_it_varies(here, capsys):
     assert command("-m", "loss=response,ce", "loss.temperature=3") == 2
     assert "loss.temperature is not a setting with loss=ce" in capsys.readouterr().err
 
 
-def test_interrupting_says_how_to_go_on(here, capsys, monkeypatch):
+def test_interrupting_prints_how_to_continue(here, capsys, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
@@ -286,8 +286,8 @@ def test_cfg_refuses_what_it_cannot_show(arguments, text, capsys):
     assert text in capsys.readouterr().err
 
 
-def test_looking_at_things_does_not_load_torch():
-    looks = (
+def test_help_and_cfg_do_not_load_torch():
+    commands = (
         ["kdlab.train", "--help"],
         ["kdlab.train", "--cfg", "job"],
         ["kdlab", "--help"],
@@ -295,7 +295,7 @@ def test_looking_at_things_does_not_load_torch():
     )
     program = (
         "import runpy, sys\n"
-        f"for module, *arguments in {looks!r}:\n"
+        f"for module, *arguments in {commands!r}:\n"
         "    sys.argv = [module, *arguments]\n"
         "    try: runpy.run_module(module, run_name='__main__')\n"
         "    except SystemExit as stop: assert not stop.code, stop.code\n"
@@ -306,7 +306,7 @@ def test_looking_at_things_does_not_load_torch():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_kdlab_hands_over_to_its_commands(here, capsys, monkeypatch):
+def test_kdlab_runs_its_commands(here, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kdlab", "train", "--cfg", "job", "seed=7"])
     assert __main__.main() == 0
     assert yaml.safe_load(capsys.readouterr().out)["seed"] == 7
@@ -315,9 +315,9 @@ def test_kdlab_hands_over_to_its_commands(here, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "text"), [("trian", "Did you mean train?"), ("zzz", "zzz is not a command of kdlab.\n")]
 )
-def test_an_unknown_command_gets_the_list(typed, text, capsys, monkeypatch):
+def test_an_unknown_command_prints_the_list(typed, text, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kdlab", typed])
     assert __main__.main() == 2
-    said = capsys.readouterr().err
-    assert text in said
-    assert all(f"  {name}" in said for name in __main__.COMMANDS)
+    output = capsys.readouterr().err
+    assert text in output
+    assert all(f"  {name}" in output for name in __main__.COMMANDS)

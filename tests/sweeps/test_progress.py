@@ -4,7 +4,7 @@ from kdlab.sweeps.progress import Progress, in_words
 from tests.sweeps.folders import cell, dead_process, write_cells
 
 
-def test_cells_are_counted_by_how_they_go():
+def test_cells_are_counted_by_status():
     gone = cell(3, "running", pid=dead_process())
     progress = Progress((cell(0), cell(1, "failed", error="no"), cell(2, "running"), gone, cell(4, "stopped")), 12)
     assert str(progress) == "3 of 12 done, 1 running, 1 failed, 1 lost, about 2 minutes left"  # 9 of 10 s each

@@ -33,12 +33,12 @@ def folder(tmp_path):
     return tmp_path / "sweep"
 
 
-def test_a_cells_line_says_what_it_was_and_what_came_of_it(folder):
-    asked = sweep(folder)
+def test_a_cells_line_has_its_overrides_and_its_outcome(folder):
+    grid = sweep(folder)
     finished, failed = (cell(0, run="../response-1"), cell(1, "failed", error="[x] is wrong\nand more"))
-    assert plain(cell_line(finished, asked)) == "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  10 seconds"
-    assert plain(cell_line(failed, asked)) == "✗ cell 2 of 3  loss.temperature=4  [x] is wrong  10 seconds"
-    assert plain(cell_line(cell(2, "stopped"), asked)) == "– cell 3 of 3  loss.temperature=8  stopped early  10 seconds"
+    assert plain(cell_line(finished, grid)) == "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  10 seconds"
+    assert plain(cell_line(failed, grid)) == "✗ cell 2 of 3  loss.temperature=4  [x] is wrong  10 seconds"
+    assert plain(cell_line(cell(2, "stopped"), grid)) == "– cell 3 of 3  loss.temperature=8  stopped early  10 seconds"
 
 
 def test_each_cell_is_shown_once_as_it_ends(folder, console):
@@ -46,8 +46,8 @@ def test_each_cell_is_shown_once_as_it_ends(folder, console):
     progress = Progress((cell(0, run="../response-1"),), 3)
     view.show_ended(progress)
     view.show_ended(progress)
-    looks = iter([False, False, True])
-    view.follow(lambda seconds: next(looks))
+    ended = iter([False, False, True])
+    view.follow(lambda seconds: next(ended))
     lines = [line.split("  ")[0] for line in console.file.getvalue().splitlines()]
     assert lines == ["✓ cell 1 of 3", "✗ cell 2 of 3"]
 
@@ -55,10 +55,10 @@ def test_each_cell_is_shown_once_as_it_ends(folder, console):
 def test_the_end_lists_every_failure_with_its_whole_error_and_what_is_missing(folder, console):
     view = SweepView(sweep(folder), lambda one: True, console)
     view.closing(view.progress())
-    said = console.file.getvalue()
-    assert "1 of 3 cells finished" in said
-    assert "failed: loss.temperature=4\n          [bold]loss.temperature[/] must be above 0\nand more" in said
-    assert "not finished: 1. The same command runs what is missing." in said
+    output = console.file.getvalue()
+    assert "1 of 3 cells finished" in output
+    assert "failed: loss.temperature=4\n          [bold]loss.temperature[/] must be above 0\nand more" in output
+    assert "not finished: 1. The same command runs what is missing." in output
 
 
 def test_watching_ends_with_the_sweep_and_refuses_another_folder(folder, capsys, monkeypatch):
@@ -66,11 +66,11 @@ def test_watching_ends_with_the_sweep_and_refuses_another_folder(folder, capsys,
         pass
     write_cells(folder, cell(0, run="../response-1", started=9e9, ended=9e9 + 2))
     assert watch.watch(folder) == 0
-    said = capsys.readouterr().out
-    assert "Which temperature?" in said
-    assert "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  2 seconds" in said
-    assert "cell 2" not in said  # of an earlier start
-    assert said.endswith("1 of 3 cells finished\n  not finished: 2. The same command runs what is missing.\n")
+    output = capsys.readouterr().out
+    assert "Which temperature?" in output
+    assert "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  2 seconds" in output
+    assert "cell 2" not in output  # of an earlier start
+    assert output.endswith("1 of 3 cells finished\n  not finished: 2. The same command runs what is missing.\n")
     with pytest.raises(BadInput, match="is not a sweep's folder"):
         watch.watch(Path("/"))
     monkeypatch.setattr("sys.argv", ["watch"])

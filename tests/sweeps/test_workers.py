@@ -1,8 +1,8 @@
 import pytest
 
 from kdlab.config.compose import checked_overrides
-from kdlab.sweeps.question import asked_sweep
-from kdlab.sweeps.workers import crowding, jobs_at_once
+from kdlab.sweeps.question import sweep_of
+from kdlab.sweeps.workers import jobs_at_once, oversubscription_hint
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
@@ -30,16 +30,16 @@ def test_how_many_cells_run_at_once_on_eight_cores(launcher, cells, jobs):
 
 def hint(*overrides):
     checked = checked_overrides(["loss.temperature=1,2,3,4,5,6", "hydra/launcher=joblib", *overrides], multirun=True)
-    return crowding(asked_sweep(checked.multirun, checked.config), checked.config)
+    return oversubscription_hint(sweep_of(checked.multirun, checked.config), checked.config)
 
 
-def test_more_threads_than_cores_are_worth_a_word_that_names_the_share(monkeypatch):
+def test_more_threads_than_cores_give_a_hint_that_names_the_share(monkeypatch):
     monkeypatch.setattr("kdlab.sweeps.workers.cpu_count", lambda: 8)
     assert hint("hydra.launcher.n_jobs=4", "hardware.threads=2") is None
     assert hint("hydra.launcher.n_jobs=1", "hardware.threads=64") is None
-    said = hint("hydra.launcher.n_jobs=4", "hardware.threads=4")
-    assert said.startswith(
-        "4 cells at once with 4 threads each, on 8 cores: hardware.threads=2 would give each its share"
+    message = hint("hydra.launcher.n_jobs=4", "hardware.threads=4")
+    assert message.startswith(
+        "4 cells at once with 4 threads each, on 8 cores: hardware.threads=2 gives each cell its share"
     )
-    said = hint("hydra.launcher.n_jobs=4", "hardware.threads=16", "hydra.sweeper.max_batch_size=2")
-    assert said.startswith("2 cells at once with 16 threads each, on 8 cores: hardware.threads=4 ")
+    message = hint("hydra.launcher.n_jobs=4", "hardware.threads=16", "hydra.sweeper.max_batch_size=2")
+    assert message.startswith("2 cells at once with 16 threads each, on 8 cores: hardware.threads=4 ")

@@ -16,13 +16,13 @@ def test_probabilities_and_entropy_match_scipy(temperature):
     np.testing.assert_allclose(entropy(probabilities), scipy.stats.entropy(probabilities, axis=-1), rtol=1e-9)
 
 
-def test_a_certain_answer_has_no_entropy_and_large_logits_do_not_overflow():
+def test_a_certain_prediction_has_no_entropy_and_large_logits_do_not_overflow():
     certain = softened(np.array([2000.0, 0.0, 0.0]), 1)
     assert certain.tolist() == [1.0, 0.0, 0.0]
     assert entropy(certain) == 0
 
 
-def test_the_samples_are_the_most_torn_the_median_and_the_surest():
+def test_the_samples_have_the_highest_median_and_lowest_entropy():
     entropies = scipy.stats.entropy(scipy.special.softmax(LOGITS, axis=-1), axis=-1)
     chosen = telling_samples(LOGITS)
     assert chosen["most torn"] == entropies.argmax()

@@ -17,7 +17,7 @@ def test_a_gain_is_above_zero_where_ours_is_better():
     assert Metric("loss", "loss", higher_is_better=False).gain(1.0, 3.0) == 2.0
 
 
-def test_words_name_the_metric_its_unit_and_its_direction():
+def test_texts_name_the_metric_its_unit_and_its_direction():
     assert (ACCURACY.show(98.2), ACCURACY.brief(98.2, 0.61)) == ("98.20 %", "98.2 ± 0.6 %")
     assert (PERPLEXITY.show(12.406), PERPLEXITY.axis("test")) == ("12.41", "test perplexity (lower is better)")
     assert ACCURACY.gain_words("test") == "points of test accuracy"
@@ -29,14 +29,14 @@ def test_words_name_the_metric_its_unit_and_its_direction():
     ]
 
 
-def test_a_result_carries_its_task_and_one_without_classified_images():
+def test_a_result_holds_its_task_and_one_without_is_image_classification():
     assert Description.of({"task": NEXT_SYMBOL.as_dict()}) == NEXT_SYMBOL
     assert Description.of({}) == IMAGE_CLASSIFICATION
     newer = {**NEXT_SYMBOL.as_dict(), "colour": "blue"}
     assert Description.of({"task": newer}) == NEXT_SYMBOL
 
 
-def test_a_data_module_names_its_task_and_without_a_name_it_has_images():
+def test_a_data_module_names_its_task_and_the_default_is_image_classification():
     assert isinstance(task_of(Sequences()), NextSymbol)
     assert isinstance(task_of(object()), ImageClassification)
     named = type("Named", (), {"task": "tests.tasks.tokens.NextSymbol"})

@@ -34,7 +34,7 @@ def test_samples_without_a_label_are_left_out():
     assert TASK.figures(torch.tensor(LOGITS), targets) == kept
 
 
-def test_likeness_to_a_teacher_matches_its_definition():
+def test_similarity_to_a_teacher_matches_its_definition():
     student, teacher = torch.tensor(LOGITS), torch.tensor(TEACHER)
     found = TASK.compare(student, teacher)
     assert found["agreement"] == pytest.approx(100 * (LOGITS.argmax(1) == TEACHER.argmax(1)).mean())
@@ -42,7 +42,7 @@ def test_likeness_to_a_teacher_matches_its_definition():
     assert found["kl_to_teacher"] == pytest.approx((np.exp(log_t) * (log_t - log_s)).sum(1).mean(), rel=1e-6)
 
 
-def test_validation_adds_up_batches_to_the_figures_of_the_whole():
+def test_validation_metrics_over_batches_equal_those_of_the_whole_set():
     logits, targets = torch.tensor(LOGITS), torch.tensor(TARGETS)
     metrics = TASK.metrics()
     for rows in torch.arange(200).split(37):

@@ -1,4 +1,4 @@
-"""Everything but the images: a token-level task whose headline is better when it is lower."""
+"""A token-level task, end to end, with a headline metric that is better when lower."""
 
 import math
 import os
@@ -29,7 +29,7 @@ SEQUENCES = "tests.tasks.tokens.Sequences"
 
 
 def stepped(padding, terms=TERMS):
-    """A method after the backward pass of its first step, its loss, and what student and teacher make of the batch."""
+    """A method after the backward pass of its first step, and its loss."""
     one = distilled(terms=terms, data={"_target_": SEQUENCES, "padding": padding})
     method, network = make_method(one), initial_network(one)
     prepare(method, network, one, [partial(initial_network, teacher) for teacher, _ in one.teachers])
@@ -66,12 +66,12 @@ def test_losses_average_over_the_tokens_that_have_a_target():
     assert loss.item() == pytest.approx(kd + ce, rel=1e-5)
 
 
-def test_a_student_ends_alike_however_far_its_batches_are_padded(tmp_path):
+def test_padding_does_not_change_the_trained_student(tmp_path):
     short, long = (fitted(distilled(data={"_target_": SEQUENCES, "padding": padding}), tmp_path) for padding in (0, 6))
     torch.testing.assert_close(long, short, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("samples", [16, 21])  # of which the second leaves a window of one batch and a half
+@pytest.mark.parametrize("samples", [16, 21])  # the second ends with an incomplete window
 def test_accumulating_batches_of_unequal_tokens_equals_the_whole_batch(samples, tmp_path):
     def trained(batch_size, batches):
         data = {"_target_": SEQUENCES, "batch_size": batch_size, "samples": samples}
@@ -83,7 +83,7 @@ def test_accumulating_batches_of_unequal_tokens_equals_the_whole_batch(samples, 
     torch.testing.assert_close(parts["figures"], whole["figures"], rtol=1e-5, atol=1e-6)
 
 
-def test_batches_of_equally_many_units_are_weighed_by_exactly_1():
+def test_batches_of_equally_many_units_have_a_weight_of_exactly_1():
     window = Window()
     assert (window.weight(5), window.close()) == (1, 1)
     window.batches = 3
@@ -93,7 +93,7 @@ def test_batches_of_equally_many_units_are_weighed_by_exactly_1():
     assert window.close() == 3 * 64 / 80
 
 
-def test_a_batch_without_any_target_costs_nothing():
+def test_a_batch_without_any_target_has_a_loss_and_gradient_of_0():
     method, _ = stepped(0)
     before = gradients(method)
     inputs, targets = next(iter(Sequences().train_dataloader()))
@@ -132,16 +132,16 @@ def start(folder, port, rank, ranks):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A plan of the toy task, carried out: its result and a stage's folder."""
+    """A plan of the toy task, run: its result, events and folder."""
     root = tmp_path_factory.mktemp("tokens")
     teacher = stage("teacher", width=8, epochs=12)
     student = stage("student", teachers=[teacher], epochs=6, terms={"ce": {"weight": 0.3}, "response_kd": {}})
     baseline = stage("baseline", epochs=6)
     config = {"name": "toy", "seed": 0, "loss": {"temperature": 4.0}, "data": {"_target_": SEQUENCES}}
     plan = Plan((teacher, baseline, student), student, student.teachers, baseline, config=config)
-    told = []
-    result = carry_out(plan, Store(root / "store"), [told.append])
-    return SimpleNamespace(result=result, told=told, plan=plan, root=root)
+    events = []
+    result = carry_out(plan, Store(root / "store"), [events.append])
+    return SimpleNamespace(result=result, events=events, plan=plan, root=root)
 
 
 def perplexity(folder, seed, samples):
@@ -157,7 +157,7 @@ def perplexity(folder, seed, samples):
     return math.exp(total / count)
 
 
-def test_every_figure_is_a_mean_over_tokens_and_the_gain_a_fall_of_perplexity(run):
+def test_every_figure_is_a_mean_over_tokens_and_the_gain_the_decrease_of_perplexity(run):
     found = run.result.content
     test = {role: perplexity(run.result.folders[role], 2, 30) for role in ("teacher", "student", "baseline")}
     for role, value in test.items():
@@ -172,10 +172,10 @@ def test_every_figure_is_a_mean_over_tokens_and_the_gain_a_fall_of_perplexity(ru
     assert found["best_minus_last"]["value"] >= 0
 
 
-def test_the_screen_says_it_in_the_words_of_the_task(run):
+def test_the_screen_shows_the_metrics_of_the_task(run):
     teacher = run.plan.teacher
-    said = teacher.outcome(run.told[-1].figures, reused=False)
-    assert f"{run.told[-1].figures['test/perplexity']:.2f} test perplexity" in said
-    assert any("  val " in getattr(event, "text", "") and "%" not in event.text for event in run.told)
+    outcome = teacher.outcome(run.events[-1].figures, reused=False)
+    assert f"{run.events[-1].figures['test/perplexity']:.2f} test perplexity" in outcome
+    assert any("  val " in getattr(event, "text", "") and "%" not in event.text for event in run.events)
     gain = next(line for line in conclusions(run.result.content) if "gain from distillation" in line)
     assert f"{run.result['gain']:+.2f} % lower test perplexity" in gain

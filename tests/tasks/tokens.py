@@ -1,7 +1,7 @@
 """A token-level task small enough to check by hand: predict the next symbol of sequences of unequal length.
 
-As one rank of several, or the only process: `python -m tests.tasks.tokens FOLDER` trains a student and leaves
-FOLDER/<ranks>.pt, its weights and what validation measured.
+As one rank of several, or a single process: `python -m tests.tasks.tokens FOLDER` trains a student and writes
+FOLDER/<ranks>.pt, its weights and validation metrics.
 """
 
 import math
@@ -51,18 +51,18 @@ class NextSymbol(Task):
         return MetricCollection({"perplexity": Perplexity(), "accuracy": Accuracy()}, compute_groups=False)
 
     def references(self, train: Tensor, test: Tensor) -> dict[str, dict[str, float]]:
-        """Each symbol as probable as it is frequent."""
+        """Predicts each symbol with its frequency."""
         counts = torch.bincount(train, minlength=VOCABULARY).double() + 1
         nll = -(counts / counts.sum()).log()[test].mean().item()
         return {"symbol frequencies": {"perplexity": math.exp(nll)}}
 
 
 class Sequences(lightning.LightningDataModule):
-    """Symbols that count upwards modulo the vocabulary, now and then with a jump.
+    """Symbols that count upwards modulo the vocabulary, with occasional jumps.
 
     Args:
         batch_size: sequences of one step, over all ranks together; rank r of n takes r, r + n, … of each.
-        padding: positions that are appended to every batch beside what its longest sequence needs.
+        padding: positions appended to every batch beyond its longest sequence.
         samples: sequences to train on.
     """
 
@@ -109,7 +109,7 @@ def padded(sequences: list[Tensor], padding: int) -> tuple[dict[str, Tensor], Te
 
 
 class Reader(nn.Module):
-    """Looks at a symbol and at the mean of those before it: what is appended changes nothing before it."""
+    """Reads a symbol and the mean of those up to it: appended padding does not change earlier outputs."""
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
@@ -118,9 +118,9 @@ class Reader(nn.Module):
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        seen = self.embedding(tokens)
-        before = seen.cumsum(1) / torch.arange(1, tokens.shape[1] + 1).view(-1, 1)
-        return self.head(self.hidden(torch.cat([seen, before], -1)))
+        embedded = self.embedding(tokens)
+        mean = embedded.cumsum(1) / torch.arange(1, tokens.shape[1] + 1).view(-1, 1)
+        return self.head(self.hidden(torch.cat([embedded, mean], -1)))
 
 
 TERMS = {
@@ -158,7 +158,7 @@ def distilled(**changed) -> Stage:
 
 
 def fitted(student: Stage, folder: Path) -> dict[str, dict[str, Tensor]]:
-    """Trains a stage under a teacher of random weights, in this process or as its rank of several."""
+    """Trains a stage with a teacher of random weights, in a single process or as one rank of several."""
     method, network = make_method(student), initial_network(student)
     prepare(method, network, student, [partial(initial_network, teacher) for teacher, _ in student.teachers])
     keep = KeepLast(folder / f"{WORLD}.ckpt", History())

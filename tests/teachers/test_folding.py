@@ -1,4 +1,4 @@
-"""Folded BatchNorms: the outputs stay, wherever a norm is no norm of one convolution alone it stays too."""
+"""Folded BatchNorms: the outputs stay the same, and a norm that is not only that of one convolution is not folded."""
 
 from copy import deepcopy
 
@@ -14,7 +14,7 @@ from kdlab.models.taps import Taps
 from kdlab.teachers.folding import fold
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-LEFT = {  # norms that a network keeps: those before a convolution, which follow a sum
+LEFT = {  # norms that are not folded: those before a convolution, which follow a sum
     "resnet20": 0,
     "resnet8x4": 0,
     "resnet50_cifar": 0,
@@ -58,7 +58,7 @@ def test_the_networks_of_the_cifar_benchmark_keep_their_logits(name):
     assert_folds(make_network({**NetworkOptions()[name], "num_classes": 10}).module, LEFT[name])
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100"])  # the second with norms that activate, too
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100"])  # the second has norms with an activation
 def test_networks_of_timm_keep_their_logits(name):
     torch.manual_seed(0)
     assert_folds(timm.create_model(name, num_classes=10), 0)
@@ -113,11 +113,11 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("reason", UNFIT)
-def test_a_norm_that_is_none_of_one_convolution_alone_stays(reason):
+def test_a_norm_that_is_not_only_that_of_one_convolution_is_not_folded(reason):
     assert_folds(deepcopy(UNFIT[reason]), 1)
 
 
-def test_a_norm_of_batch_statistics_stays():
+def test_a_norm_with_batch_statistics_is_not_folded():
     module = Pair(lambda self, images: self.norm(self.convolution(images))).eval()
     module.norm = nn.BatchNorm2d(3, track_running_stats=False).eval()
     fold(module)
@@ -125,22 +125,22 @@ def test_a_norm_of_batch_statistics_stays():
 
 
 @torch.no_grad()
-def test_what_a_tap_sees_stays():
+def test_tapped_features_stay_the_same():
     torch.manual_seed(0)
     module = used(make_network({**NetworkOptions()["resnet8"], "num_classes": 10}).module)
     paths = {"low": "layer1.0.conv1", "mid": "layer2.0.bn1", "high": "layer3", "first": "conv1"}
-    expected, folded = (seen(module, paths), seen(_folded(module, paths.values()), paths))
+    expected, folded = (features_of(module, paths), features_of(_folded(module, paths.values()), paths))
     for role in paths:
         torch.testing.assert_close(folded[role], expected[role], rtol=1e-4, atol=1e-5)
     assert len(norms(_folded(module, paths.values()))) == 2
 
 
 @torch.no_grad()
-def test_a_convolution_that_ends_a_tapped_module_is_left_alone():
+def test_a_convolution_that_ends_a_tapped_module_is_not_folded():
     torch.manual_seed(0)
     module = used(nn.Sequential(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 3, 1)), nn.BatchNorm2d(3)))
-    expected = seen(module, {"mid": "0"})
-    assert torch.equal(seen(_folded(module, ["0"]), {"mid": "0"})["mid"], expected["mid"])
+    expected = features_of(module, {"mid": "0"})
+    assert torch.equal(features_of(_folded(module, ["0"]), {"mid": "0"})["mid"], expected["mid"])
 
 
 def _folded(module, watched):
@@ -149,7 +149,7 @@ def _folded(module, watched):
     return module
 
 
-def seen(module, paths):
+def features_of(module, paths):
     taps = Taps(module, paths)
     module(IMAGES)
     features = taps.pop()

@@ -1,4 +1,4 @@
-"""A frozen teacher is loaded for its first batch, and using it leaves no trace in what trains."""
+"""A frozen teacher is loaded for its first batch, and does not affect the training of the student."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ IMAGES = torch.arange(2 * 3 * 32 * 32).remainder(256).to(torch.uint8).reshape(2,
 
 
 def drawn():
-    """A network with weights of torch's generator, as it stands."""
+    """A network initialised from torch's global generator."""
     return Network(cifar.resnet8(10), mean=None, std=None)
 
 
@@ -44,14 +44,14 @@ def test_it_is_loaded_once_and_not_before_its_first_batch():
     assert (load.times, teacher.forwards) == (1, 4)
 
 
-def test_it_computes_where_it_was_told_to():
+def test_it_computes_on_its_device():
     for device in ("cpu", "meta"):
         teacher = FrozenTeacher(drawn)
         teacher.to(torch.device(device))
         assert {parameter.device.type for parameter in teacher.network.parameters()} == {device}
 
 
-def test_loading_it_draws_nothing_from_the_generator_that_a_step_draws_from():
+def test_loading_it_leaves_the_global_generator_unchanged():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -61,7 +61,7 @@ def test_loading_it_draws_nothing_from_the_generator_that_a_step_draws_from():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_its_precision_is_its_own_and_its_outputs_are_the_networks(precision, autocast):
+def test_its_precision_is_independent_of_the_students_and_its_outputs_are_the_networks(precision, autocast):
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         outputs = outputs_of(precision=precision, taps=TAPS, roles=["mid"])
     images, features = IMAGES.float() / 255, []
@@ -69,20 +69,20 @@ def test_its_precision_is_its_own_and_its_outputs_are_the_networks(precision, au
     network.layer2.register_forward_hook(lambda _module, _inputs, output: features.append(output))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         logits = network(images)
-    near = 1e-4 if precision == "float32" else 3e-2
-    for seen, expected in ((outputs.logits, logits.float()), (outputs.features["mid"], features[0])):
-        assert (seen - expected).abs().max() < near * expected.abs().max()
+    tolerance = 1e-4 if precision == "float32" else 3e-2
+    for found, expected in ((outputs.logits, logits.float()), (outputs.features["mid"], features[0])):
+        assert (found - expected).abs().max() < tolerance * expected.abs().max()
     assert outputs.logits.dtype == torch.float32
     assert outputs.features["mid"].dtype == features[0].dtype
 
 
-def test_bfloat16_is_no_float32():
+def test_bfloat16_differs_from_float32():
     low, high = (outputs_of(precision=precision).logits for precision in ("bfloat16", "float32"))
     assert (low - high).abs().max() > 1e-5 * high.abs().max()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_its_outputs_can_be_a_part_of_what_is_differentiated(precision):
+def test_its_outputs_can_be_used_in_a_differentiated_expression(precision):
     outputs = outputs_of(precision=precision, taps=TAPS, roles=["low", "high"])
     for output in (outputs.logits, *outputs.features.values()):
         own = torch.ones_like(output, requires_grad=True)
@@ -105,8 +105,8 @@ def fixed():
     return drawn()
 
 
-def outputs_of(**wanted):
-    return FrozenTeacher(fixed, **wanted)(IMAGES)
+def outputs_of(**settings):
+    return FrozenTeacher(fixed, **settings)(IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def outputs_of(**wanted):
 def test_a_step_runs_each_teacher_once_and_no_further_than_it_reads(loss, reads):
     second = ("+model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[2,2,4,4]")
     method, batch = ready(tiny_plan("plan=single", f"loss={loss}", *second).student)
-    method.training_step(batch, 0)  # the first step finds out where a pass may end
+    method.training_step(batch, 0)  # the first step determines where a pass may end
     passes, heads = [], []
     for teacher in method.teachers:
         teacher.network.register_forward_pre_hook(lambda *_: passes.append(True))
@@ -124,7 +124,7 @@ def test_a_step_runs_each_teacher_once_and_no_further_than_it_reads(loss, reads)
     assert (len(passes), len(heads)) == (2, 2 * reads)
 
 
-def test_a_loss_that_is_not_finite_is_explained_without_logits_of_the_teacher():
+def test_the_error_for_a_loss_that_is_not_finite_omits_empty_teacher_logits():
     method, batch = ready(tiny_plan("plan=single", "loss=fitnet").student)
     method.trainer.global_step = 0
     method.training_step(batch, 0)
@@ -134,16 +134,16 @@ def test_a_loss_that_is_not_finite_is_explained_without_logits_of_the_teacher():
         method.training_step(batch, 1)
 
 
-def test_a_method_that_reads_logits_is_prepared_without_its_teacher():
+def test_preparing_a_method_that_reads_logits_does_not_load_its_teacher():
     assert loads_of("loss=response") == 0
 
 
-def test_a_method_that_reads_features_shares_its_teacher_with_the_probe():
+def test_a_method_that_reads_features_uses_the_teacher_loaded_for_the_probe():
     assert loads_of("loss=fitnet") == 1
 
 
 def loads_of(*overrides):
-    """How often the teacher is loaded until the method is ready; its first batch loads it where it was not."""
+    """How often the teacher is loaded while the method is prepared; after its first batch it is once."""
     stage = tiny_plan("plan=single", *overrides).student
     load = Counted(partial(initial_network, stage.teachers[0][0]))
     method = make_method(stage)

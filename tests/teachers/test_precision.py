@@ -1,4 +1,4 @@
-"""The precision of frozen teachers: chosen by the processor, and kept in the weights without changing a bit."""
+"""The precision of frozen teachers: chosen by device, and bit-identical with weights cast once."""
 
 from copy import deepcopy
 
@@ -12,19 +12,19 @@ from kdlab.teachers.precision import keep_in_bfloat16, teacher_precision
 
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_is_bfloat16_where_the_processor_computes_in_it(native, precision, monkeypatch):
+def test_auto_is_bfloat16_where_the_device_supports_it(native, precision, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
     assert {teacher_precision("auto", device) for device in ("cpu", "cuda")} == {precision}
     assert teacher_precision("auto", "mps") == "float32"
 
 
-def test_what_is_asked_for_is_computed_in_wherever():
+def test_a_requested_precision_is_used_on_every_device():
     for device in ("cpu", "cuda", "mps"):
-        assert [teacher_precision(wanted, device) for wanted in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+        assert [teacher_precision(name, device) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
 
 
-def test_another_precision_is_refused():
+def test_an_unknown_precision_is_refused():
     text = (
         r"^hardware\.teacher_precision must be one of auto, float32, bfloat16; got 16\. "
         r"For example hardware\.teacher_precision=float32\.$"
@@ -34,7 +34,7 @@ def test_another_precision_is_refused():
 
 
 @torch.inference_mode()
-def test_kept_weights_give_the_bits_that_autocast_gives():
+def test_cast_weights_are_bit_identical_to_autocast():
     torch.manual_seed(0)
     network, images = cifar.resnet8(10).eval(), torch.rand(2, 3, 32, 32)
     kept = deepcopy(network)
@@ -45,7 +45,7 @@ def test_kept_weights_give_the_bits_that_autocast_gives():
         assert torch.equal(kept(images), network(images))
 
 
-def test_weights_that_an_embedding_shares_stay_as_they_are_there():
+def test_an_embedding_with_shared_weights_keeps_its_precision():
     words = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5, bias=False))
     words[1].weight = words[0].weight
     keep_in_bfloat16(words)

@@ -1,4 +1,4 @@
-"""Without a reader of its logits a network runs up to its deepest tap, and what the taps see is the same."""
+"""Where no term reads logits, a network runs up to its last tap, with the same tapped features."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def network():
 
 
 def ran(module):
-    """Notes which of its parts run."""
+    """The names of the children that run, in order."""
     names = []
     for name, part in module.named_children():
         part.register_forward_pre_hook(lambda _module, _inputs, name=name: names.append(name))
@@ -27,28 +27,28 @@ def ran(module):
 
 
 @torch.no_grad()
-def test_modules_after_the_deepest_tap_run_for_the_first_batch_alone(network):
+def test_modules_after_the_last_tap_run_only_for_the_first_batch(network):
     taps = Taps(network.module, {"mid": "layer2", "low": "layer1"})
-    stop, names = TruncatedForward(network, taps), ran(network.module)
-    stop.observe(IMAGES)
+    truncated, names = TruncatedForward(network, taps), ran(network.module)
+    truncated.observe(IMAGES)
     assert {"layer3", "fc"} <= set(names)
     names.clear()
     for batch in (IMAGES, IMAGES + 0.1):
-        outputs = stop.observe(batch)
+        outputs = truncated.observe(batch)
         assert outputs.logits.numel() == 0
     assert "layer2" in names
     assert not {"layer3", "dropout", "fc"} & set(names)
 
 
 @torch.no_grad()
-def test_the_features_are_those_of_a_whole_pass(network):
+def test_the_features_are_those_of_a_full_pass(network):
     paths = {"high": "layer3", "low": "layer1"}
     expected = [_whole(network, paths, batch) for batch in (IMAGES, IMAGES + 0.1)]
-    stop = TruncatedForward(network, Taps(network.module, paths))
+    truncated = TruncatedForward(network, Taps(network.module, paths))
     for batch, features in zip((IMAGES, IMAGES, IMAGES + 0.1), (expected[0], *expected), strict=True):
-        seen = stop.observe(batch).features
-        assert seen.keys() == features.keys()
-        assert all(torch.equal(seen[role], features[role]) for role in features)
+        found = truncated.observe(batch).features
+        assert found.keys() == features.keys()
+        assert all(torch.equal(found[role], features[role]) for role in features)
 
 
 def _whole(network, paths, batch):
@@ -59,7 +59,7 @@ def _whole(network, paths, batch):
 
 
 class Reused(nn.Module):
-    """Its layer runs twice, and then more happens."""
+    """Its layer runs twice, followed by a head."""
 
     def __init__(self):
         super().__init__()
@@ -71,22 +71,22 @@ class Reused(nn.Module):
 
 
 @torch.no_grad()
-def test_a_module_that_runs_twice_is_waited_for():
+def test_a_pass_ends_after_the_last_call_of_a_module_that_runs_twice():
     network = Network(Reused(), mean=None, std=None).eval()
-    stop = TruncatedForward(network, Taps(network.module, {"mid": "layer"}))
-    stop.observe(IMAGES)
-    outputs = stop.observe(IMAGES)
+    truncated = TruncatedForward(network, Taps(network.module, {"mid": "layer"}))
+    truncated.observe(IMAGES)
+    outputs = truncated.observe(IMAGES)
     assert outputs.logits.numel() == 0
     assert torch.equal(outputs.features["mid"], network.module.layer(network.module.layer(IMAGES)))
 
 
 @torch.no_grad()
-def test_where_later_modules_change_a_tapped_output_in_place_every_pass_is_whole():
+def test_where_later_modules_change_a_tapped_output_in_place_every_pass_is_full():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(inplace=True), nn.Flatten())
     network = Network(module, mean=None, std=None).eval()
-    stop = TruncatedForward(network, Taps(module, {"mid": "0"}))
+    truncated = TruncatedForward(network, Taps(module, {"mid": "0"}))
     for _ in range(2):
-        outputs = stop.observe(IMAGES)
+        outputs = truncated.observe(IMAGES)
         assert outputs.logits.numel()
         assert outputs.features["mid"].min() == 0

@@ -77,7 +77,7 @@ def test_a_cell_that_cannot_be_planned_is_a_failed_run(runs):
     assert [name for name, one in runs.items() if one.exit_code] == ["response-T-1-a0.7-s0"]
 
 
-def test_a_cell_is_known_by_its_config_wherever_its_files_lie(cell, run_dir):
+def test_a_cell_is_identified_by_its_config_wherever_its_files_are(cell, run_dir):
     config = json.loads((run_dir / "result.json").read_text())["config"]
     elsewhere = {**config, "paths": {"outputs": "/other"}, "tags": ["warm"], "logger": {"csv": True}}
     assert cell.config["fingerprint"] == config_fingerprint(config) == config_fingerprint(elsewhere)
@@ -124,13 +124,13 @@ def test_the_reliability_lines_are_those_of_all_networks(cell, run_dir):
 def reliability_by_hand(stage: Path):
     tensors = safetensors.numpy.load_file(stage / "predictions.safetensors")
     shares = np.exp(tensors["logits"].astype(np.float64))
-    sure = (shares / shares.sum(-1, keepdims=True)).max(-1)
+    confidence = (shares / shares.sum(-1, keepdims=True)).max(-1)
     right = tensors["logits"].argmax(-1) == tensors["targets"]
-    met = [(sure >= low / 15) & (sure < (low + 1) / 15) for low in range(15)]
-    return [(sure[inside].mean(), right[inside].mean()) for inside in met if inside.any()]
+    inside_bin = [(confidence >= low / 15) & (confidence < (low + 1) / 15) for low in range(15)]
+    return [(confidence[inside].mean(), right[inside].mean()) for inside in inside_bin if inside.any()]
 
 
-def test_each_trained_network_is_an_artifact_that_says_who_taught_it(runs, run_dir):
+def test_each_trained_network_is_an_artifact_with_its_teachers_in_the_metadata(runs, run_dir):
     (model,) = runs["student-resnet8-s0"].artifacts.values()
     folder = (run_dir / "student").resolve()
     assert (model.name, model.type) == (f"student-resnet8-{folder.name[:8]}", "model")

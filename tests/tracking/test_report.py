@@ -58,7 +58,7 @@ def plane(tmp_path):
 
 
 def specification(library, monkeypatch, folder, group="plane-0a1b2c3d"):
-    """The report as JSON; only the number of the project is made up, which a server would be asked for."""
+    """The report as JSON; only the number of the project is made up, which a server would return."""
     module = sys.modules["wandb_workspaces.reports.v2.interface"]
     monkeypatch.setattr(module, "_get_api", lambda: None)
     monkeypatch.setattr(module, "execute_graphql", lambda *_: {"project": {"internalId": "7"}})
@@ -101,7 +101,7 @@ def test_the_question_is_the_title_and_the_answer_the_first_paragraph(library, m
     assert [text(item) for item in remarks["children"]] == list(evidence.remarks)
 
 
-def test_a_question_longer_than_a_title_is_said_in_full(library, monkeypatch, tmp_path):
+def test_a_question_longer_than_a_title_is_shown_in_full(library, monkeypatch, tmp_path):
     lab, question = Lab(tmp_path), "Is it so, " + "or so, " * 20 + "or not?"
     folder = lab.grid("loss.temperature", {2: [(95.0, 90.0, 95.0)], 4: [(96.0, 90.0, 96.0)]}, question=question)
     report = specification(library, monkeypatch, folder)
@@ -188,7 +188,7 @@ def test_one_seed_and_one_number_need_neither_bars_nor_plane(library, monkeypatc
         "Settings",
         "Accuracy against cost",
         "Without a result",
-        "What the store spared",
+        "What reuse saved",
     }
     assert "Every cell has a result." in [text(block) for block in found["Without a result"]]
 
@@ -213,7 +213,7 @@ def test_nothing_but_failures_is_a_report_too(library, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["outputs", "parent"])
-def test_the_group_is_the_sweeps_folder_or_what_the_logger_said(library, plane, given):
+def test_the_group_is_the_sweeps_folder_or_that_of_the_logger(library, plane, given):
     folder = plane if given == "outputs" else plane.parent
     evidence = collect([folder])
     assert library.group_of(evidence, [folder]) == "plane-0a1b2c3d"
@@ -244,7 +244,7 @@ def test_a_server_gets_the_report_and_an_unknown_project_is_explained(plane):
     assert "`wandb sync` uploads offline ones" in refused and ended.stderr == ""
 
 
-def test_without_a_key_nothing_is_asked_of_a_server(library, monkeypatch):
+def test_without_a_key_no_server_is_contacted(library, monkeypatch):
     monkeypatch.setattr(library, "has_credentials", lambda: False)
     with pytest.raises(
         BadInput, match=r"--wandb needs an API key, found none\. Run `wandb login`, or set WANDB_API_KEY"

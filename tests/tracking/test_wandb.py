@@ -67,7 +67,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def never() -> Any:
-    raise AssertionError("made without a run that wants it")
+    raise AssertionError("called without a run")
 
 
 def note(folder: Path) -> wandb.Artifact:
@@ -161,7 +161,7 @@ def test_rows_that_are_sent_again_are_not_doubled(settings: WandbSettings) -> No
         (Interrupted("Ctrl-C"), 255),
         (BadInput("no such thing"), 2),
         (SystemExit(3), 3),
-        (SystemExit("told why"), 1),
+        (SystemExit("a message"), 1),
         (SystemExit(), 0),
     ],
 )
@@ -251,12 +251,12 @@ def test_without_artifacts_no_file_is_kept(settings: WandbSettings, tmp_path: Pa
     assert (only_run(settings).artifacts, only_run(settings).summary["gain"]) == ({}, 1.0)
 
 
-def test_a_chart_that_cannot_be_made_costs_the_recording_and_not_the_training(
+def test_a_chart_that_cannot_be_made_stops_the_recording_and_not_the_training(
     settings: WandbSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with wandb_run(settings, **CELL) as tracker:
         tracker.show(never)
-    assert "made without a run that wants it" in warnings(caplog)[0]
+    assert "called without a run" in warnings(caplog)[0]
     assert only_run(settings).exit_code == 0
 
 
@@ -277,7 +277,9 @@ def test_without_a_key_a_run_is_offline_and_silent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [None, "online"])
-def test_a_terminal_is_never_asked_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None) -> None:
+def test_a_terminal_never_shows_a_prompt_for_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None
+) -> None:
     if mode:
         monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_SILENT", "false")
@@ -297,7 +299,7 @@ def test_a_terminal_is_never_asked_for_a_key(tmp_path: Path, monkeypatch: pytest
     assert [len(run.history) for run in offline_runs(tmp_path)] == [2]
 
 
-def test_asking_for_online_without_a_key_records_offline_and_says_so(
+def test_online_without_a_key_is_recorded_offline_with_a_warning(
     settings: WandbSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with wandb_run(replace(settings, mode="online"), **CELL):
@@ -311,7 +313,7 @@ def test_asking_for_online_without_a_key_records_offline_and_says_so(
 def test_the_mode_of_the_environment_counts_and_an_explicit_one_wins(
     settings: WandbSettings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    request.addfinalizer(wandb.teardown)  # a session remembers the environment in which it began
+    request.addfinalizer(wandb.teardown)  # a session keeps the environment in which it started
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with wandb_run(settings, **CELL):
         pass
@@ -398,7 +400,7 @@ def test_without_wandb_installed_the_training_goes_on(
     assert "import of wandb halted" in warning
 
 
-def test_without_a_place_to_write_the_training_goes_on(
+def test_without_a_folder_to_write_to_the_training_goes_on(
     settings: WandbSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.directory.write_text("a file where the folder should be")
@@ -477,7 +479,7 @@ def test_csv_is_the_default_and_leaves_wandb_off(composed: Callable[..., DictCon
 
 
 @pytest.mark.parametrize("choice", ["logger=wandb", "logger=[wandb,csv]", "logger=[csv,wandb]"])
-def test_wandb_joins_alone_or_in_a_list(composed: Callable[..., DictConfig], choice: str) -> None:
+def test_wandb_is_chosen_by_itself_or_in_a_list(composed: Callable[..., DictConfig], choice: str) -> None:
     logger = composed(choice)
     assert logger.wandb is True
     assert (logger.project, logger.entity, logger.mode) == ("kdlab", None, None)

@@ -24,10 +24,10 @@ ADDRESS = "wandb://team/students/teacher-resnet8:best"
 
 
 class Server:
-    """Artifacts by name and alias; counts how often it is asked for one, and for a file."""
+    """Artifacts by name and alias; records the calls for an artifact, and counts the downloads of files."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.versions, self.asked, self.downloads = root, {}, [], 0
+        self.root, self.versions, self.calls, self.downloads = root, {}, [], 0
 
     def put(self, alias: str, version: str, **files: bytes) -> None:
         folder = self.root / version
@@ -37,7 +37,7 @@ class Server:
         self.versions[f"team/students/teacher-resnet8:{alias}"] = version
 
     def artifact(self, name: str) -> SimpleNamespace:
-        self.asked.append(name)
+        self.calls.append(name)
         if name not in self.versions:
             raise ValueError(f"artifact membership {name} not found\nin the project")
         version = self.versions[name]
@@ -137,22 +137,22 @@ def test_a_student_can_start_from_an_address_too(server, tmp_path):
     assert file_hash(Path(student.network["checkpoint"])) == file_hash(tmp_path / "weights.pth")
 
 
-def test_each_version_is_fetched_once_and_its_own_address_needs_no_network(server, tmp_path, monkeypatch):
+def test_each_version_is_downloaded_once_and_its_own_address_needs_no_network(server, tmp_path, monkeypatch):
     server.put("best", "v3", student__safetensors=safetensors())
     planned(tmp_path)
     planned(tmp_path)
-    assert (server.downloads, len(server.asked)) == (1, 2)
+    assert (server.downloads, len(server.calls)) == (1, 2)
     monkeypatch.setattr(wandb_weights, "has_credentials", lambda: False)
     fixed = planned(tmp_path, f"model.teacher.checkpoint='{ADDRESS.replace('best', 'v3')}'").teacher
     assert Path(fixed.network["checkpoint"]).parent.name == "v3"
-    assert (server.downloads, len(server.asked)) == (1, 2)
+    assert (server.downloads, len(server.calls)) == (1, 2)
 
 
-def test_a_process_asks_once_for_all_its_cells(server, tmp_path):
+def test_a_process_looks_an_alias_up_once_for_all_its_cells(server, tmp_path):
     server.put("best", "v3", student__safetensors=safetensors())
     cfg = compose_config([*TINY, f"paths.store={tmp_path / 'store'}", f"model.teacher.checkpoint='{ADDRESS}'"])
     kdlab.plan(cfg), kdlab.plan(cfg)
-    assert len(server.asked) == 1
+    assert len(server.calls) == 1
     assert cfg.model.teacher.checkpoint == ADDRESS
 
 
@@ -162,9 +162,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused(server, tmp_path):
             return os.system, ("true",)
 
     server.put("best", "v0", model__pth=pickled({"weights": Sly()}))
-    with pytest.raises(
-        BadInput, match=r"model\.teacher\.checkpoint: .* wants to run .*system when it is read: refused"
-    ):
+    with pytest.raises(BadInput, match=r"model\.teacher\.checkpoint: .* would run .*system when it is read: refused"):
         check_stages(planned(tmp_path).stages)
 
 
@@ -173,7 +171,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused(server, tmp_path):
     [
         ({"a__pth": b"", "b__safetensors": b"", "c__txt": b""}, "it has several: a.pth, b.safetensors. Download"),
         ({"c__txt": b"", "d__md": b""}, "it has only c.txt, d.md. Download the right one and give its path."),
-        ({}, "it has only nothing."),
+        ({}, "it has no files."),
     ],
 )
 def test_an_artifact_without_one_file_of_weights_is_an_error_that_names_what_is_there(server, tmp_path, files, text):
@@ -193,26 +191,26 @@ def test_what_is_no_address_is_an_error(server, tmp_path, typed):
     with pytest.raises(BadInput) as seen:
         planned(tmp_path, f"model.teacher.checkpoint='{typed}'")
     assert str(seen.value) == (
-        f"model.teacher.checkpoint: an address is wandb://entity/project/name:alias, got {typed}. Write it out."
+        f"model.teacher.checkpoint: an address is wandb://entity/project/name:alias, got {typed}. Give all four parts."
     )
 
 
-def test_what_is_not_there_is_an_error_that_names_what_was_looked_for_and_what_was_fetched_before(server, tmp_path):
+def test_a_missing_artifact_is_an_error_that_names_it_and_earlier_downloads(server, tmp_path):
     server.put("best", "v3", student__safetensors=safetensors())
     planned(tmp_path)
     with pytest.raises(BadInput) as seen:
         planned(tmp_path, f"model.teacher.checkpoint='{ADDRESS.replace('best', 'worst')}'")
-    said = str(seen.value)
-    assert said.startswith("model.teacher.checkpoint: wandb://team/students/teacher-resnet8:worst cannot be had from ")
-    assert "(artifact membership team/students/teacher-resnet8:worst not found)" in said
-    assert "teacher-resnet8 has v3 (name it …:v3)" in said
-    assert "give the file's path: model.teacher.checkpoint=…" in said
+    message = str(seen.value)
+    assert message.startswith("model.teacher.checkpoint: wandb://team/students/teacher-resnet8:worst cannot be ")
+    assert "(artifact membership team/students/teacher-resnet8:worst not found)" in message
+    assert "teacher-resnet8 (use …:v3)" in message
+    assert "give the file's path: model.teacher.checkpoint=…" in message
 
 
-def test_without_a_key_nobody_is_asked_for_one(server, tmp_path, monkeypatch):
+def test_without_a_key_there_is_an_error_and_no_prompt(server, tmp_path, monkeypatch):
     monkeypatch.setattr(wandb_weights, "has_credentials", lambda: False)
     with pytest.raises(BadInput) as seen:
         planned(tmp_path)
     assert "(there is no API key: run `wandb login` or set WANDB_API_KEY)" in str(seen.value)
-    assert "nothing is in " in str(seen.value)
-    assert server.asked == []
+    assert "Downloaded before: nothing in " in str(seen.value)
+    assert server.calls == []

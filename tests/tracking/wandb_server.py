@@ -10,9 +10,9 @@ from typing import Any
 
 
 class WandbServer(ThreadingHTTPServer):
-    """Remembers history, exit codes and where each upload of history began, of the one run that it knows; and reports.
+    """Keeps history, exit codes and the offset of each upload of history of its one run; and reports.
 
-    It knows the projects of `someone` that are in `projects`.
+    The projects of `someone` are those in `projects`.
     """
 
     daemon_threads = True
@@ -37,7 +37,7 @@ class WandbServer(ThreadingHTTPServer):
         if "exitcode" in sent:
             self.exit_codes.append(sent["exitcode"])
 
-    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    def respond(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "someone"}}
         run = {"id": "r", "name": variables.get("name", ""), "displayName": "n", "project": project}
         if found := self._of_reports(query, variables):
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "/file_stream" in self.path:
             self.server.stream(json.loads(sent))
         elif "/graphql" in self.path:
-            reply = {"data": self.server.answer(**_query(json.loads(sent)))}
+            reply = {"data": self.server.respond(**_query(json.loads(sent)))}
         self._send(json.dumps(reply).encode())
 
     do_PUT = do_POST
@@ -104,8 +104,8 @@ def _query(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _project(name: str) -> dict[str, Any]:
-    facts = {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
-    return {"id": "p", "name": name, "entityName": "someone", **facts}
+    fields = {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
+    return {"id": "p", "name": name, "entityName": "someone", **fields}
 
 
 def _view(variables: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What images add to a stream of batches: labels, classes and parts, sample shape, pixels, normalisation."""
+"""Image data modules: labels, classes, parts, sample shape, pixels and normalisation on top of `StreamData`."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +14,11 @@ from kdlab.data.module import Part, StreamData
 from kdlab.data.split import portion, stratified_order
 from kdlab.settings.numbers import is_fraction, is_whole
 
-THUMBNAIL = 64  # pixels of its longer side, at most
+THUMBNAIL = 64  # longest side in pixels
 
 
 class Contents(NamedTuple):
-    """What a data set holds, once read.
+    """Labels, class names and sample shape of a data set.
 
     Args:
         labels: of `train`, `test` and, where the set has its own, `val`; each `(samples,)`, int64, from 0 on.
@@ -33,19 +33,19 @@ class Contents(NamedTuple):
 
 @dataclass(eq=False, kw_only=True)
 class ImageData(StreamData):
-    """Labelled images, whose order, ranks, resume and views are those of `StreamData`.
+    """Labelled images; order, ranks, resume and views are those of `StreamData`.
 
     After `setup()`: `num_classes`, `class_names`, `sample_shape`, `train_size`, `val_size`, `test_size`.
 
     Args:
-        val_fraction: of the training set, held out stratified for choosing; in [0, 1). At 0 there is no
+        val_fraction: of the training set, held out for validation, stratified; in [0, 1). At 0 there is no
             validation. Not used where the data set has its own validation list.
         labelled_fraction: of the samples trained on, those that keep their label, stratified; in (0, 1]. The
             others are an unlabelled transfer set: their target is `UNLABELLED`.
-        train_samples: train on so many, stratified; None for all. For short trials.
+        train_samples: number of samples to train on, stratified; None for all. For short trials.
         view_seed: of the augmentation, at least 0.
         split_seed: of every held-out part, at least 0.
-        mean: per channel of images scaled to [0, 1]. Networks read it; images stay raw here.
+        mean: per channel of images scaled to [0, 1]. Networks normalise with it; images stay raw here.
         std: per channel, above 0; likewise.
 
     Raises:
@@ -56,7 +56,7 @@ class ImageData(StreamData):
         {"batch_size", "eval_batch_size", "val_fraction", "labelled_fraction", "train_samples", "drop_last", "seed"}
         | {"mean", "std", "root", "download", "num_workers"}
     )
-    """Settings that choose and order samples, or say where they lie: the pixels of `(index, view)` are the same."""
+    """Settings that select, order, locate or normalise samples: the pixels of `(index, view)` do not depend on them."""
     task: ClassVar[str] = "kdlab.tasks.image_classification.ImageClassification"
 
     val_fraction: float = 0.1
@@ -69,7 +69,7 @@ class ImageData(StreamData):
 
     @abstractmethod
     def read_contents(self) -> Contents:
-        """Read what `setup` needs to know; called once."""
+        """Read labels, class names and sample shape; called once."""
 
     @abstractmethod
     def draw_views(self, epoch: int, samples: int) -> Tensor:
@@ -86,22 +86,22 @@ class ImageData(StreamData):
 
     @abstractmethod
     def digest(self) -> str:
-        """A hash of what the data are: by content, wherever they lie."""
+        """A hash of the content of the data, independent of its location."""
 
     def pixels(self) -> dict[str, Any]:
         """All settings that the pixels of a training sample in a view depend on, beside the content of the data.
 
-        Teachers' outputs are stored under them. A subclass of the user's is not cached unless it defines this itself.
+        Teachers' outputs are cached under them. For a user's subclass nothing is cached unless it defines this itself.
         """
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
         kept = {name: value for name, value in settings.items() if name not in self.NOT_PIXELS}
         return {"set": type(self).__qualname__, **kept}
 
     def cache_key(self) -> Mapping[str, Any] | None:
-        """`pixels`; None where a class of the user's takes over kdlab's: what it changes, they may not know of."""
+        """`pixels`; None where a user's class inherits kdlab's, which does not include what that class changes."""
         owner = next(kind for kind in type(self).__mro__ if "pixels" in vars(kind))
-        said = type(self).__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
-        return self.pixels() if said else None
+        complete = type(self).__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
+        return self.pixels() if complete else None
 
     @property
     def list_size(self) -> int:
@@ -114,12 +114,12 @@ class ImageData(StreamData):
         return self._targets["train"]
 
     def check(self) -> None:
-        """Refuse values outside their range."""
+        """Raise for values outside their range."""
         super().check()
         for name in ("view_seed", "split_seed"):
             self.require(name, is_whole(getattr(self, name), 0), "a whole number, at least 0")
-        self.require("mean", are_three(self.mean), "three numbers, one per channel")
-        self.require("std", are_three(self.std) and min(self.std) > 0, "three numbers above 0")
+        self.require("mean", are_three_numbers(self.mean), "three numbers, one per channel")
+        self.require("std", are_three_numbers(self.std) and min(self.std) > 0, "three numbers above 0")
         held_out, labelled, samples = self.val_fraction, self.labelled_fraction, self.train_samples
         self.require("val_fraction", is_fraction(held_out) and held_out < 1, "in [0, 1)")
         self.require("labelled_fraction", is_fraction(labelled) and labelled > 0, "in (0, 1]")
@@ -127,10 +127,10 @@ class ImageData(StreamData):
         self.require("train_samples", allowed, "a whole number, at least 1, or null for all")
 
     def read_parts(self) -> dict[str, Part]:
-        """The parts of the data, cut stratified by label."""
+        """The parts of the data, stratified by label."""
         labels, self.class_names, self.sample_shape = self.read_contents()
         self.num_classes = len(self.class_names)
-        train, val = self._cut(labels)
+        train, val = self._split(labels)
         labelled = portion("data.labelled_fraction", self.labelled_fraction, len(train))
         self._targets = labels | {"train": labels["train"].index_fill(0, train[labelled:], UNLABELLED)}
         return {
@@ -139,7 +139,7 @@ class ImageData(StreamData):
             "test": Part("test", torch.arange(len(labels["test"]))),
         }
 
-    def _cut(self, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _split(self, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Training positions, any leading part of them stratified, and sorted validation positions."""
         train = stratified_order(labels["train"], self.split_seed)
         if "val" in labels:
@@ -152,7 +152,7 @@ class ImageData(StreamData):
         return train[: self.train_samples], val
 
     def epoch_views(self, epoch: int, samples: Tensor) -> Tensor:
-        """Those of `draw_views`: a sample's view depends on its index, not on its batch."""
+        """The views of `draw_views`: a sample's view depends on its index, not on its batch."""
         return self.draw_views(epoch, self.list_size)[samples]
 
     def evaluation_views(self, source: str, samples: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ class ImageData(StreamData):
             yield Batch(images, targets[indices.samples], indices)
 
     def thumbnails(self, samples: Tensor) -> Tensor:
-        """Test samples for people to look at, without augmentation.
+        """Test samples as small pictures, without augmentation.
 
         Args:
             samples: positions in the test list, at least one.
@@ -182,7 +182,7 @@ class ImageData(StreamData):
         return F.interpolate(images.float(), size, mode="bilinear", antialias=True).round().to(torch.uint8)
 
 
-def are_three(values: Sequence[float]) -> bool:
+def are_three_numbers(values: Sequence[float]) -> bool:
     """Whether a setting is three numbers."""
     three = isinstance(values, Sequence) and len(values) == 3
     return three and all(isinstance(value, int | float) for value in values)

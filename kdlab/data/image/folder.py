@@ -23,19 +23,19 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 
 @dataclass(eq=False, kw_only=True)
 class ImageFolder(ImageData):
-    """`root/train/<class>/*.jpg`, with `val` and `test` beside `train` or not; or `root/<class>/*.jpg`.
+    """`root/train/<class>/*.jpg`, optionally with `val` and `test` beside `train`; or `root/<class>/*.jpg`.
 
     Without a `test` folder, `test_fraction` of the training images become the test set; without a `val`
     folder, `val_fraction` of the others the validation set. Classes are numbered by name, as in torchvision.
 
     Args:
         root: the folder.
-        image_size: side in pixels of what networks see, at least 1.
+        image_size: side of the images in pixels, at least 1.
         test_fraction: in (0, 1); used where there is no `test` folder.
         min_scale: smallest share of an image's area that a training crop shows, in (0, 1].
         flip: mirror half of the training crops.
         crop_fraction: what evaluation's centre crop shows of the shorter side, in (0, 1].
-        num_workers: processes that decode, at least 0; they change no pixel.
+        num_workers: decoding processes, at least 0; their number changes no pixel.
 
     Raises:
         BadInput: for folders that are absent or empty, and at a file that cannot be decoded.
@@ -54,7 +54,7 @@ class ImageFolder(ImageData):
         self.views = ResizedCrop(self.image_size, self.view_seed, self.min_scale, self.flip, self.crop_fraction)
 
     def check(self) -> None:
-        """Refuse values outside their range."""
+        """Raise for values outside their range."""
         super().check()
         self.require("image_size", is_whole(self.image_size, 1), "a whole number, at least 1")
         self.require("num_workers", is_whole(self.num_workers, 0), "a whole number, at least 0")
@@ -64,7 +64,7 @@ class ImageFolder(ImageData):
             self.require(name, is_fraction(getattr(self, name)) and getattr(self, name) > 0, "in (0, 1]")
 
     def read_contents(self) -> Contents:
-        """The names of files and classes; pixels are read batch by batch."""
+        """The labels from the names of folders; images are decoded batch by batch."""
         lists = find_images(Path(self.root))
         names = tuple(find_classes(training_folder(Path(self.root))))
         if "test" not in lists:
@@ -74,7 +74,7 @@ class ImageFolder(ImageData):
         return Contents(labels, names, (3, self.image_size, self.image_size))
 
     def draw_views(self, epoch: int, samples: int) -> Tensor:
-        """The epoch itself, `(samples,)`: each sample is cropped anew in each."""
+        """The epoch itself, `(samples,)`: each epoch draws new crops."""
         return torch.full((samples,), epoch)
 
     @property
@@ -83,13 +83,13 @@ class ImageFolder(ImageData):
         return self.views.identity
 
     def inputs(self, source: str, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
-        """Decoded and augmented images, `num_workers` batches or more ahead of the one wanted."""
-        wanted = [list(zip(at.tolist(), view.tolist(), strict=True)) for at, view in batches]
+        """Decoded and augmented images; workers prefetch the next batches."""
+        pairs = [list(zip(samples.tolist(), view.tolist(), strict=True)) for samples, view in batches]
         loader = DataLoader(
-            Pictures(self._files[source], self.views),
-            batch_sampler=wanted,
+            DecodedImages(self._files[source], self.views),
+            batch_sampler=pairs,
             num_workers=self.num_workers,
-            collate_fn=unchanged,
+            collate_fn=already_batched,
             generator=torch.Generator(),  # otherwise each epoch would draw from the global one
         )
         for images in loader:
@@ -98,7 +98,7 @@ class ImageFolder(ImageData):
             yield images
 
     def digest(self) -> str:
-        """A hash of relative names and contents. Reads every file: a second per GB, or as the disk allows."""
+        """A hash of relative names and contents. Reads every file, about a second per GB."""
         root, content = Path(self.root), hashlib.sha256()
         for listed in find_images(root).values():
             for path in listed.files:
@@ -108,17 +108,17 @@ class ImageFolder(ImageData):
         return content.hexdigest()
 
 
-class Pictures(Dataset[Tensor]):
-    """Decodes batches; this is what a worker process holds."""
+class DecodedImages(Dataset[Tensor]):
+    """Decodes and augments batches in worker processes."""
 
     def __init__(self, files: list[Path], views: ResizedCrop) -> None:
         self.files = files
         self.views = views
 
-    def __getitems__(self, wanted: list[tuple[int, int]]) -> Tensor | BadInput:
-        """The images of `(index, view)` pairs, or the error: raised in a worker it would lose its text."""
+    def __getitems__(self, pairs: list[tuple[int, int]]) -> Tensor | BadInput:
+        """The images of `(index, view)` pairs, or the error: raised in a worker, it would lose its message."""
         try:
-            return torch.stack([self.views.apply(decode(self.files[i]), i, view) for i, view in wanted])
+            return torch.stack([self.views.apply(decode(self.files[i]), i, view) for i, view in pairs])
         except BadInput as error:
             return error
 
@@ -185,11 +185,11 @@ def list_images(folder: Path, classes: list[str]) -> Listed:
 
 
 def hold_out(listed: Listed, test_fraction: float, split_seed: int) -> dict[str, Listed]:
-    """`train` and `test`, cut stratified from one list; each keeps its order."""
+    """`train` and `test`, a stratified split of one list; each keeps its order."""
     order = stratified_order(listed.labels, split_seed)
     size = portion("data.test_fraction", test_fraction, len(order))
     chosen = {"train": order[size:].sort().values, "test": order[:size].sort().values}
-    return {part: Listed([listed.files[i] for i in at], listed.labels[at]) for part, at in chosen.items()}
+    return {part: Listed([listed.files[i] for i in rows], listed.labels[rows]) for part, rows in chosen.items()}
 
 
 def decode(path: Path) -> Image.Image:
@@ -205,6 +205,6 @@ def decode(path: Path) -> Image.Image:
         raise BadInput(f"{path} cannot be decoded as an image ({error}): replace it or remove it") from error
 
 
-def unchanged(images: Any) -> Any:
-    """Batches leave the workers as `Pictures` made them."""
+def already_batched(images: Any) -> Any:
+    """The collate function: `DecodedImages` returns whole batches."""
     return images

@@ -1,4 +1,4 @@
-"""Small image sets, held in memory as uint8 and augmented in batches on the device that trains."""
+"""Small image sets, held in memory as uint8 and augmented in batches on the training device."""
 
 import hashlib
 from abc import abstractmethod
@@ -18,7 +18,7 @@ from kdlab.settings.numbers import is_whole
 
 
 class Arrays(NamedTuple):
-    """One list of a data set as it is published.
+    """The training or the test list of a data set as published.
 
     Args:
         images: `(samples, channels, height, width)`, uint8; one channel or three.
@@ -31,7 +31,7 @@ class Arrays(NamedTuple):
     class_names: tuple[str, ...]
 
 
-RESIDENT_BYTES = 2**31  # a list of images up to this size stays on the GPU that trains on it: CIFAR takes 150 MB
+RESIDENT_BYTES = 2**31  # a list of images up to this size is kept on the training GPU: CIFAR takes 150 MB
 
 Reader = Callable[[str], Arrays]
 """Reads the `train` or the `test` list; equal readers read the same data."""
@@ -39,10 +39,10 @@ Reader = Callable[[str], Arrays]
 
 @dataclass(eq=False, kw_only=True)
 class InMemory(ImageData):
-    """Image sets small enough to hold; a subclass reads them and says whether mirror images keep their label.
+    """Image sets that fit in memory; a subclass reads them and sets whether mirror images keep their label.
 
     Args:
-        image_size: side in pixels that images are resized to once, at least 1; None keeps theirs. Memory is
+        image_size: side in pixels that images are resized to once, at least 1; None keeps their size. Memory is
             samples · 3 · image_size² bytes: CIFAR takes 0.2 GB at 32 and 9 GB at 224.
         padding: zeros around the raw image before it is cropped, in pixels; at least 0.
         flip: mirror half of the training images.
@@ -60,10 +60,10 @@ class InMemory(ImageData):
 
     @abstractmethod
     def reader(self) -> Reader:
-        """What reads the published images: hashable, so that the stages of a run share one copy."""
+        """The function that reads the published images: hashable, so that the stages of a run share one copy."""
 
     def check(self) -> None:
-        """Refuse values outside their range."""
+        """Raise for values outside their range."""
         super().check()
         side = self.image_size
         self.require("image_size", side is None or is_whole(side, 1), "a whole number, at least 1, or null")
@@ -87,14 +87,14 @@ class InMemory(ImageData):
         return self.views.identity
 
     def inputs(self, source: str, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
-        """The raw images, on the GPU where they are resident there: views are applied after the transfer."""
-        images, wanted = self._resident(source), [samples for samples, _ in batches]
-        # A whole epoch's positions go there at once. An epoch may have nothing left, which `cat` refuses.
-        positions = sent(torch.cat([torch.empty(0, dtype=torch.int64), *wanted]), images.device)
-        return (images[part] for part in torch.split(positions, [len(samples) for samples in wanted]))
+        """The raw images, on the GPU where they are kept there: views are applied after the transfer."""
+        images, samples = self._resident(source), [indices.samples for indices in batches]
+        # A whole epoch's positions are moved at once. `cat` fails on an empty list, where no batch is left.
+        positions = sent(torch.cat([torch.empty(0, dtype=torch.int64), *samples]), images.device)
+        return (images[part] for part in torch.split(positions, [len(part) for part in samples]))
 
     def _resident(self, source: str) -> Tensor:
-        """The images of a list where the trainer computes, and kept there, up to `RESIDENT_BYTES`."""
+        """The images of a list; up to `RESIDENT_BYTES` they are moved to the trainer's device and kept there."""
         images = self._images[source]
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if images.device != device and images.nbytes <= RESIDENT_BYTES:
@@ -112,7 +112,7 @@ class InMemory(ImageData):
             yield self.views.apply(images, sent(view, images.device))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Show each training image in its view; evaluation sees images as they are."""
+        """Apply the views to training images; evaluation images stay as they are."""
         if self.trainer is None or not self.trainer.training:
             return batch
         images, view = batch.inputs, batch.view
@@ -132,7 +132,7 @@ class InMemory(ImageData):
 
 @lru_cache(maxsize=4)
 def read_resized(reader: Reader, source: str, image_size: int | None) -> Arrays:
-    """One list with three channels at the size wanted. The copy is shared: do not write to it.
+    """One list with three channels at the requested size. The copy is shared: do not write to it.
 
     Args:
         reader: hashable; equal readers read the same data.
@@ -157,5 +157,5 @@ def resize(images: Tensor, side: int) -> Tensor:
 
 
 def _resize(images: Tensor, side: int) -> Tensor:
-    shown = F.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
-    return shown.round().clamp(0, 255).to(torch.uint8)
+    resized = F.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)

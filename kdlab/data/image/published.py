@@ -19,12 +19,12 @@ class Published:
     """Reads one of torchvision's data sets.
 
     Args:
-        dataset: torchvision's class: MNIST, CIFAR10 or one of their kin.
-        root: the folder that torchvision's own folder lies in.
-        download: fetch files that are absent.
+        dataset: torchvision's class, such as MNIST or CIFAR10.
+        root: the parent of torchvision's own folder.
+        download: download files that are absent.
 
     Raises:
-        BadInput: when called and files are absent or damaged; says which, and how to get them.
+        BadInput: on a call where files are absent or damaged, with their names and how to get them.
     """
 
     dataset: Any
@@ -43,7 +43,7 @@ class Published:
         return Arrays(images, torch.as_tensor(data.targets).long(), tuple(data.classes))
 
     def files(self) -> list[Path]:
-        """The files that have to be there."""
+        """The files that must exist."""
         if hasattr(self.dataset, "base_folder"):
             listed = [*self.dataset.train_list, *self.dataset.test_list, [self.dataset.meta["filename"]]]
             return [Path(self.root, self.dataset.base_folder, name) for name, *_ in listed]
@@ -55,10 +55,10 @@ class Published:
         absent = [path for path in files if not path.is_file()]
         names = ", ".join(path.name for path in absent)
         fault = f"is not there or not complete, absent: {names}" if absent else "differs from the published files"
-        tried = self.download and (absent or hasattr(self.dataset, "base_folder"))  # MNIST's are only looked for
+        tried = self.download and (absent or hasattr(self.dataset, "base_folder"))  # MNIST's are not verified
         failure = f" The download failed: {error}." if tried else ""
         unpack = self._unpacking(absent)
-        first = f" Unpack what lies there already: {unpack}. If that is not enough:" if unpack else ""
+        first = f" Unpack what is there already: {unpack}. If that is not enough:" if unpack else ""
         advice = self._advice(bool(absent), bool(tried))
         return f"{self.dataset.__name__} in {files[0].parent} {fault}.{failure}{first} {advice}"
 
@@ -74,29 +74,29 @@ class Published:
         return f"Remove the damaged files and {again} to fetch them again, or set {elsewhere}"
 
     def _unpacking(self, absent: Sequence[Path]) -> str:
-        """The command that makes absent files of archives that lie there; empty where there are none."""
+        """The command that unpacks archives of the absent files; empty where there are none."""
         if not hasattr(self.dataset, "base_folder"):
             packed = [f"{path}.gz" for path in absent if Path(f"{path}.gz").is_file()]
             return shlex.join(["gunzip", "-k", *packed]) if packed else ""
-        places = [Path(self.root, self.dataset.filename), self.files()[0].parent / self.dataset.filename]
-        archives = [str(path) for path in places if absent and path.is_file()]
+        candidates = [Path(self.root, self.dataset.filename), self.files()[0].parent / self.dataset.filename]
+        archives = [str(path) for path in candidates if absent and path.is_file()]
         return shlex.join(["tar", "-xzf", archives[0], "-C", self.root]) if archives else ""
 
 
 @dataclass(eq=False, kw_only=True)
 class PublishedImages(InMemory):
-    """What the sets below share.
+    """The base of the data sets below.
 
     Args:
         root: the folder with the torchvision layout.
-        download: fetch the files when they are absent.
+        download: download the files when they are absent.
     """
 
     root: str
     download: bool = False
 
     def prepare_data(self) -> None:
-        """Fetch once per machine, before its ranks read."""
+        """Download once per machine, before its ranks read."""
         if self.download:
             self.reader()("test")
 

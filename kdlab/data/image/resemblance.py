@@ -1,4 +1,4 @@
-"""Do two sets of images look alike? Asked before a student learns on other images than those it is judged by.
+"""Whether two image sets look alike: checked before a student trains on other images than it is evaluated on.
 
 A classifier two-sample test: Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", 2017 (arXiv:1610.06545).
 """
@@ -15,55 +15,55 @@ from kdlab.data.image.transfer import Transfer
 from kdlab.data.stream import sample_order
 
 LIMIT = 0.8
-"""Warned about from here on. Train against test images give 0.51, CIFAR-100 against CIFAR-10 0.58; upwards of the limit
-are mirrored digits (0.86), inverted (0.88) and blurred (0.93) CIFAR, noise and other worlds (1.00)."""
-MOST = 512  # images of each set that are looked at
-FEWEST = 32  # below, the figure is mostly chance
-DECODED = 64  # of each set where every image is a file: the answer should take no second
+"""Smallest area that gives a warning. Train against test images give 0.51, CIFAR-100 against CIFAR-10 0.58; above the
+limit are mirrored digits (0.86), inverted (0.88) and blurred (0.93) CIFAR, noise and unrelated images (1.00)."""
+MAX_IMAGES = 512  # of each set
+MIN_IMAGES = 32  # of each set: with fewer, the area is mostly chance
+MAX_FILES = 64  # images of each set to decode from files: the check should take less than a second
 THUMBNAIL = 8
 
 
 def transfer_warning(data: L.LightningDataModule) -> str | None:
-    """What to tell someone whose transfer set does not look like the test set; None where it does.
+    """A warning where the transfer set does not look like the test set; None where it does.
 
     Args:
-        data: any; set up here. Only a `Transfer` can be warned about.
+        data: any data module; set up here. Only a `Transfer` can give a warning.
     """
     if not isinstance(data, Transfer):
         return None
     data.setup("fit")
-    images = [some_images(data.images, "train"), some_images(data.of, "test")]
-    if min(map(len, images)) < FEWEST or (told_apart := distinguishability(*images)) < LIMIT:
+    images = [sample_images(data.images, "train"), sample_images(data.of, "test")]
+    if min(map(len, images)) < MIN_IMAGES or (area := distinguishability(*images)) < LIMIT:
         return None
     return (
         f"The transfer set does not look like the test set: a simple classifier tells their images apart in "
-        f"{100 * told_apart:.0f} of 100 pairs (50 where two sets look alike; this is printed from {100 * LIMIT:.0f} on). "
-        "The teacher's predictions there may be of little use on the test set: compare with a run without it, or choose "
-        "images closer to the test set with data@transfer=…"
+        f"{100 * area:.0f} of 100 pairs (50 where two sets look alike; this is printed from {100 * LIMIT:.0f} on). "
+        "The teacher's predictions there may be of little use on the test set: compare with a run without it, or "
+        "choose images closer to the test set with data@transfer=…"
     )
 
 
 def distinguishability(images: Tensor, others: Tensor) -> float:
     """How well a linear discriminant tells two sets apart: the area under its ROC curve on images it was not fitted to.
 
-    It sees 8 by 8 thumbnails, the mean and the standard deviation of each channel, and the mean absolute difference of
-    neighbouring pixels: what is where, colour and contrast, and texture. Fitted on one half and measured on the other,
-    both ways round, so that what it learns by heart does not count.
+    Its features are 8 by 8 thumbnails, the mean and the standard deviation of each channel, and the mean absolute
+    difference of neighbouring pixels: layout, colour and contrast, and texture. Two-fold cross-validation: fitted on
+    one half and measured on the other, so that overfitting does not count.
 
     Args:
         images: `(samples, channels, height, width)`, uint8, in random order, at least 4 samples.
         others: `(samples', channels, height, width)`, likewise.
 
     Returns:
-        The share of pairs, one image of each set, that are put in the right order: about 0.5 for sets that look alike,
-        1 for sets that never do.
+        The share of pairs, one image of each set, that are ordered correctly: about 0.5 for sets that look alike,
+        1 for sets that are perfectly separable.
     """
     first, second = features(images), features(others)
     return (_held_out_area(first, second, fitted=0) + _held_out_area(first, second, fitted=1)) / 2
 
 
 def features(images: Tensor) -> Tensor:
-    """What the discriminant sees of each image: `(samples, 66 * channels + 2)`, float64.
+    """The discriminant's features of each image: `(samples, 66 * channels + 2)`, float64.
 
     Args:
         images: `(samples, channels, height, width)`, uint8.
@@ -75,7 +75,7 @@ def features(images: Tensor) -> Tensor:
     return torch.cat([thumbnails, mean, spread, *steps], dim=1)
 
 
-def some_images(data: ImageData, part: str) -> Tensor:
+def sample_images(data: ImageData, part: str) -> Tensor:
     """Raw images from the training or the test list, in random order: `(samples, channels, height, width)`, uint8.
 
     Args:
@@ -83,7 +83,7 @@ def some_images(data: ImageData, part: str) -> Tensor:
         part: `train` or `test`.
     """
     length = data.list_size if part == "train" else data.test_size
-    positions = sample_order(0, 0, length)[: MOST if isinstance(data, InMemory) else DECODED]
+    positions = sample_order(0, 0, length)[: MAX_IMAGES if isinstance(data, InMemory) else MAX_FILES]
     (images,) = data.inputs(part, [BatchIndices(positions, torch.full_like(positions, data.identity_view))])
     return images
 
@@ -99,9 +99,9 @@ def _discriminant(first: Tensor, second: Tensor) -> Tensor:
     spread, mean = torch.std_mean(both, dim=0, correction=0)
     scale = spread.clamp(min=1e-6)
     standard = (both - mean) / scale
-    side = torch.cat([-torch.ones(len(first)), torch.ones(len(second))]).double()
+    targets = torch.cat([-torch.ones(len(first)), torch.ones(len(second))]).double()
     covariance = standard.T @ standard / len(both)
-    weights: Tensor = torch.linalg.solve(covariance + torch.eye(len(mean)), standard.T @ side / len(both))
+    weights: Tensor = torch.linalg.solve(covariance + torch.eye(len(mean)), standard.T @ targets / len(both))
     return weights / scale
 
 

@@ -1,4 +1,4 @@
-"""Random resized crops of photographs, replayed from counters."""
+"""Random resized crops of photographs, determined by counters."""
 
 import math
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def draw_box(height: int, width: int, min_scale: float, draws: np.random.Generat
         height: of the image, in pixels.
         width: of the image, in pixels.
         min_scale: in (0, 1].
-        draws: where the randomness comes from.
+        draws: the random generator.
 
     Returns:
         `(top, left, height, width)`; when ten attempts do not fit, the largest centred box that does.

@@ -1,6 +1,6 @@
-"""An unlabelled transfer set: a student learns on other images than those that it is chosen and judged by.
+"""An unlabelled transfer set: a student trains on other images than it is validated and tested on.
 
-What a student copies are the teacher's answers, and those need no labels.
+Distillation uses the teacher's outputs, which need no labels.
 Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015 (arXiv:1503.02531).
 """
 
@@ -21,11 +21,8 @@ from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
 from kdlab.settings.targets import build
 
-STEPS = (
-    "batch_size",
-    "drop_last",
-)  # how an epoch is cut into steps: the data's, as for a student without a transfer set
-UNREAD = ("seed", "labelled_fraction", "eval_batch_size", "mean", "std")  # what counts for nothing in a transfer set
+STEPS = ("batch_size", "drop_last")  # taken from the labelled data, as for a student without a transfer set
+UNREAD = ("seed", "labelled_fraction", "eval_batch_size", "mean", "std")  # have no effect in a transfer set
 
 
 class Transfer(Addressed):
@@ -43,18 +40,18 @@ class Transfer(Addressed):
         seed: of both, in place of their own; at least 0.
 
     Raises:
-        BadInput: one of them is no image set, or refuses its settings.
+        BadInput: one of them is no image set, or has an invalid setting.
     """
 
     def __init__(self, *, of: Mapping[str, Any], images: Mapping[str, Any], seed: int = 0) -> None:
         self.of = _image_set({**of, "seed": seed}, "data")
-        with _settings_called_transfer():
+        with _errors_name_transfer():
             self.images = _image_set({**images, "seed": seed}, "transfer")
         super().__init__()
 
     @property
     def trainer(self) -> L.Trainer | None:
-        """The one that both sets ask for epoch, step and rank."""
+        """The trainer of both sets, for epoch, step and rank."""
         return self.images.trainer
 
     @trainer.setter
@@ -62,9 +59,9 @@ class Transfer(Addressed):
         self.of.trainer = self.images.trainer = trainer
 
     def prepare_data(self) -> None:
-        """Fetch both once per machine, before its ranks read."""
+        """Download both once per machine, before its ranks read."""
         self.of.prepare_data()
-        with _settings_called_transfer():
+        with _errors_name_transfer():
             self.images.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
@@ -74,13 +71,13 @@ class Transfer(Addressed):
             BadInput: also where their images differ in shape.
         """
         self.of.setup(stage)
-        with _settings_called_transfer():
+        with _errors_name_transfer():
             self.images.setup(stage)
-        wanted, found = self.of.sample_shape, self.images.sample_shape
-        if wanted != found:
+        shape, transfer_shape = self.of.sample_shape, self.images.sample_shape
+        if shape != transfer_shape:
             raise BadInput(
-                f"data.image_size and transfer.image_size must give images of one shape, got {_written(wanted)} and "
-                f"{_written(found)} (channels x height x width). Set both, for example to {max(wanted[1:])}."
+                f"data.image_size and transfer.image_size must give images of one shape, got {_written(shape)} and "
+                f"{_written(transfer_shape)} (channels x height x width). Set both, for example to {max(shape[1:])}."
             )
         self.num_classes, self.class_names = self.of.num_classes, self.of.class_names
         self.sample_shape, self.train_size = self.images.sample_shape, self.images.train_size
@@ -88,7 +85,7 @@ class Transfer(Addressed):
 
     @property
     def task(self) -> str:
-        """That of the labelled data."""
+        """The task of the labelled data."""
         return self.of.task
 
     @property
@@ -108,7 +105,7 @@ class Transfer(Addressed):
 
     @property
     def gives_ahead(self) -> bool:
-        """Where the transfer set does."""
+        """Whether the transfer set does; see `Addressed.gives_ahead`."""
         return self.images.gives_ahead
 
     def check_ranks(self, ranks: int) -> None:
@@ -120,11 +117,11 @@ class Transfer(Addressed):
         return self.images.cache_key()
 
     def visits(self, epoch: int) -> BatchIndices:
-        """The samples of the transfer set that an epoch meets; see `StreamData.visits`."""
+        """The samples of an epoch, from the transfer set; see `StreamData.visits`."""
         return self.images.visits(epoch)
 
     def batches(self, epoch: int) -> list[BatchIndices]:
-        """The batches of an epoch, of each what this rank takes; see `StreamData.batches`."""
+        """This rank's share of each batch of an epoch; see `StreamData.batches`."""
         return self.images.batches(epoch)
 
     def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Inputs]:
@@ -132,7 +129,7 @@ class Transfer(Addressed):
         return self.images.training_inputs(batches)
 
     def train_dataloader(self) -> EpochLoader:
-        """The transfer set's batches, without labels, from where the trainer stands."""
+        """The transfer set's batches, without labels, from the trainer's position on."""
         images = self.images.train_dataloader()
         return EpochLoader(
             batches=images.batches,
@@ -149,7 +146,7 @@ class Transfer(Addressed):
         return self.of.test_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Show each image as the set that it comes from has it."""
+        """Apply the views of the set that the batch comes from."""
         training = self.trainer is not None and self.trainer.training
         shown: Batch = (self.images if training else self.of).on_after_batch_transfer(batch, dataloader_idx)
         return shown
@@ -159,12 +156,12 @@ class Transfer(Addressed):
         return self.of.thumbnails(samples)
 
     def digest(self) -> str:
-        """A hash of what both sets are, by content."""
+        """A hash of the content of both sets."""
         return hashlib.sha256(f"{self.of.digest()} {self.images.digest()}".encode()).hexdigest()
 
 
 def transfer_settings(data: Mapping[str, Any], transfer: Mapping[str, Any]) -> dict[str, Any]:
-    """The data settings of a student that learns on a transfer set, with the seed and the batch size of its data.
+    """The data settings of a student that trains on a transfer set, with the seed and the batch size of its data.
 
     Args:
         data: resolved settings of the labelled data, as they would be without a transfer set.
@@ -194,8 +191,8 @@ def _written(shape: tuple[int, int, int]) -> str:
 
 
 @contextmanager
-def _settings_called_transfer() -> Iterator[None]:
-    """Errors of an image set name its settings `data.…`; those of the transfer set are `transfer.…`."""
+def _errors_name_transfer() -> Iterator[None]:
+    """Rewrites `data.…` to `transfer.…` in the errors of the transfer set."""
     try:
         yield
     except BadInput as error:

@@ -1,6 +1,6 @@
 """The label-preserving views of small images: every crop of the padded image, mirrored or not.
 
-A view is one integer: `(index, view)` names an augmented image exactly, and a teacher's output can be stored.
+A view is one integer: `(index, view)` determines an augmented image, so that a teacher's output can be cached.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class CropFlip:
         return (self.padding * self._offsets + self.padding) * self._mirrors
 
     def apply(self, images: Tensor, view: Tensor) -> Tensor:
-        """Show each image as its view has it: bit for bit what torchvision's pad, crop and hflip give.
+        """Apply each image's view: bit for bit equal to torchvision's pad, crop and hflip.
 
         Args:
             images: `(batch, channels, height, width)`, any dtype and device.
@@ -48,18 +48,18 @@ class CropFlip:
             As `images`, in shape and dtype.
         """
         padded = F.pad(images, (self.padding,) * 4)
-        corners, pixels = self._places(*images.shape[-2:], view.device)
-        place = corners[view, None] + pixels[view % self._mirrors]
-        place = place[:, None].expand(-1, images.shape[1], -1)
-        return padded.flatten(2).gather(2, place).view_as(images)
+        corners, pixels = self._pixel_positions(*images.shape[-2:], view.device)
+        positions = corners[view, None] + pixels[view % self._mirrors]
+        positions = positions[:, None].expand(-1, images.shape[1], -1)
+        return padded.flatten(2).gather(2, positions).view_as(images)
 
     def draw(self, view_seed: int, epoch: int, samples: int) -> Tensor:
         """The view of every sample in one epoch: `draw_views` over these views."""
         return draw_views(self.count, view_seed, epoch, samples)
 
-    @cache  # noqa: B019  # a frozen value; a step would make them anew in ten small operations
-    def _places(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """In a padded image read row by row: where each view's crop begins, and its pixels from there on."""
+    @cache  # noqa: B019  # the instance is frozen; computing them takes ten small operations a step
+    def _pixel_positions(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """In the flattened padded image: the first pixel of each view's crop, and its pixels relative to that."""
         row = width + 2 * self.padding
         corner = torch.arange(self.count) // self._mirrors
         corners = corner // self._offsets * row + corner % self._offsets

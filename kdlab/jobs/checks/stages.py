@@ -1,4 +1,4 @@
-"""What can be known to be wrong before the first stage trains."""
+"""Checks of all stages of a plan before the first one trains."""
 
 import inspect
 import re
@@ -43,7 +43,7 @@ from kdlab.teachers.cache.spec import check_cache
 from kdlab.teachers.frozen import Load
 from kdlab.teachers.precision import teacher_precision
 
-SHOWN = 12  # module paths in a message
+SHOWN = 12  # most module paths in a message
 OWN_TRAINER_KEYS = {
     "max_epochs": "epochs",
     "logger": "logger",
@@ -56,11 +56,11 @@ OWN_TRAINER_KEYS = {
 
 
 def check_stages(stages: Iterable[Stage], finished: Callable[[Stage], bool] = lambda stage: False) -> None:
-    """Binds every `_target_`; of what is still to be trained, runs each network with its weights on one sample of its
-    data, and finds each tap. No random generator is moved.
+    """Binds every `_target_`; for each unfinished stage, runs the network with its weights on one sample of its data,
+    and finds each tap. The state of random generators does not change.
 
     Raises:
-        BadInput: the first thing that does not fit.
+        BadInput: for the first setting that does not fit.
     """
     built = _Built()
     with isolate_rng(include_cuda=False):
@@ -95,17 +95,17 @@ def _check_trainer(stage: Stage) -> None:
             f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
         )
     teacher_precision(stage.hardware.get("teacher_precision", "auto"), "cpu")
-    _check_shares(stage)
+    _check_jobs_per_gpu(stage)
     check_step(stage)
     key = "trainer.accelerator" if "accelerator" in stage.trainer else "hardware.accelerator"
-    wanted = stage.trainer.get("accelerator", stage.hardware["accelerator"])
-    if wanted in ("gpu", "cuda") and not torch.cuda.is_available():
+    requested = stage.trainer.get("accelerator", stage.hardware["accelerator"])
+    if requested in ("gpu", "cuda") and not torch.cuda.is_available():
         raise BadInput(
-            f"{key} needs a CUDA GPU, and torch sees none; got {wanted!r}. Use hardware=cpu, or hardware=auto."
+            f"{key} needs a CUDA GPU, and torch sees none; got {requested!r}. Use hardware=cpu, or hardware=auto."
         )
 
 
-def _check_shares(stage: Stage) -> None:
+def _check_jobs_per_gpu(stage: Stage) -> None:
     jobs, devices = stage.hardware.get("jobs_per_gpu"), stage.trainer.get("devices", stage.hardware["devices"])
     if jobs is None:
         return
@@ -113,25 +113,25 @@ def _check_shares(stage: Stage) -> None:
         raise BadInput(f"hardware.jobs_per_gpu must be a whole number, 1 or more, or null for no limit; got {jobs!r}.")
     if devices != 1:
         raise BadInput(
-            f"hardware.jobs_per_gpu finds each stage the one GPU that has room for it, got devices={devices}. "
+            f"hardware.jobs_per_gpu assigns each stage one GPU, so devices must be 1; got devices={devices}. "
             "Set trainer.devices=1, or hardware.jobs_per_gpu=null."
         )
 
 
 def _check_recipe(stage: Stage) -> None:
-    """Makes the optimizer, the scheduler and the callbacks once, for the values that they refuse."""
+    """Builds the optimizer, the scheduler and the callbacks once; their errors become `BadInput`."""
     parameters = [nn.Parameter(torch.zeros(1))]
-    optimizer = _made(f"{recipe(stage)}optimizer", with_fused(stage), lambda make: make(parameters))
-    _made(f"{recipe(stage)}scheduler", stage.scheduler, lambda make: make_scheduler(make, optimizer, 100))
+    optimizer = _build_checked(f"{recipe(stage)}optimizer", with_fused(stage), lambda make: make(parameters))
+    _build_checked(f"{recipe(stage)}scheduler", stage.scheduler, lambda make: make_scheduler(make, optimizer, 100))
     for name, settings in stage.callbacks.items():
         build(settings, f"callbacks.{name}")
 
 
-def _made(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
+def _build_checked(setting: str, settings: Mapping[str, Any], use: Callable[[Any], Any]) -> Any:
     make = build(settings, setting)
     try:
         return use(make)
-    except Exception as error:  # torch's and the user's own optimizers raise what they like
+    except Exception as error:  # optimizers of torch and of users raise errors of any type
         given = {name: value for name, value in settings.items() if not name.startswith("_")}
         raise refused(setting, settings["_target_"], given, error) from error
 
@@ -148,7 +148,7 @@ def _check_cache(stage: Stage) -> None:
 
 
 class _Built:
-    """The networks, data and Trainers of a plan, each distinct one built once, and each network run once."""
+    """The networks, data and Trainers of a plan: each distinct one is built once, and each network runs once."""
 
     def __init__(self) -> None:
         self._trainers: set[str] = set()
@@ -156,7 +156,7 @@ class _Built:
         self._data: dict[str, LightningDataModule] = {}
 
     def try_trainer(self, stage: Stage) -> None:
-        """Makes the stage's Trainer, for the values that it refuses."""
+        """Builds the stage's Trainer; its errors become `BadInput`."""
         given = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
         settings = {**given, **stage.trainer}
         key = fingerprint({**settings, "callbacks": stage.callbacks})
@@ -167,16 +167,16 @@ class _Built:
             make_trainer(stage, Path(), [], History())
         except KdlabError:
             raise
-        except Exception as error:  # Lightning raises what it likes
+        except Exception as error:  # Lightning raises errors of any type
             raise refused("hardware or trainer", "lightning.Trainer", settings, error) from error
 
     def network(self, stage: Stage) -> Network:
-        """The stage's network, with weights as it starts from, after it has taken a sample of the stage's data."""
-        return self._tried(stage, stage.setting, stage.network, initial_network)
+        """The stage's network with its initial weights, after a forward pass on a sample of the stage's data."""
+        return self._checked_network(stage, stage.setting, stage.network, initial_network)
 
     def peer(self, stage: Stage) -> Network:
-        """The network that is trained beside the stage's own, likewise; the stage has a `peer`."""
-        return self._tried(stage, "model.teacher", stage.peer or {}, initial_peer)
+        """The same for the network of the stage's `peer`; call it only for a stage that has one."""
+        return self._checked_network(stage, "model.teacher", stage.peer or {}, initial_peer)
 
     def data(self, stage: Stage) -> LightningDataModule:
         """The stage's data, set up."""
@@ -186,7 +186,7 @@ class _Built:
             self._data[key].setup("fit")
         return self._data[key]
 
-    def _tried(
+    def _checked_network(
         self, stage: Stage, setting: str, settings: Mapping[str, Any], make: Callable[[Stage], Network]
     ) -> Network:
         key = fingerprint({"network": settings, "channels_last": stage.hardware.get("channels_last")})
@@ -198,13 +198,13 @@ class _Built:
 
 
 def _check_ranks(stage: Stage, built: _Built) -> None:
-    """Refuses data that several ranks cannot share, before one of them says so."""
+    """Checks that several ranks can share the data, before the ranks start."""
     if stage.epochs and (count := ranks(stage)) > 1:
         check_ranks(built.data(stage), count)
 
 
 def _check_network(stage: Stage, built: _Built) -> None:
-    """Builds the network with its weights, and tries the terms on what it and its teachers offer."""
+    """Builds the network with its weights, and runs the terms on features of its and its teachers' shapes."""
     network, method = built.network(stage), make_method(stage)
     _check_terms(stage, method)
     if stage.peer:
@@ -217,9 +217,9 @@ def _check_forward(setting: str, settings: Mapping[str, Any], network: Network, 
     try:
         probe(network, {}, example)
     except KdlabError as error:
-        named = re.sub(r"(?<![\w.])(?=(kwargs|image_size)\b)", f"{setting}.", str(error))
-        raise BadInput(named if named.startswith(setting) else f"{setting}: {named}") from error
-    except Exception as error:  # networks raise what they like
+        message = re.sub(r"(?<![\w.])(?=(kwargs|image_size)\b)", f"{setting}.", str(error))
+        raise BadInput(message if message.startswith(setting) else f"{setting}: {message}") from error
+    except Exception as error:  # networks raise errors of any type
         raise BadInput(
             f"{setting}: {settings['name']} cannot take {_described(example)}, a sample of the data: "
             f"{first_line(error).rstrip('.')}. Choose another network, or set {setting}.kwargs, or "
@@ -234,15 +234,15 @@ def _described(example: Inputs) -> str:
 
 
 def _context(stage: Stage, method: Distiller, network: Network, built: _Built) -> BuildContext:
-    """What the terms are tried on, once every tap is found; where they read logits alone, one teacher is as another."""
-    if not method.looks_inside:
+    """The build context of the terms, after a check of every tap; terms on logits only get one nominal teacher."""
+    if not method.needs_probe:
         return BuildContext({}, [{}], int(stage.network["num_classes"]))
-    others: list[Load] = [partial(built.network, teacher) for teacher in stage.needs]
-    others += [partial(built.peer, stage)] if stage.peer else []
+    teachers: list[Load] = [partial(built.network, teacher) for teacher in stage.needs]
+    teachers += [partial(built.peer, stage)] if stage.peer else []
     _check_roles(stage.setting, stage.network, network, method.roles)
-    for (setting, settings), other in zip(stage.teacher_networks, others, strict=True):
-        _check_roles(setting, settings, other(), method.teacher_roles)
-    return build_context(method, network, stage, others, built.data(stage))
+    for (setting, settings), load in zip(stage.teacher_networks, teachers, strict=True):
+        _check_roles(setting, settings, load(), method.teacher_roles)
+    return build_context(method, network, stage, teachers, built.data(stage))
 
 
 def _check_terms(stage: Stage, method: Distiller) -> None:
@@ -267,7 +267,7 @@ def _check_roles(setting: str, settings: Mapping[str, Any], network: Network, ro
 
 
 def _modules(module: nn.Module) -> list[str]:
-    """Paths of a network's larger parts, in order: the children, and those of plain sequences."""
+    """Module paths of a network's larger parts, in order: its children, and the children of plain sequences."""
     paths: list[str] = []
     for name, child in module.named_children():
         inner = child.named_children() if isinstance(child, nn.Sequential | nn.ModuleList) else ()

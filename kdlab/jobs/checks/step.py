@@ -1,4 +1,4 @@
-"""What `hardware=` and `trainer.*` say of one training step, where one excludes the other."""
+"""Checks of settings of `hardware=` and `trainer.*` that exclude each other in a training step."""
 
 import inspect
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_step(stage: "Stage") -> None:
-    """Refuses what torch or Lightning would refuse in the first step, or get wrong in silence.
+    """Checks for settings with which torch or Lightning would fail in the first step, or silently train wrongly.
 
     Raises:
         BadInput: naming the setting.

@@ -1,1 +1,1 @@
-"""One planner per kind of plan, named by `conf/plan/*.yaml`."""
+"""One module per kind of plan; `conf/plan/*.yaml` name their functions."""

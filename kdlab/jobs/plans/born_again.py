@@ -1,4 +1,4 @@
-"""Born-again networks: each generation is the same network once more, distilled from the generation before.
+"""Born-again networks: each generation is the same network, distilled from the generation before.
 
 Furlanello, Lipton, Tschannen, Itti & Anandkumar, "Born-Again Neural Networks", ICML 2018 (arXiv:1805.04770).
 """
@@ -7,19 +7,19 @@ from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import Ensemble, Networks, Plan
-from kdlab.jobs.stages import SUPERVISED, check_choice, check_numbered, check_whole, student_stage, taught_stage
+from kdlab.jobs.stages import SUPERVISED, check_choice, check_numbered, check_whole, distilled_stage, student_stage
 from kdlab.jobs.training.stage import Stage
 
 SEED_STRIDE = 1_000_000  # between generations: further apart than the seeds of a sweep
 
 
 def born_again(cfg: DictConfig, networks: Networks) -> Plan:
-    """`plan.generations` of `model.student`: the first learns from labels only, and there is no other teacher.
+    """`plan.generations` of `model.student`: the first trains on labels only; `model.teacher` is not used.
 
-    Beside them stands the network after as many epochs from labels as all generations had (`control`).
+    The `control` is the same network, trained on labels for as many epochs as all generations together.
 
     Raises:
-        BadInput: a setting of the plan is out of its range, or there are teachers that it would not use.
+        BadInput: a setting of the plan is out of its range, or `model.teachers` has entries.
     """
     check_whole("plan.generations", cfg.plan.generations, 1)
     check_choice("plan.ensemble", cfg.plan.ensemble, ("probabilities", "logits"))
@@ -46,8 +46,8 @@ def born_again(cfg: DictConfig, networks: Networks) -> Plan:
 def _generations(cfg: DictConfig) -> tuple[Stage, ...]:
     check_whole("seed", cfg.seed, 0)
     stages = [student_stage(cfg, "generation1", loss=SUPERVISED)]
-    for place in range(1, cfg.plan.generations):
-        seed = cfg.seed + place * SEED_STRIDE
-        above = ((stages[-1], 1.0),)
-        stages.append(taught_stage(cfg, f"generation{place + 1}", above, step=place - 1, seed=seed))
+    for index in range(1, cfg.plan.generations):
+        seed = cfg.seed + index * SEED_STRIDE
+        teachers = ((stages[-1], 1.0),)
+        stages.append(distilled_stage(cfg, f"generation{index + 1}", teachers, step=index - 1, seed=seed))
     return tuple(stages)

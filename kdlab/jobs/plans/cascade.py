@@ -1,4 +1,4 @@
-"""A chain of students: each is distilled from the one before, the first from the teacher."""
+"""Cascades: each student is distilled from the one before, the first from the teacher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import Plan, Step, Taught
+from kdlab.jobs.plan import Plan, Step, WeightedStages
 from kdlab.jobs.stages import (
     NETWORK,
     SUPERVISED,
     check_numbered,
     check_whole,
+    distilled_stage,
     student_stage,
-    taught_stage,
     teacher_stages,
     untrained,
 )
@@ -23,68 +23,69 @@ from kdlab.models.scaling import scaled_network
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A network of the chain: its settings, the config node they come from, and how large it was to be."""
+class NetworkSpec:
+    """A network of the cascade: its settings, their config node, and its target number of parameters."""
 
     network: Mapping[str, Any]
     setting: str
     target_params: int | None = None
 
 
-def built_rung(
+def scaled_spec(
     family: Mapping[str, Any], student: Mapping[str, Any], classes: int, parameters: int, setting: str
-) -> Rung:
-    """A network of a family at a size of its own, with the preprocessing of the student.
+) -> NetworkSpec:
+    """A network of a family, scaled to a number of parameters, with the preprocessing of the student.
 
     Args:
         family: settings of the network that is scaled.
         student: settings of `model.student`.
-        classes: of the data.
-        parameters: how many it should have.
+        classes: number of classes of the data.
+        parameters: target number.
         setting: the config node of the family, for messages.
 
     Raises:
         BadInput: the family cannot be scaled to that size.
     """
-    built = scaled_network(family, classes, parameters, setting=setting)
-    return Rung(untrained(student, **{name: built[name] for name in NETWORK}), setting, parameters)
+    scaled = scaled_network(family, classes, parameters, setting=setting)
+    return NetworkSpec(untrained(student, **{name: scaled[name] for name in NETWORK}), setting, parameters)
 
 
-def cascade(cfg: DictConfig, rungs: Sequence[Rung], fewer: str) -> Plan:
-    """The plan of a chain, whose steps share `epochs` between them.
+def cascade(cfg: DictConfig, specs: Sequence[NetworkSpec], fewer: str) -> Plan:
+    """The plan of a cascade, whose steps share `epochs` between them.
 
-    Beside it stand the last network after one step of as many epochs (`control`), and without a teacher (`baseline`).
+    The `control` is the last network, distilled from the teachers in one step of as many epochs; the `baseline` is the
+    last network, trained without a teacher for as many epochs.
 
     Args:
-        cfg: the run's.
-        rungs: the networks below the teacher, largest first.
-        fewer: how to have fewer steps, for the message.
+        cfg: config of the run.
+        specs: the networks below the teacher, largest first.
+        fewer: a setting that makes fewer steps, for the message.
 
     Raises:
-        BadInput: fewer epochs than steps.
+        BadInput: there are fewer epochs than steps.
     """
-    check_numbered(cfg, "step", len(rungs))
+    check_numbered(cfg, "step", len(specs))
     teachers = teacher_stages(cfg)
-    steps = _steps(cfg, rungs, teachers, divided(cfg.epochs, len(rungs), fewer))
+    steps = _steps(cfg, specs, teachers, split_epochs(cfg.epochs, len(specs), fewer))
     total = sum(stage.epochs for stage in steps)
-    last: dict[str, Any] = {"network": rungs[-1].network, "setting": rungs[-1].setting, "epochs": total}
+    last: dict[str, Any] = {"network": specs[-1].network, "setting": specs[-1].setting, "epochs": total}
     baseline = student_stage(cfg, "baseline", loss=SUPERVISED, **last) if cfg.baseline else None
-    control = taught_stage(cfg, "control", teachers, None, **last) if cfg.baseline and len(steps) > 1 else None
+    control = distilled_stage(cfg, "control", teachers, None, **last) if cfg.baseline and len(steps) > 1 else None
     return Plan(
         stages=(*(teacher for teacher, _ in teachers), *(stage for stage in (baseline, control) if stage), *steps),
         student=steps[-1],
         teachers=teachers,
         baseline=baseline,
         control=control,
-        steps=tuple(Step(stage, rung.target_params) for stage, rung in zip(steps, rungs, strict=True)),
+        steps=tuple(Step(stage, spec.target_params) for stage, spec in zip(steps, specs, strict=True)),
     )
 
 
-def divided(epochs: int, steps: int, fewer: str) -> list[int]:
-    """A budget of epochs over steps: sizes differ by one at most, and the last ones are the longer.
+def split_epochs(epochs: int, steps: int, fewer: str) -> list[int]:
+    """Splits epochs over steps: numbers differ by one at most, and the last steps get the larger ones.
 
     Raises:
-        BadInput: a step would have none.
+        BadInput: a step would have no epochs.
     """
     check_whole("epochs", epochs, 1)
     if epochs < steps:
@@ -93,13 +94,15 @@ def divided(epochs: int, steps: int, fewer: str) -> list[int]:
             f"Set epochs={steps} or more, or {fewer}."
         )
     size, rest = divmod(epochs, steps)
-    return [size + (place >= steps - rest) for place in range(steps)]
+    return [size + (index >= steps - rest) for index in range(steps)]
 
 
-def _steps(cfg: DictConfig, rungs: Sequence[Rung], teachers: Taught, epochs: Sequence[int]) -> list[Stage]:
+def _steps(
+    cfg: DictConfig, specs: Sequence[NetworkSpec], teachers: WeightedStages, epochs: Sequence[int]
+) -> list[Stage]:
     steps: list[Stage] = []
-    for place, (rung, share) in enumerate(zip(rungs, epochs, strict=True)):
-        above = ((steps[-1], 1.0),) if steps else teachers
-        how: dict[str, Any] = {"network": rung.network, "setting": rung.setting, "epochs": share}
-        steps.append(taught_stage(cfg, f"step{place + 1}", above, step=place, **how))
+    for index, (spec, share) in enumerate(zip(specs, epochs, strict=True)):
+        step_teachers = ((steps[-1], 1.0),) if steps else teachers
+        options: dict[str, Any] = {"network": spec.network, "setting": spec.setting, "epochs": share}
+        steps.append(distilled_stage(cfg, f"step{index + 1}", step_teachers, step=index, **options))
     return steps

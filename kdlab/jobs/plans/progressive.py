@@ -1,4 +1,4 @@
-"""Progressive distillation: a chain of networks, each built to be the same share smaller than the one before."""
+"""Progressive distillation: a cascade of networks, each scaled by the same factor from the one before."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,14 +7,14 @@ from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import Networks, Plan
-from kdlab.jobs.plans.cascade import Rung, built_rung, cascade
+from kdlab.jobs.plans.cascade import NetworkSpec, cascade, scaled_spec
 from kdlab.jobs.stages import check_choice, check_whole, class_count, network_settings
 from kdlab.models.scaling import count_parameters
 from kdlab.settings.numbers import is_fraction
 
 
 def progressive(cfg: DictConfig, networks: Networks) -> Plan:
-    """Stage i of n has teacher parameters × ratio^(i/n); the ratio is `plan.target_compression`, or the student's own.
+    """Stage i of n has teacher parameters × ratio^(i/n); ratio is `plan.target_compression`, or student/teacher size.
 
     Raises:
         BadInput: a setting of the plan is out of its range, or the family cannot be scaled to a size.
@@ -22,10 +22,10 @@ def progressive(cfg: DictConfig, networks: Networks) -> Plan:
     check_whole("plan.num_stages", cfg.plan.num_stages, 1)
     check_choice("plan.family", cfg.plan.family, ("teacher", "student"))
     check_choice("plan.last", cfg.plan.last, ("built", "student"))
-    return cascade(cfg, list(_rungs(cfg)), "fewer plan.num_stages")
+    return cascade(cfg, list(_specs(cfg)), "fewer plan.num_stages")
 
 
-def _rungs(cfg: DictConfig) -> Iterator[Rung]:
+def _specs(cfg: DictConfig) -> Iterator[NetworkSpec]:
     teacher, student = network_settings(cfg.model.teacher), network_settings(cfg.model.student)
     classes, stages = class_count(cfg), cfg.plan.num_stages
     largest = count_parameters(teacher, classes, "model.teacher")
@@ -35,9 +35,9 @@ def _rungs(cfg: DictConfig) -> Iterator[Rung]:
     for stage in range(1, stages + 1):
         target = round(largest * ratio ** (stage / stages))
         if stage == stages and cfg.plan.last == "student":
-            yield Rung(student, "model.student", target)
+            yield NetworkSpec(student, "model.student", target)
         else:
-            yield built_rung(family, student, classes, target, setting)
+            yield scaled_spec(family, student, classes, target, setting)
 
 
 def _ratio(cfg: DictConfig) -> float:

@@ -1,4 +1,4 @@
-"""Where the outputs of a stage's teachers are cached: under the fingerprint of all that their bits depend on."""
+"""Cache specs of a stage's teachers: the folder is named by a hash of everything that the outputs depend on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +21,15 @@ FOLDER = "cache"  # in the store
 
 
 def cache_specs(stage: "Stage", store: Path, cache: Path | None = None) -> list[CacheSpec]:
-    """One for each teacher of a stage, in order; none where the data do not say what determines their pixels.
+    """One cache spec for each teacher of a stage, in order; empty if the data module has no `cache_key`.
 
     Args:
-        stage: its teachers are finished.
+        stage: a stage whose teachers are finished.
         store: the folder of the store.
-        cache: the folder of all stored outputs; None is that of the store.
+        cache: the folder of all cached outputs; None is that of the store.
     """
-    facts = data_facts(stage.data)
-    if facts.pixels is None:
+    data = data_facts(stage.data)
+    if data.pixels is None:
         return []
     keys = [_key(stage, teacher, store) for teacher, _ in stage.teachers]
     settings = stage.cache
@@ -37,7 +37,7 @@ def cache_specs(stage: "Stage", store: Path, cache: Path | None = None) -> list[
         CacheSpec(
             folder=(cache or store / FOLDER) / fingerprint(key) if settings["enabled"] else None,
             key=key,
-            samples=facts.samples,
+            samples=data.samples,
             batch=key["compute"]["batch"],
             dtype=settings["dtype"],
             top_k=settings["top_k"],
@@ -48,8 +48,8 @@ def cache_specs(stage: "Stage", store: Path, cache: Path | None = None) -> list[
 
 
 def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
-    """Everything that the bits of the outputs depend on."""
-    facts, method = data_facts(stage.data), make_method(stage)
+    """Everything that the outputs depend on, bit for bit."""
+    data, method = data_facts(stage.data), make_method(stage)
     names = ("source", "name", "num_classes", "kwargs", "mean", "std", "image_size")
     taps = teacher.network.get("taps") or {}
     return {
@@ -57,19 +57,19 @@ def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
         "network": {name: teacher.network.get(name) for name in names},
         "logits": method.reads_teacher_logits,
         "taps": {role: taps.get(role) for role in method.teacher_roles},
-        "pixels": {**(facts.pixels or {}), "digest": facts.digest, "samples": facts.samples},
-        "compute": _compute(stage, facts.batch_size),
+        "pixels": {**(data.pixels or {}), "digest": data.digest, "samples": data.samples},
+        "compute": _compute(stage, data.batch_size),
         "format": {name: stage.cache[name] for name in ("dtype", "top_k")},
         **code_parts([*data_code(stage.data), *network_code(teacher.network)], ["cache", "networks", "teachers"]),
     }
 
 
 def _compute(stage: "Stage", batch_size: int) -> dict[str, Any]:
-    """How they are computed: the batch, and what chooses the order of summation."""
-    where = accelerator(stage)
+    """How the outputs are computed: the batch size, and settings that determine the order of summation."""
+    device = accelerator(stage)
     return {
         "batch": fill_size(-(-batch_size // ranks(stage))),
-        "device": torch.cuda.get_device_name() if where == "cuda" else torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability(),
         "threads": thread_count(stage),
         "channels_last": bool(stage.hardware.get("channels_last")),
         "precision": precision_of_teachers(stage),

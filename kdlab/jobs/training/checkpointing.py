@@ -1,4 +1,4 @@
-"""The last good state of a running stage, on disk at every moment."""
+"""Checkpoints of a running stage: a complete last state is on disk at every moment."""
 
 import io
 import time
@@ -16,18 +16,18 @@ from kdlab.jobs.training.history import History, Row
 from kdlab.store.atomic import write_atomically
 
 SECONDS_BETWEEN_SAVES = 60.0
-Report = Callable[[int, int | None, Row], None]  # batches done, in all where known, a row of the history or nothing
+Report = Callable[[int, int | None, Row], None]  # batches done, their total if known, a row of the history or {}
 
 
-def unreported(done: int, total: int | None, row: Row) -> None:
-    """Where nobody wants to know."""
+def no_report(done: int, total: int | None, row: Row) -> None:
+    """A `Report` that does nothing."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes a checkpoint whole or not at all, and reads tensors and plain values only."""
+    """Writes checkpoints atomically, and loads only tensors and plain values."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        # torch.save hides the error of a full disk; bytes in memory first let the file system say it.
+        # torch.save to a file hides the error of a full disk; writing bytes from memory raises it.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), lambda file: file.write(content.getbuffer()))
@@ -40,22 +40,22 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class KeepLast(Checkpoint):
-    """Saves after every epoch, every minute within one, and when it is told to end; reports every step.
+    """Saves after every epoch, every minute within an epoch, and before training is stopped; reports every step.
 
-    What `report` raises to end the training (`Interrupted`, `StoppedEarly`) is raised once the state is saved. With
-    several ranks only whole epochs are saved, since ranks would have to agree on the step.
+    If `report` raises `Interrupted` or `StoppedEarly`, the error is raised again after the state is saved. With several
+    ranks only whole epochs are saved, since ranks would have to agree on the step.
 
     Args:
         path: of the checkpoint.
-        history: the rows so far; they travel in the checkpoint.
-        report: is told of every step, of every row of the history, also of those of earlier attempts, and of every
-            batch that is evaluated.
+        history: the rows so far; checkpoints contain them.
+        report: is called for every step, every row of the history, also rows of earlier attempts, and every batch of
+            the evaluation.
     """
 
-    def __init__(self, path: Path, history: History, report: Report = unreported) -> None:
+    def __init__(self, path: Path, history: History, report: Report = no_report) -> None:
         self.path, self.history = path, history
         self._report = report
-        self._end: Interrupted | StoppedEarly | None = None
+        self._stop: Interrupted | StoppedEarly | None = None
         self._started = self._saved = time.monotonic()
         self._seconds_before, self._done = 0.0, 0
 
@@ -69,7 +69,7 @@ class KeepLast(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report_step(trainer)
-        self._end_if_told()  # nothing is lost: what was loaded is on disk
+        self._raise_if_stopped()  # nothing is lost: the loaded state is on disk
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -77,11 +77,11 @@ class KeepLast(Checkpoint):
         due = trainer.world_size == 1 and time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no checkpoint holds gradients
         epoch = trainer.fit_loop.epoch_loop
-        last = epoch.batch_progress.is_last_batch or epoch.done  # also by an early stop: the epoch's end is saved next
+        last = epoch.batch_progress.is_last_batch or epoch.done  # also by early stopping: the epoch's end is saved next
         self._report_step(trainer)
-        if (due or self._end) and stepped and not last:
+        if (due or self._stop) and stepped and not last:
             self._save(trainer)
-            self._end_if_told()
+            self._raise_if_stopped()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -89,16 +89,16 @@ class KeepLast(Checkpoint):
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **figures, "lr": rate}
         self._report_step(trainer, self.history.add({**row, "seconds": round(self.seconds, 3)}))
         self._save(trainer)
-        self._end_if_told()
+        self._raise_if_stopped()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        trainer.should_stop = checkpoint.get("should_stop", False)  # which a Trainer forgets: it would go on
+        trainer.should_stop = checkpoint.get("should_stop", False)  # a Trainer does not restore it, and would go on
 
     def reporting(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Batches of an evaluation, which what `report` raises ends at once: there is nothing to save."""
+        """Yields batches of an evaluation; errors of `report` are raised at once, since there is nothing to save."""
         for batch in batches:
             self._report(self._done, None, {})
             yield batch
@@ -110,24 +110,24 @@ class KeepLast(Checkpoint):
         self._seconds_before, self._done = state_dict["seconds"], state_dict["done"]
         self.history.rows = list(state_dict["rows"])
         for row in self.history.rows:
-            self._tell(int(row["step"]), None, row)
+            self._call_report(int(row["step"]), None, row)
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
 
     def _report_step(self, trainer: Trainer, row: Row | None = None) -> None:
-        """Reports batches, of all epochs."""
+        """Reports the number of batches, over all epochs."""
         self._done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        self._tell(self._done, int(trainer.num_training_batches) * (trainer.max_epochs or 1), row or {})
+        self._call_report(self._done, int(trainer.num_training_batches) * (trainer.max_epochs or 1), row or {})
 
-    def _tell(self, done: int, total: int | None, row: Row) -> None:
-        """What ends the training waits until its state is saved."""
+    def _call_report(self, done: int, total: int | None, row: Row) -> None:
+        """Calls `report`; an error that stops the training is kept until the state is saved."""
         try:
             self._report(done, total, row)
-        except (Interrupted, StoppedEarly) as end:
-            self._end = self._end or end
+        except (Interrupted, StoppedEarly) as error:
+            self._stop = self._stop or error
 
-    def _end_if_told(self) -> None:
-        if self._end:
-            raise self._end
+    def _raise_if_stopped(self) -> None:
+        if self._stop:
+            raise self._stop

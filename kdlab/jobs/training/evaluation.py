@@ -1,4 +1,4 @@
-"""What a trained network is worth, and what its stage leaves behind."""
+"""Evaluates a trained network, and saves the results of its stage."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 def evaluate_and_save(
     folder: Path, network: Network, data: LightningDataModule, keep: KeepLast, method: Distiller
 ) -> dict[str, Any]:
-    """Evaluates the trained network once, as it is saved, and writes what the stage leaves behind.
+    """Evaluates the trained network once, as it is saved, and writes the files of the stage.
 
     Args:
         folder: of the stage.
         network: the student.
-        data: without a trainer.
+        data: not attached to a Trainer.
         keep: the stage's checkpoints and history.
-        method: that trained it.
+        method: the method that trained it.
 
     Returns:
         Its figures.
@@ -61,7 +61,7 @@ def evaluate_and_save(
 
 
 def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
-    """Class names, and the samples that reports show; a data module of the user's has neither."""
+    """Saves class names and the samples that reports show; a user's own data module has neither."""
     labelled = (targets != UNLABELLED).nonzero().flatten()
     if isinstance(data, Illustrated) and len(labelled):
         shown = list(dict.fromkeys(telling_samples(logits[labelled].numpy()).values()))
@@ -78,7 +78,7 @@ def _figures(predictions: Mapping[str, tuple[Tensor, Tensor]], task: Task) -> di
 
 
 def _references(data: LightningDataModule, test: Tensor, task: Task) -> dict[str, dict[str, float]]:
-    """What trivial predictors reach; where no training label is known, they know those of the test set."""
+    """Metrics of trivial predictors, fitted to the training labels, or to the test labels if there are none."""
     test = test[test != UNLABELLED]
     train = getattr(data, "sample_labels", test)
     train = train[train != UNLABELLED]
@@ -114,5 +114,5 @@ def _evaluation(data: LightningDataModule) -> Iterator[tuple[str, Any]]:
 
 
 def _best_minus_last(rows: Sequence[Row], task: Description) -> float | None:
-    reached = [row[task.objective] for row in rows if task.objective in row]
-    return task.headline.gain(max(reached, key=task.headline.merit), reached[-1]) if reached else None
+    values = [row[task.objective] for row in rows if task.objective in row]
+    return task.headline.gain(max(values, key=task.headline.merit), values[-1]) if values else None

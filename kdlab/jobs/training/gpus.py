@@ -1,7 +1,7 @@
-"""GPUs shared out among stages: on each, no more of them train at a time than `hardware.jobs_per_gpu` says.
+"""Assigns stages to GPUs: at most `hardware.jobs_per_gpu` stages train on each at a time.
 
-A slot is a lock in the store: every command and every worker with the same store competes for the same slots. Like the
-lock of a stage it is the operating system's, and ends with its owner, however that ends.
+A slot is a lock in the store: every command and every worker with the same store competes for the same slots. As for
+the lock of a stage, the operating system releases it when its owner ends, even by SIGKILL.
 """
 
 import time
@@ -23,11 +23,11 @@ POLL_SECONDS = 0.2
 
 
 @contextmanager
-def placed(stage: "Stage", store: Path, on_wait: Callable[[], None]) -> Iterator["Stage"]:
-    """The stage on a GPU that has room for it; as it is where it needs none, or `jobs_per_gpu` is null.
+def on_free_gpu(stage: "Stage", store: Path, on_wait: Callable[[], None]) -> Iterator["Stage"]:
+    """The stage with `devices` set to a GPU with a free slot; unchanged if it needs no GPU or `jobs_per_gpu` is null.
 
     Args:
-        stage: to be trained by this process alone.
+        stage: a stage that this process has locked.
         store: the folder of the store.
         on_wait: called once when every slot is taken.
     """
@@ -41,12 +41,12 @@ def placed(stage: "Stage", store: Path, on_wait: Callable[[], None]) -> Iterator
 
 @contextmanager
 def claimed_slot(folder: Path, gpus: Sequence[str], jobs: int, on_wait: Callable[[], None]) -> Iterator[int]:
-    """The place in `gpus` of one that has room; the emptiest first.
+    """Claims a free slot; the index in `gpus` of its GPU, the one with most free slots first.
 
     Args:
         folder: of the locks.
-        gpus: a name each, the same for every process that sees the GPU.
-        jobs: how many share one.
+        gpus: their names, the same in every process that sees the GPU.
+        jobs: number of slots of each.
         on_wait: called once when every slot is taken.
     """
     if (claimed := _claim(folder, gpus, jobs)) is None:
@@ -73,5 +73,5 @@ def _claim(folder: Path, gpus: Sequence[str], jobs: int) -> tuple[int, FileLock]
 
 
 def _names() -> list[str]:
-    """By serial number: what `cuda:0` is, each process may see differently."""
+    """UUIDs of the GPUs: `cuda:0` may be a different GPU in each process."""
     return [str(torch.cuda.get_device_properties(gpu).uuid) for gpu in range(torch.cuda.device_count())]

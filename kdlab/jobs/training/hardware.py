@@ -1,4 +1,4 @@
-"""What `hardware=` and `trainer.*` come to on this machine."""
+"""The values of `hardware=` and `trainer.*` on this machine, once `auto` is resolved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def accelerator(stage: "Stage") -> str:
-    """`cuda` or `cpu` (or what else was asked for), once `auto` is decided."""
-    wanted = str(stage.trainer.get("accelerator", stage.hardware["accelerator"]))
-    if wanted in ("auto", "gpu", "cuda"):
+    """`cuda` or `cpu`, with `auto` resolved; any other accelerator unchanged."""
+    requested = str(stage.trainer.get("accelerator", stage.hardware["accelerator"]))
+    if requested in ("auto", "gpu", "cuda"):
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    return requested
 
 
 def ranks(stage: "Stage") -> int:
-    """How many processes train the stage together."""
+    """Number of processes that train the stage together."""
     devices = stage.trainer.get("devices", stage.hardware["devices"])
     if isinstance(devices, int) and devices > 0:
         return devices
@@ -31,18 +31,18 @@ def ranks(stage: "Stage") -> int:
 
 
 def thread_count(stage: "Stage") -> int:
-    """How many CPU threads each of its processes computes with."""
+    """Number of CPU threads of each of its processes."""
     return int(stage.hardware.get("threads") or torch.get_num_threads())
 
 
 def precision_of_teachers(stage: "Stage") -> str:
-    """What its frozen teachers compute in, `float32` or `bfloat16`, once `auto` is decided."""
+    """Precision of its frozen teachers, `float32` or `bfloat16`, with `auto` resolved."""
     return teacher_precision(stage.hardware.get("teacher_precision", "auto"), accelerator(stage))
 
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
-    """Runs with that many CPU threads, and restores the number before."""
+    """A context with that many CPU threads; None leaves the number unchanged."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

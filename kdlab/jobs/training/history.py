@@ -1,4 +1,4 @@
-"""The metric history of one stage: a row an epoch, kept in the checkpoint and written out whole."""
+"""The metric history of one stage: one row per epoch, saved in checkpoints and as `metrics.csv`."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ Row = dict[str, float]
 
 
 class History(Logger):
-    """Rows by epoch. It stands in Lightning's place of a logger: what callbacks log, such as rates, joins its rows."""
+    """Rows by epoch. It is the Trainer's logger: values that callbacks log, such as rates, are added to its rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,17 +34,17 @@ class History(Logger):
         self._extra.update({name: float(value) for name, value in metrics.items()})
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Settings are in the stage's `config.yaml`."""
+        """Does nothing: settings are in the stage's `config.yaml`."""
 
     def add(self, row: Row) -> Row:
-        """Completes a row with what callbacks logged since the last one, and keeps it."""
+        """Adds a row, with the values that callbacks logged since the last one, and returns it."""
         self.rows.append({**self._extra, **row})
         self._extra = {}
         return self.rows[-1]
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV; a column that a row lacks is left empty."""
+    """Writes rows as CSV; a missing value is an empty field."""
     text = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -54,6 +54,6 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """The rows that `write_history` left; a column that a row lacks is left out."""
+    """Reads rows that `write_history` wrote; a row has no entry for an empty field."""
     with path.open(newline="") as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

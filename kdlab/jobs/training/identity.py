@@ -1,4 +1,4 @@
-"""What a stage is made of, as its fingerprint sees it: by inclusion, files by content, kdlab's code by its versions."""
+"""The parts of a stage that its fingerprint hashes: listed settings, contents of files, versions of kdlab's code."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,24 +26,24 @@ NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
 NEUTRAL_TRAINER = frozenset({"log_every_n_steps", "profiler", "detect_anomaly"})
 
 
-class DataFacts(NamedTuple):
-    """What the data are, wherever they lie."""
+class DataProperties(NamedTuple):
+    """Properties of the data that do not depend on their folder."""
 
     digest: str
     num_classes: int
-    pixels: Mapping[str, Any] | None = None  # see `Addressed.cache_key`; None where the data do not say
+    pixels: Mapping[str, Any] | None = None  # see `Addressed.cache_key`; None if the data module has none
     samples: int = 0  # of the training list
     batch_size: int = 0
 
 
 @cache
 def stage_fingerprint(stage: "Stage") -> str:
-    """The hash under which the store knows a stage; equal for stages that would end with the same bits."""
+    """The hash of a stage, which names its folder in the store; equal for stages with the same results, bit for bit."""
     return fingerprint(stage_parts(stage))
 
 
 def stage_parts(stage: "Stage") -> dict[str, Any]:
-    """All that a stage depends on, by inclusion: a new key of the config counts only once it is named here."""
+    """Everything that a stage depends on; a new key of the config must be added here to change the fingerprint."""
     method = make_method(stage)
     return {
         "network": _network(stage.network, method.roles),
@@ -55,7 +55,7 @@ def stage_parts(stage: "Stage") -> dict[str, Any]:
 
 
 def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
-    """What matters only where there is something to train."""
+    """The parts of a stage that is trained, and not only evaluated."""
     return {
         "recipe": {"epochs": stage.epochs, "seed": stage.seed, "optimizer": stage.optimizer},
         "loss": _active(stage.loss, method),
@@ -71,17 +71,17 @@ def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
     }
 
 
-def data_facts(settings: Mapping[str, Any]) -> DataFacts:
-    """Reads the data that settings of the group `data` describe, once per process.
+def data_facts(settings: Mapping[str, Any]) -> DataProperties:
+    """Properties of the data that settings of the group `data` describe; reads each data set once per process.
 
     Raises:
-        BadInput: a data module of the user's does not say how many classes it has.
+        BadInput: a user's own data module has no valid `num_classes`.
     """
     return _data_facts(json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True))
 
 
 @cache
-def _data_facts(settings: str) -> DataFacts:
+def _data_facts(settings: str) -> DataProperties:
     data = make_data(json.loads(settings))
     data.setup("fit")
     classes = getattr(data, "num_classes", None)
@@ -91,10 +91,10 @@ def _data_facts(settings: str) -> DataFacts:
             f"{classes!r}. Set it as an attribute of the data module."
         )
     digest = getattr(data, "digest", None)
-    facts = DataFacts(digest() if digest else "", classes)
+    properties = DataProperties(digest() if digest else "", classes)
     if not isinstance(data, Addressed) or (key := data.cache_key()) is None:
-        return facts
-    return facts._replace(pixels=key, samples=data.list_size, batch_size=data.batch_size)
+        return properties
+    return properties._replace(pixels=key, samples=data.list_size, batch_size=data.batch_size)
 
 
 def _hardware(stage: "Stage") -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _hardware(stage: "Stage") -> dict[str, Any]:
 
 
 def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of data but for where they lie; likewise of the sets that others are made of."""
+    """Settings of data without folders and the like; also of nested data sets."""
     kept = _without(settings, NEUTRAL_DATA)
     return {
         name: _data(value) if isinstance(value, Mapping) and "_target_" in value else value
@@ -132,7 +132,7 @@ def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     """The settings of the loss, without terms that have no weight."""
     active = {term.name for term in method.settings}
     terms = loss.get("terms") or {}
-    replaced = active - set(terms)  # a method may put terms of its own in the place of some
+    replaced = active - set(terms)  # a method may replace some terms by its own
     kept = {name: term for name, term in terms.items() if name in active or replaced}
     return {**loss, "terms": kept}
 
@@ -152,11 +152,11 @@ def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
 
 
 def code_parts(things: Sequence[object], shared: Iterable[str]) -> dict[str, Any]:
-    """Code as a fingerprint sees it: `versions` of kdlab's components, and a hash of the user's own `source`.
+    """Code as a fingerprint hashes it: `versions` of kdlab's components, and a hash of the user's own `source`.
 
     Args:
         things: classes and functions that run, and names of the user's modules.
-        shared: components that run whatever the things are.
+        shared: further components that run.
     """
     own = own_code({thing if isinstance(thing, str) else getattr(thing, "__module__", "") for thing in things})
     used = [components(thing) for thing in things]
@@ -164,19 +164,19 @@ def code_parts(things: Sequence[object], shared: Iterable[str]) -> dict[str, Any
 
 
 def network_code(network: Mapping[str, Any]) -> list[Any]:
-    """What makes a network, where that is kdlab's or the user's own: for `code_parts`."""
+    """The function or module that builds a network of kdlab or of the user: for `code_parts`."""
     if network["source"] in ("cifar", cifar.__name__):
         return [getattr(cifar, network["name"], None)]
     return [] if network["source"] in SOURCES else [network["source"]]
 
 
 def data_code(settings: Mapping[str, Any]) -> list[Any]:
-    """The classes of a data set and of those that it is made of: for `code_parts`."""
+    """The classes of a data set and of its nested data sets: for `code_parts`."""
     return list(_targets(settings))
 
 
 def _targets(settings: Any) -> Iterator[Any]:
-    """What every `_target_` in nested settings names; of a value, the module that it stands in as well."""
+    """The object of every `_target_` in nested settings; if it is no class or function, also the name of its module."""
     if isinstance(settings, Mapping):
         if target := settings.get("_target_"):
             yield (thing := find(target, "_target_"))

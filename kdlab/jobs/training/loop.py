@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 
 from kdlab.data.module import Addressed
 from kdlab.data.user_module import share_out
-from kdlab.jobs.training.checkpointing import KeepLast, Report, unreported
+from kdlab.jobs.training.checkpointing import KeepLast, Report, no_report
 from kdlab.jobs.training.evaluation import evaluate_and_save
 from kdlab.jobs.training.hardware import cpu_threads
 from kdlab.jobs.training.history import History
@@ -30,24 +30,24 @@ def train(
     teachers: Sequence[Path] = (),
     specs: Sequence[CacheSpec] = (),
     *,
-    report: Report = unreported,
+    report: Report = no_report,
     callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any] | None:
-    """Trains a stage and leaves its network, predictions and history in `folder`.
+    """Trains a stage and writes its network, predictions and history to `folder`.
 
-    The same stage at the same thread count on a CPU ends with the same bits, however often it was interrupted.
+    On a CPU, at the same thread count, the result is the same bit for bit, however often training was interrupted.
 
     Args:
         stage: what to train.
-        folder: its place in the store.
+        folder: its folder in the store.
         teachers: the folders of `stage.teachers`, in order.
-        specs: of their cached outputs, in order; without any they are computed at every step.
-        report: is told of every step, every row of the metric history (see `KeepLast`) and every batch of the
-            evaluation. What it raises ends the work; the same call goes on from there.
-        callbacks: that watch and change nothing.
+        specs: their cache specs, in order; without any their outputs are computed at every step.
+        report: is called for every step, every row of the metric history (see `KeepLast`) and every batch of the
+            evaluation. An error that it raises ends the work; the same call continues from there.
+        callbacks: further callbacks that only observe.
 
     Returns:
-        Its figures; None on ranks but the first.
+        Its figures; None on all ranks but the first.
     """
     with cpu_threads(stage.hardware.get("threads")), closing(make_method(stage)) as method:
         data, network = make_data(stage.data), initial_network(stage)
@@ -58,7 +58,7 @@ def train(
         trainer = make_trainer(stage, folder, [*callbacks, keep], keep.history)
         if stage.epochs:
             checkpoint = keep.path if keep.path.is_file() else None
-            with _ctrl_c_as_python_has_it():
+            with _raising_keyboard_interrupt():
                 trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if not trainer.is_global_zero:
             return None
@@ -68,8 +68,8 @@ def train(
 
 
 @contextmanager
-def _ctrl_c_as_python_has_it() -> Iterator[None]:
-    """Lightning answers it by `sys.exit(1)`, which would read as a failure."""
+def _raising_keyboard_interrupt() -> Iterator[None]:
+    """On Ctrl-C Lightning calls `sys.exit(1)`, as for a failure; this raises `KeyboardInterrupt` instead."""
     try:
         yield
     except SystemExit as stop:

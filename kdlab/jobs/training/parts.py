@@ -1,4 +1,4 @@
-"""The objects that a stage's settings describe."""
+"""Builds method, data module and task from the settings of a stage."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def make_method(stage: "Stage") -> Distiller:
-    """The stage's LightningModule, with its terms checked and without its networks.
+    """The stage's LightningModule, with checked terms and without its networks.
 
-    In a config `loss.terms` lists all terms: one that the method would make itself and that was taken out, as by
-    `~loss.terms.ce`, stays out.
+    In a config `loss.terms` lists all terms: one of the method's own terms that was deleted, as by `~loss.terms.ce`,
+    stays out.
     """
     loss = dict(stage.loss)
     own: Sequence[str] = getattr(find(loss["_target_"], "loss"), "own_terms", ())

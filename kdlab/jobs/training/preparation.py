@@ -1,4 +1,4 @@
-"""Everything a method needs before its first step: networks, frozen teachers, probed terms, a recipe."""
+"""Prepares a method for its first step: networks, frozen teachers, probed terms, optimizer and scheduler."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 def initial_network(stage: "Stage") -> Network:
-    """The stage's network with the weights it starts from: given ones, or random ones that depend on its seed alone."""
-    return _drawn(stage, stage.network, stage.setting)
+    """The stage's network with its initial weights: given ones, or random ones that depend on its seed alone."""
+    return _seeded_network(stage, stage.network, stage.setting)
 
 
 def initial_peer(stage: "Stage") -> Network:
-    """The network that is trained beside the stage's own; the stage has a `peer`."""
-    return _drawn(stage, stage.peer or {}, "model.teacher", 1)
+    """The network of the stage's `peer` with its initial weights; call it only for a stage that has one."""
+    return _seeded_network(stage, stage.peer or {}, "model.teacher", 1)
 
 
-def _drawn(stage: "Stage", settings: Mapping[str, Any], setting: str, *counters: int) -> Network:
+def _seeded_network(stage: "Stage", settings: Mapping[str, Any], setting: str, *counters: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(Stream.WEIGHTS, stage.seed, *counters))
         channels_last = bool(stage.hardware.get("channels_last"))
@@ -50,7 +50,7 @@ def _drawn(stage: "Stage", settings: Mapping[str, Any], setting: str, *counters:
 
 
 def teacher_network(stage: "Stage", folder: Path) -> Network:
-    """The network that one of the stage's teachers left in its folder."""
+    """Loads the network of one of the stage's teachers from the teacher's folder."""
     return load_network(folder, channels_last=bool(stage.hardware.get("channels_last")))
 
 
@@ -68,10 +68,10 @@ def prepare(
     Args:
         method: of `make_method`.
         network: the student.
-        stage: all that is said of it.
-        loads: what makes the networks of `stage.teachers`, in order; called only where one is needed.
-        specs: of their cached outputs, in order; used where no term reads maps. Without any they are computed at
-            every step.
+        stage: its settings.
+        loads: functions that load the networks of `stage.teachers`, in order; called only when one is needed.
+        specs: their cache specs, in order; used if no term reads maps. Without any the outputs are computed at every
+            step.
         data: see `build_context`.
     """
     loads = [cache(load) for load in loads]
@@ -79,10 +79,10 @@ def prepare(
     context = build_context(method, network, stage, [*loads, *peers], data)
     method.build_terms(context, stage.seed)
     frozen = frozen_teachers(method, stage, loads, specs, context)
-    beside = [Peer(load(), _taps(stage.peer or {}, method.teacher_roles)) for load in peers]
+    peer_teachers = [Peer(load(), _taps(stage.peer or {}, method.teacher_roles)) for load in peers]
     method.prepare(
         network,
-        [*frozen, *beside],
+        [*frozen, *peer_teachers],
         optimizer=build(with_fused(stage), "optimizer"),
         scheduler=partial(_schedule, build(stage.scheduler, "scheduler"), method),
         taps=stage.network.get("taps"),
@@ -94,34 +94,34 @@ def prepare(
 
 
 def recipe(stage: "Stage") -> str:
-    """What the config keys of the stage's optimizer, scheduler and epochs begin with."""
+    """The prefix of the config keys of the stage's optimizer, scheduler and epochs."""
     return f"{stage.setting}.train." if stage.setting.startswith("model.teacher") else ""
 
 
 def with_fused(stage: "Stage") -> dict[str, Any]:
-    """Settings of the optimizer with what `hardware.fused` says; `optimizer.fused` wins over it."""
+    """Settings of the optimizer, with `fused` from `hardware.fused`; `optimizer.fused` wins over it."""
     return {**({"fused": True} if stage.hardware.get("fused") else {}), **stage.optimizer}
 
 
 def frozen_teachers(
     method: Distiller, stage: "Stage", loads: Sequence[Load], specs: Sequence[CacheSpec], context: BuildContext
 ) -> Sequence[Teacher]:
-    """The teachers that other stages trained; with specs, and where no term reads maps, their outputs are cached.
+    """The frozen teachers of a stage; with cache specs, and if no term reads maps, they read and fill the cache.
 
     Args:
-        method: that learns from them.
-        stage: names their taps.
-        loads: what makes their networks, in order.
-        specs: of their cached outputs, in order, or none.
+        method: the method whose terms read them.
+        stage: has their weights and taps.
+        loads: functions that load their networks, in order.
+        specs: their cache specs, in order, or none.
         context: of `build_context`.
     """
-    wanted: dict[str, Any] = {
+    options: dict[str, Any] = {
         "roles": method.teacher_roles,
         "logits": method.reads_teacher_logits,
         "precision": stage.hardware.get("teacher_precision", "auto"),
     }
     frozen = [
-        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), **wanted)
+        FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), **options)
         for (teacher, weight), load in zip(stage.teachers, loads, strict=True)
     ]
     if not specs or _reads_maps(context):
@@ -130,7 +130,7 @@ def frozen_teachers(
 
 
 def _reads_maps(context: BuildContext) -> bool:
-    """Whether more than logits and vectors is wanted of a teacher: too much to be stored of each image."""
+    """Whether a term reads more than logits and vectors of a teacher: too much to cache for each image."""
     return any(len(shape) > 1 for shapes in context.teachers for shape in shapes.values())
 
 
@@ -138,21 +138,21 @@ def build_context(
     method: Distiller,
     network: Network,
     stage: "Stage",
-    others: Sequence[Load],
+    teachers: Sequence[Load],
     data: LightningDataModule | None = None,
 ) -> BuildContext:
-    """What the method's terms are built from: networks whose taps they read are probed with a sample of the data.
+    """The build context of the method's terms: networks whose taps they read are probed with a sample of the data.
 
     Args:
-        method: whose taps are looked at; without any, the data are not read.
+        method: the method; unless it has `needs_probe`, the data are not read.
         network: the student.
-        stage: names the taps of all networks.
-        others: what loads the teachers, in order, or the peer.
-        data: the stage's, where they are at hand and may be set up more than once.
+        stage: has the taps of all networks.
+        teachers: functions that load the networks of the teachers, in order, and of the peer.
+        data: the stage's data module, if it is built already and `setup` may be called again.
     """
     classes = int(stage.network["num_classes"])
-    if not method.looks_inside:
-        return BuildContext({}, [{} for _ in others], classes)
+    if not method.needs_probe:
+        return BuildContext({}, [{} for _ in teachers], classes)
     data = data or build(stage.data, "data")
     data.setup("fit")
     batch = one_sample(data)
@@ -160,8 +160,8 @@ def build_context(
     return BuildContext(
         student=_shapes(lambda: network, stage.network, method.roles, batch, task),
         teachers=[
-            _shapes(other, settings, method.teacher_roles, batch, task)
-            for other, settings in zip(others, networks, strict=True)
+            _shapes(load, settings, method.teacher_roles, batch, task)
+            for load, settings in zip(teachers, networks, strict=True)
         ],
         num_classes=classes,
         sample_labels=getattr(data, "sample_labels", None),
@@ -169,10 +169,10 @@ def build_context(
 
 
 def one_sample(data: LightningDataModule) -> Batch:
-    """One sample that is trained on, as a batch of one.
+    """One training sample, as a batch of one.
 
     Args:
-        data: set up; of kdlab's own sets a single sample is read, of others a batch.
+        data: after `setup`; kdlab's own data sets read a single sample, others a batch.
     """
     loader = data.train_dataloader()
     if isinstance(data, StreamData):
@@ -189,21 +189,21 @@ def _shapes(load: Load, settings: Mapping[str, Any], roles: Sequence[str], batch
 
 
 def _taps(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, str]:
-    """Module paths of a network's, by role."""
+    """Module paths of a network, by role."""
     taps = settings.get("taps") or {}
     return {role: taps[role] for role in roles}
 
 
 def make_scheduler(make: Callable[..., Any], optimizer: Optimizer, steps: int) -> Any:
-    """A scheduler for a training of so many steps; one that counts epochs is not told.
+    """Builds a scheduler, with the number of steps if it has an argument `total_steps`.
 
-    torch's OneCycleLR divides by the steps of its warm-up less one. A warm-up of exactly one step, such as a fifth of
-    five, is therefore made longer by a billionth: it begins at the initial learning rate, like every longer one.
+    torch's OneCycleLR divides by its number of warm-up steps minus one. A warm-up of exactly one step, such as a fifth
+    of five, is therefore made longer by a billionth: it starts at the initial learning rate, like every longer one.
 
     Args:
-        make: what the group `scheduler` describes, without its optimizer.
-        optimizer: whose learning rate it moves.
-        steps: of the whole training.
+        make: the scheduler of the group `scheduler`, as a function of the optimizer.
+        optimizer: its learning rate is scheduled.
+        steps: number of steps of the whole training.
 
     Raises:
         ValueError: OneCycleLR would divide by zero at the end of its cycle.
@@ -215,20 +215,20 @@ def make_scheduler(make: Callable[..., Any], optimizer: Optimizer, steps: int) -
         return make(optimizer, total_steps=steps)
     warm_up = parameters["pct_start"].default
     if warm_up == 1.0:
-        raise ValueError("pct_start must be below 1, for a learning rate that comes down again")
+        raise ValueError("pct_start must be below 1, so that the learning rate decreases after the warm-up")
     changes = {"pct_start": warm_up * (1 + 1e-9)} if warm_up * steps == 1 else {}
     return make(optimizer, total_steps=steps, **changes)
 
 
 def _schedule(make: Callable[..., Any], method: Distiller, optimizer: Optimizer) -> dict[str, Any]:
-    """A scheduler that counts `total_steps` moves every step, any other one every epoch."""
+    """Lightning's scheduler settings: one with an argument `total_steps` moves every step, any other every epoch."""
     if "total_steps" not in inspect.signature(make).parameters:
         return {"scheduler": make_scheduler(make, optimizer, 0), "interval": "epoch"}
     steps = int(method.trainer.estimated_stepping_batches)
     if steps < 1:
         limit = method.trainer.limit_train_batches
         raise BadInput(
-            "scheduler: one that counts steps needs a known number of them, 1 or more; got none, with "
+            "scheduler: one that counts steps needs a known number of steps, 1 or more; got none, with "
             f"trainer.limit_train_batches={limit}. Set it to a number of batches, or scheduler=constant."
         )
     return {"scheduler": make_scheduler(make, optimizer, steps), "interval": "step"}

@@ -1,11 +1,11 @@
-"""Several ranks of one stage: fresh processes that start from a frozen stage, never from the command line.
+"""Several ranks of one stage: new processes that get a pickled stage, never the command line.
 
-The parent alone plans, locks and reads the store. Rank variables are in the children's environment only, and the
-children end with their parent, however it ends.
+Only the parent plans, locks and reads the store. Rank variables are in the children's environment only, and the
+children end with their parent, even by SIGKILL.
 
-Torch's elastic launcher keeps neither: it writes to the parent's environment and installs signal handlers there that it
-never removes, and the commands that it starts outlive a SIGKILL of their parent. The functions that it starts instead
-import the parent's `__main__` again, and are sent a SIGINT that Python does not answer inside a collective.
+Torch's elastic launcher guarantees neither: it writes to the parent's environment and installs signal handlers there
+that it never removes, and commands that it starts outlive a SIGKILL of their parent. Functions that it starts import
+the parent's `__main__` again, and get a SIGINT that Python does not handle inside a collective.
 """
 
 import gc
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
 
 POLL_SECONDS = 0.05
-FIGURES = "figures.json"  # by which the first rank hands them over
+FIGURES = "figures.json"  # written by rank 0, read by the parent
 
 
 def train_with_ranks(
@@ -53,27 +53,26 @@ def train_with_ranks(
 
     Args:
         stage: what to train.
-        folder: its place in the store; `rank0.log`, `rank1.log`, … there hold what the processes print.
+        folder: its folder in the store; `rank0.log`, `rank1.log`, … there hold what the processes print.
         teachers: the folders of `stage.teachers`, in order.
-        specs: of their cached outputs, in order.
-        count: how many processes.
-        address: of this machine, where the ranks find each other.
+        specs: their cache specs, in order.
+        count: number of processes.
+        address: of this machine, for the rendezvous of the ranks.
 
     Returns:
         Its figures.
 
     Raises:
-        TrainingFailed: a rank failed; the text is what it said.
+        TrainingFailed: a rank failed; the message is the last line of its log.
         Interrupted: the user asked to stop.
     """
-    hardware = {**stage.hardware, "threads": thread_count(stage)}  # not what a rank would choose
-    settled = replace(stage, hardware=hardware)
-    frozen = pickle.dumps((settled, folder, list(teachers), list(specs)))
-    meeting = _meeting(address)
+    hardware = {**stage.hardware, "threads": thread_count(stage)}  # a rank's own default would differ
+    payload = pickle.dumps((replace(stage, hardware=hardware), folder, list(teachers), list(specs)))
+    rendezvous = _rendezvous(address)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for rank in range(count):
-            processes.append(_start(rank, count, meeting, frozen, folder))
+            processes.append(_start(rank, count, rendezvous, payload, folder))
         _wait(processes, folder)
     except KeyboardInterrupt:
         raise Interrupted("the last whole epoch is saved; the same command continues it") from None
@@ -85,19 +84,19 @@ def train_with_ranks(
     return figures
 
 
-def _meeting(address: str) -> TCPStore:
-    """Where the ranks meet; held here, so that its port is never free for others and no rank leaves with it."""
+def _rendezvous(address: str) -> TCPStore:
+    """The store of the rendezvous; the parent holds it, so its port stays taken and it outlives every rank."""
     listening = socket.create_server((address, 0))
     port = listening.getsockname()[1]
     return TCPStore(address, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
 
 
-def _start(rank: int, count: int, meeting: TCPStore, frozen: bytes, folder: Path) -> subprocess.Popen[bytes]:
+def _start(rank: int, count: int, rendezvous: TCPStore, payload: bytes, folder: Path) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
-        "MASTER_ADDR": meeting.host,
-        "MASTER_PORT": str(meeting.port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the parent serves it, not rank 0
+        "MASTER_ADDR": rendezvous.host,
+        "MASTER_PORT": str(rendezvous.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the parent serves the store, not rank 0
         "WORLD_SIZE": str(count),
         "NODE_RANK": "0",
         "LOCAL_RANK": str(rank),
@@ -112,7 +111,7 @@ def _start(rank: int, count: int, meeting: TCPStore, frozen: bytes, folder: Path
             start_new_session=True,
         )
     assert process.stdin is not None
-    process.stdin.write(len(frozen).to_bytes(8, "big") + frozen)
+    process.stdin.write(len(payload).to_bytes(8, "big") + payload)
     process.stdin.flush()
     return process
 
@@ -127,35 +126,35 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
 
 
 def _first_failure(codes: Sequence[int | None], logs: Sequence[Path]) -> str:
-    """What the rank said that failed first: the others fail of its absence, and write later."""
+    """The last line of the rank that failed first: the others fail because it is gone, and write later."""
     failed = [rank for rank, code in enumerate(codes) if code]
     rank = min(failed, key=lambda rank: logs[rank].stat().st_mtime_ns)
-    words = "".join(logs[rank].read_text(errors="replace").strip().splitlines()[-1:])
+    message = "".join(logs[rank].read_text(errors="replace").strip().splitlines()[-1:])
     code = codes[rank] or 0
     ending = f" (ended by {signal.Signals(-code).name})" if code < 0 else ""
-    return f"Rank {rank} of {len(codes)} failed: {words}{ending}"
+    return f"Rank {rank} of {len(codes)} failed: {message}{ending}"
 
 
 def _end_with_parent() -> None:
-    """The parent holds the other end of stdin: when it is gone, so must this process be."""
+    """Ends this process when the parent, which holds the other end of stdin, is gone."""
     while os.read(sys.stdin.fileno(), 1):  # unbuffered: a buffer's lock, held at exit, is a fatal error
         pass
     os._exit(1)
 
 
 def leave_group() -> None:
-    """Ends the process group, and its threads, while Python is whole.
+    """Destroys the process group, and its threads, before the interpreter shuts down.
 
-    A thread of gloo that lets go of a tensor takes the GIL. In an interpreter that is going it is ended there, inside
-    a `noexcept` function, and the process dies of `terminate called without an active exception`.
+    A gloo thread that releases a tensor takes the GIL. During shutdown Python ends the thread there, inside a
+    `noexcept` function, and the process aborts with `terminate called without an active exception`.
     """
     if dist.is_initialized():
-        gc.collect()  # what else refers to the group; whoever lets go last waits for the threads, and may hold the GIL
+        gc.collect()  # drops other references to the group; the last to go waits for the threads, maybe with the GIL
         dist.destroy_process_group()
 
 
 def main() -> None:
-    """One rank; the stage comes through stdin, and the last line of what it prints says why it failed."""
+    """One rank; it reads the stage from stdin, and the last line that it prints is the reason of a failure."""
     source = sys.stdin.buffer
     stage, folder, teachers, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -166,9 +165,9 @@ def main() -> None:
     except BaseException as error:
         sys.stdout.flush()
         traceback.print_exc()
-        said = str(error) if isinstance(error, KdlabError) else "".join(traceback.format_exception_only(error))
-        print(" ".join(said.split()), file=sys.stderr, flush=True)
-        os._exit(1)  # at once: to leave the group is to wait for collectives that the others wait for too
+        message = str(error) if isinstance(error, KdlabError) else "".join(traceback.format_exception_only(error))
+        print(" ".join(message.split()), file=sys.stderr, flush=True)
+        os._exit(1)  # at once: destroying the group would wait for collectives that the other ranks wait for too
     leave_group()
 
 

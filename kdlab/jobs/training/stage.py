@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from kdlab.jobs.events import Listener, Progress, Waiting
 from kdlab.jobs.job import Artifact, Figures, Job
 from kdlab.jobs.training.cache_specs import cache_specs
-from kdlab.jobs.training.gpus import placed
+from kdlab.jobs.training.gpus import on_free_gpu
 from kdlab.jobs.training.hardware import ranks
 from kdlab.jobs.training.history import Row, read_history
 from kdlab.jobs.training.identity import stage_fingerprint
@@ -22,10 +22,10 @@ from kdlab.tasks.description import Description
 
 @dataclass(frozen=True, eq=False)
 class Stage(Job):
-    """The job that trains: one network, its data, one loss, one recipe, one seed, and the stages that teach it.
+    """The job that trains: one network, its data, one loss, one recipe, one seed, and the stages of its teachers.
 
-    Every mapping holds plain resolved values of the config group of its name. `epochs=0` is a network that comes
-    with its weights: nothing is trained, it is only evaluated.
+    Every mapping holds plain resolved values of the config group of its name. With `epochs=0` a network with given
+    weights is only evaluated.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Stage(Job):
     callbacks: Mapping[str, Any] = field(default_factory=dict)
     cache: Mapping[str, Any] = field(default_factory=dict)
     teachers: tuple[tuple["Stage", float], ...] = ()
-    peer: Mapping[str, Any] | None = None  # a second network that is trained beside the first
+    peer: Mapping[str, Any] | None = None  # a second network that is trained together with the first
     setting: str = "model.student"  # the config node of its network, for messages
 
     kind: ClassVar[str] = "stage"
@@ -50,12 +50,12 @@ class Stage(Job):
 
     @property
     def fingerprint(self) -> str:
-        """Equal for stages that would end with the same bits."""
+        """Equal for stages with the same results, bit for bit."""
         return stage_fingerprint(self)
 
     @property
     def task(self) -> Description:
-        """What its network's outputs mean."""
+        """The task of its data, such as image classification."""
         return make_task(self.data).description
 
     @property
@@ -65,7 +65,7 @@ class Stage(Job):
 
     @property
     def teacher_networks(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """The config node and the settings of each network that teaches it: those of its teachers, or the peer."""
+        """The config node and the settings of each teacher's network, or of the peer."""
         peers = [("model.teacher", self.peer)] if self.peer else []
         return [*((teacher.setting, teacher.network) for teacher in self.needs), *peers]
 
@@ -82,19 +82,19 @@ class Stage(Job):
 
     @property
     def is_recorded(self) -> bool:
-        """Not where the weights were given."""
+        """False for a network with given weights."""
         return self.epochs > 0
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
-        """Trains in this process, or in as many others as the stage has ranks; see `kdlab.jobs.training.loop`."""
+        """Trains in this process, or in one new process per rank; see `kdlab.jobs.training.loop`."""
         store, count = folder.parent, ranks(self)
-        busy = f"waits for a GPU: each has {self.hardware.get('jobs_per_gpu')} at work"
-        with placed(self, store, lambda: emit(Waiting(self, busy))) as here:
+        reason = f"waits for a GPU: each already trains {self.hardware.get('jobs_per_gpu')} (hardware.jobs_per_gpu)"
+        with on_free_gpu(self, store, lambda: emit(Waiting(self, reason))) as stage:
             specs = cache_specs(self, store)
             if count == 1 or not self.epochs:
-                figures = train(here, folder, inputs, specs, report=lambda *told: emit(self._progress(*told)))
+                figures = train(stage, folder, inputs, specs, report=lambda *step: emit(self._progress(*step)))
                 return figures or {}
-            figures = train_with_ranks(here, folder, inputs, specs, count)
+            figures = train_with_ranks(stage, folder, inputs, specs, count)
             for row in read_history(folder / "metrics.csv"):
                 emit(self._progress(int(row["step"]), int(row["step"]), row))
             return figures
@@ -102,8 +102,8 @@ class Stage(Job):
     def _progress(self, done: int, total: int | None, row: Row) -> Progress:
         loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""
         headline, objective = self.task.headline, self.task.objective
-        reached = f"  val {headline.brief(row[objective])}" if objective in row else ""
-        text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{reached}" if row else ""
+        value = f"  val {headline.brief(row[objective])}" if objective in row else ""
+        text = f"epoch {row['epoch']:.0f}/{self.epochs}{loss}{value}" if row else ""
         start = f"epoch 0/{self.epochs}" if self.epochs else "evaluation"
         return Progress(self, done, total, row, text or ("" if done else start))
 
@@ -111,18 +111,18 @@ class Stage(Job):
         """Such as `trained   98.20 % test accuracy, 30 epochs in 18 s`."""
         verb = "reused" if reused else "trained" if figures["epochs"] else "evaluated"
         spent = f"{figures['epochs']} epochs in {figures['seconds']:.0f} s" if figures["epochs"] else "given weights"
-        reached = f"{self.task.headline.show(figures[self.task.outcome])} test {self.task.headline.label}"
-        return f"{verb:<9} {reached}, {spent}{'' if reused else _hits(figures)}"
+        value = f"{self.task.headline.show(figures[self.task.outcome])} test {self.task.headline.label}"
+        return f"{verb:<9} {value}, {spent}{'' if reused else _hits(figures)}"
 
     def artifact(self, folder: Path) -> Artifact:
-        """Its network: weights and config."""
-        facts = {"seed": self.seed, "epochs": self.epochs}
+        """Its network: weights and config file."""
+        metadata = {"seed": self.seed, "epochs": self.epochs}
         files = (folder / WEIGHTS, folder / CONFIG)
-        return Artifact("model", f"{self.name}-{self.network['name']}", files, facts, (f"s{self.seed}",))
+        return Artifact("model", f"{self.name}-{self.network['name']}", files, metadata, (f"s{self.seed}",))
 
 
 def _hits(figures: Figures) -> str:
-    """What the cache spared."""
+    """The hit rate of the cache; empty without hits."""
     hits = figures["teacher_recalls"]
-    share = hits / max(hits + figures["teacher_forwards"], 1)
-    return f", {100 * share:.0f} % of the teacher's outputs read from the cache" if hits else ""
+    rate = hits / max(hits + figures["teacher_forwards"], 1)
+    return f", {100 * rate:.0f} % of the teacher's outputs read from the cache" if hits else ""

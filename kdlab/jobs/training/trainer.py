@@ -1,4 +1,4 @@
-"""The only place where a Trainer is built."""
+"""Builds the Trainer of a stage."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def make_trainer(stage: "Stage", folder: Path, callbacks: Sequence[Callback], history: History) -> Trainer:
-    """A Trainer with kdlab's checkpoints and history in place of its own; `trainer.*` wins over `hardware=`."""
+    """A Trainer with kdlab's checkpoints and history; `trainer.*` wins over `hardware=`."""
     hardware = {name: stage.hardware[name] for name in ("accelerator", "devices", "strategy", "precision")}
     options = {**hardware, **stage.trainer}
     chosen = [build(settings, f"callbacks.{name}") for name, settings in stage.callbacks.items()]
@@ -39,18 +39,18 @@ def make_trainer(stage: "Stage", folder: Path, callbacks: Sequence[Callback], hi
     )
 
 
-def _strategy(options: Mapping[str, Any], some_unused: bool) -> Strategy | str:
+def _strategy(options: Mapping[str, Any], find_unused: bool) -> Strategy | str:
     if options["strategy"] != "ddp":
         return str(options["strategy"])
     on_gpu = options["accelerator"] in ("gpu", "cuda") or (
         options["accelerator"] == "auto" and torch.cuda.is_available()
     )
     backend = "nccl" if on_gpu else "gloo"
-    return DDPStrategy(process_group_backend=backend, find_unused_parameters=some_unused)
+    return DDPStrategy(process_group_backend=backend, find_unused_parameters=find_unused)
 
 
 def _has_windows(loss: Mapping[str, Any]) -> bool:
-    """Whether some term, and what it learns, rests in some epochs."""
+    """Whether some term is inactive in some epochs, so that its parameters get no gradient there."""
     return any(
         term and (term.get("from_epoch") or term.get("until_epoch")) for term in (loss.get("terms") or {}).values()
     )

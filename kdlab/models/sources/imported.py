@@ -8,45 +8,45 @@ from torch import nn
 
 from kdlab.errors import BadInput
 from kdlab.models import cifar
-from kdlab.models.sources.wanted import Wanted, closest, unbound, unknown_name
+from kdlab.models.sources.spec import NetworkSpec, closest, unknown_name, wrong_arguments
 
 SOURCES = ("cifar", "timm", "torchvision", "huggingface")
 
 
-def make(wanted: Wanted) -> nn.Module:
-    """A network that a module of this package or of the user's makes."""
-    module = cifar if wanted.source == "cifar" else _module(wanted)
-    constructor = getattr(module, wanted.name, None)
+def make(spec: NetworkSpec) -> nn.Module:
+    """A network from `kdlab.models.cifar` or from the user's own module."""
+    module = cifar if spec.source == "cifar" else _module(spec)
+    constructor = getattr(module, spec.name, None)
     if not callable(constructor):
-        raise unknown_name(wanted, getattr(module, "__all__", [key for key in dir(module) if key[0] != "_"]))
-    if wanted.pretrained:
+        raise unknown_name(spec, getattr(module, "__all__", [key for key in dir(module) if key[0] != "_"]))
+    if spec.pretrained:
         raise BadInput(
-            f"{wanted.setting}.pretrained: source {wanted.source!r} has no weights that kdlab can fetch, "
-            f"got true; set it to false and give a file by {wanted.setting}.checkpoint"
+            f"{spec.setting}.pretrained: source {spec.source!r} has no weights that kdlab can fetch, "
+            f"got true; set it to false and give a file by {spec.setting}.checkpoint"
         )
     try:
-        inspect.signature(constructor).bind(num_classes=wanted.num_classes, **wanted.kwargs)
+        inspect.signature(constructor).bind(num_classes=spec.num_classes, **spec.kwargs)
     except TypeError as error:
-        raise unbound(wanted, error, constructor) from error
+        raise wrong_arguments(spec, error, constructor) from error
     try:
-        network = constructor(num_classes=wanted.num_classes, **wanted.kwargs)
+        network = constructor(num_classes=spec.num_classes, **spec.kwargs)
     except BadInput as error:
-        raise BadInput(f"{wanted.setting}.{error}") from error
+        raise BadInput(f"{spec.setting}.{error}") from error
     if not isinstance(network, nn.Module):
         raise BadInput(
-            f"{wanted.setting}.name: {wanted.source}.{wanted.name} must make a torch.nn.Module, "
-            f"it made {type(network).__name__}; name a network"
+            f"{spec.setting}.name: {spec.source}.{spec.name} must return a torch.nn.Module, "
+            f"got {type(network).__name__}; name a network"
         )
     return network
 
 
-def _module(wanted: Wanted) -> Any:
+def _module(spec: NetworkSpec) -> Any:
     try:
-        return importlib.import_module(wanted.source)
+        return importlib.import_module(spec.source)
     except ModuleNotFoundError as error:
-        if not f"{wanted.source}.".startswith(f"{error.name}."):
+        if not f"{spec.source}.".startswith(f"{error.name}."):
             raise
         raise BadInput(
-            f"{wanted.setting}.source: one of {', '.join(SOURCES)} or an importable module is needed, "
-            f"got {wanted.source!r}; closest: {closest(wanted.source, SOURCES)}"
+            f"{spec.setting}.source: one of {', '.join(SOURCES)} or an importable module is needed, "
+            f"got {spec.source!r}; closest: {closest(spec.source, SOURCES)}"
         ) from error

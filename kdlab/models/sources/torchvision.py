@@ -2,25 +2,25 @@
 
 from torch import nn
 
-from kdlab.models.sources.wanted import Wanted, create, unknown_name
+from kdlab.models.sources.spec import NetworkSpec, create, unknown_name
 
 
-def make(wanted: Wanted) -> nn.Module:
+def make(spec: NetworkSpec) -> nn.Module:
     import torchvision.models as zoo
 
     names = zoo.list_models(module=zoo)
-    if wanted.name not in names:
-        raise unknown_name(wanted, names)
-    chosen = {"weights": "DEFAULT"} if wanted.pretrained else {"num_classes": wanted.num_classes}
-    network: nn.Module = create(zoo.get_model, wanted, **chosen)
-    published = pretrained_classes(wanted.name)
-    if not wanted.pretrained or published == wanted.num_classes:
+    if spec.name not in names:
+        raise unknown_name(spec, names)
+    options = {"weights": "DEFAULT"} if spec.pretrained else {"num_classes": spec.num_classes}
+    network: nn.Module = create(zoo.get_model, spec, **options)
+    published = pretrained_classes(spec.name)
+    if not spec.pretrained or published == spec.num_classes:
         return network
-    return _with_head(network, published, wanted.num_classes)
+    return _with_head(network, published, spec.num_classes)
 
 
 def pretrained_classes(name: str) -> int | None:
-    """How many classes the published weights predict, without fetching them; None where there are none."""
+    """How many classes the published weights predict, without downloading them; None where there are none."""
     import torchvision.models as zoo
 
     known = name in zoo.list_models(module=zoo)
@@ -28,7 +28,7 @@ def pretrained_classes(name: str) -> int | None:
 
 
 def _with_head(network: nn.Module, published: int | None, num_classes: int) -> nn.Module:
-    """Put a new layer in the place of the last one that predicts the published classes."""
+    """Replace the last layer that predicts the published classes by a new one."""
     sizes = {path: _outputs(layer) for path, layer in network.named_modules()}
     path = [path for path, size in sizes.items() if size == published][-1]
     old = network.get_submodule(path)

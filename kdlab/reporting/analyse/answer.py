@@ -1,21 +1,21 @@
 """The answer to a report's question in one sentence: chosen on validation, stated on test, with its uncertainty."""
 
-from kdlab.reporting.analyse.closing import closed_gap
+from kdlab.reporting.analyse.formatting import EQUAL, SMALLER, brief, gained, listed, points, probability, seeds, size
 from kdlab.reporting.analyse.ranking import chosen_role, lead, validation
-from kdlab.reporting.analyse.words import EQUAL, SMALLER, brief, gained, listed, points, probability, seeds, size
+from kdlab.reporting.analyse.tuned_baseline import closed_gap
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Setting
 from kdlab.tasks.description import Metric
 
-ALONE = "the same student without a teacher"
-ONE_SEED = "which cannot tell it from luck"
+BASELINE = "the same student without a teacher"
+ONE_SEED = "so luck is not ruled out"
 
 
 def answer(evidence: Evidence, unranked: str | None) -> str:
-    """The sentence.
+    """Writes the sentence.
 
     Args:
-        evidence: all but the answer.
-        unranked: why nothing may be chosen, as the start of a sentence; None where a setting is the best.
+        evidence: complete except for its answer.
+        unranked: why no setting can be chosen, as the start of a sentence; None where one is the best.
     """
     if not evidence.settings:
         return _nothing(evidence)
@@ -28,13 +28,13 @@ def answer(evidence: Evidence, unranked: str | None) -> str:
     return f"{_best(evidence)}{_runner_up(evidence)}."
 
 
-def over(setting: Setting) -> str:
+def gain_reference(setting: Setting) -> str:
     """What the gain of a setting is measured against."""
-    return "generation 1" if _generations(setting) else ALONE
+    return "generation 1" if _generations(setting) else BASELINE
 
 
-def over_control(setting: Setting) -> str:
-    """What the control of a setting is."""
+def control_reference(setting: Setting) -> str:
+    """What the gain over the control of a setting is measured against."""
     how = "from labels only" if _generations(setting) else "in one step from the teacher"
     return f"the same network trained for as many epochs {how}"
 
@@ -48,40 +48,40 @@ def _nothing(evidence: Evidence) -> str:
 
 def _only(setting: Setting) -> str:
     metric, reached, gain = setting.task.headline, setting.reached(), setting.gain
-    assert reached  # of every run that counts as finished
+    assert reached  # every finished run has it
     count = seeds(reached.count)
-    beside = setting.reached("baseline")
-    if gain is None or beside is None:
+    baseline = setting.reached("baseline")
+    if gain is None or baseline is None:
         why = "there is no baseline, so no gain can be stated"
         if _generations(setting) == 1:
-            why = "it is the first generation, which has nothing to gain over"
+            why = "it is the first generation, which has no baseline"
         return f"The student reaches {brief(reached, metric)} of test {metric.label} ({count}); {why}."
-    pair = f"test {metric.label} {brief(reached, metric)} against {brief(beside, metric)}"
-    facts = "; ".join([pair, count, *_tests(gain)])
-    return f"{_verdict(gain)} {gained(gain.points, over(setting), metric)} ({facts}){_control(setting)}."
+    pair = f"test {metric.label} {brief(reached, metric)} against {brief(baseline, metric)}"
+    details = "; ".join([pair, count, *_tests(gain)])
+    return f"{_verdict(gain)} {gained(gain.points, gain_reference(setting), metric)} ({details}){_control(setting)}."
 
 
 def _verdict(gain: Gain) -> str:
-    """Yes or no to “is the gain more than luck?”; one seed cannot say."""
+    """Yes or no to “is the gain more than luck?”; neither with one seed."""
     if gain.points.half is None:
-        return "One seed cannot tell luck from gain:"
+        return "Luck is not ruled out with one seed:"
     if gain.points.is_uncertain:
         return "Not shown:"
     if gain.points.mean < 0:
         return "No:"
     if gain.bootstrap and gain.bootstrap[0] <= 0:
-        return "Not settled (another test set could turn it):"
+        return "Not settled (another test set could reverse it):"
     return "Yes:"
 
 
 def _tests(gain: Gain) -> list[str]:
-    told = []
+    tests = []
     if gain.bootstrap:
-        told.append(f"bootstrap over test samples {gain.bootstrap[0]:+.1f} to {gain.bootstrap[1]:+.1f}")
+        tests.append(f"bootstrap over test samples {gain.bootstrap[0]:+.1f} to {gain.bootstrap[1]:+.1f}")
     if gain.p is not None:
         test = "McNemar's test on the test samples" if gain.points.count == 1 else "paired t-test"
-        told.append(f"{test} {probability(gain.p)}")
-    return told
+        tests.append(f"{test} {probability(gain.p)}")
+    return tests
 
 
 def _best(evidence: Evidence) -> str:
@@ -96,25 +96,25 @@ def _best(evidence: Evidence) -> str:
             f"{metric.label} ({chosen}); the first of them, {best.label}, is shown"
         )
     reached = best.reached()
-    assert reached  # of every run that counts as finished
-    came = f"test {metric.label} {brief(reached, metric)}{_its_gain(best)} ({seeds(reached.count)})"
-    return f"{start}: {came}{_control(best)}"
+    assert reached  # every finished run has it
+    test = f"test {metric.label} {brief(reached, metric)}{_its_gain(best)} ({seeds(reached.count)})"
+    return f"{start}: {test}{_control(best)}"
 
 
 def _its_gain(setting: Setting) -> str:
     if setting.gain:
-        whose, paired = over(setting), setting.gain.points.count
+        reference, paired = gain_reference(setting), setting.gain.points.count
         if paired < len(setting.runs):
-            whose += f" in the {'one seed' if paired == 1 else f'{paired} seeds'} with a baseline"
-        return f", {gained(setting.gain.points, whose, setting.task.headline)}"
+            reference += f" in the {'one seed' if paired == 1 else f'{paired} seeds'} with a baseline"
+        return f", {gained(setting.gain.points, reference, setting.task.headline)}"
     if _generations(setting) == 1:
         return ", and further generations did no better there"
     return ", without a baseline to gain over"
 
 
 def _control(setting: Setting) -> str:
-    above = setting.gain_over_control
-    return f"; that is {gained(above, over_control(setting), setting.task.headline)}" if above else ""
+    gain = setting.gain_over_control
+    return f"; that is {gained(gain, control_reference(setting), setting.task.headline)}" if gain else ""
 
 
 def _runner_up(evidence: Evidence) -> str:

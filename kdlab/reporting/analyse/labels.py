@@ -6,29 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHORT = {"loss.temperature": "T", "model/student": "student", "model/teacher": "teacher"}
-WHOSE = {"plan.baseline.": "baseline ", "plan.teacher.": "teacher ", "model.teacher.": "teacher "}
+OWNERS = {"plan.baseline.": "baseline ", "plan.teacher.": "teacher ", "model.teacher.": "teacher "}
 
 
 def names(keys: Sequence[str]) -> dict[str, str]:
-    """A short name of each dotted key; keys whose last parts are alike get a part more."""
+    """A short name of each dotted key; keys with the same last part get two parts."""
     short = {key: _name(key, 1) for key in keys}
     common = Counter(short.values())
     return {key: name if common[name] == 1 else _name(key, 2) for key, name in short.items()}
 
 
 def label(values: Mapping[str, Any], named: Mapping[str, str]) -> str:
-    """Such as `T 4 · alpha 0.7`, without settings that are not there, as of another plan; empty without values.
+    """Such as `T 4 · alpha 0.7`, without settings that the run's plan does not have; empty without values.
 
     Args:
         values: by dotted key.
         named: a name for each key.
     """
-    there = {key: value for key, value in values.items() if value is not None} or values
-    return " · ".join(f"{named[key]} {shown(value)}" for key, value in there.items())
+    present = {key: value for key, value in values.items() if value is not None} or values
+    return " · ".join(f"{named[key]} {shown(value)}" for key, value in present.items())
 
 
 def shown(value: Any) -> str:
-    """A value as a person would type it: `4` for 4.0, no brackets around a list."""
+    """A value as one would type it: `4` for 4.0, no brackets around a list."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -39,5 +39,5 @@ def shown(value: Any) -> str:
 def _name(key: str, parts: int) -> str:
     if key in SHORT:
         return SHORT[key]
-    whose = next((words for start, words in WHOSE.items() if key.startswith(start)), "")
-    return whose + " ".join(re.split(r"[./@]", key)[-parts:]).replace("_", " ")
+    owner = next((name for start, name in OWNERS.items() if key.startswith(start)), "")
+    return owner + " ".join(re.split(r"[./@]", key)[-parts:]).replace("_", " ")

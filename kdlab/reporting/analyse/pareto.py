@@ -1,4 +1,4 @@
-"""Which of several networks are worth their cost."""
+"""The Pareto front of several networks by cost and quality."""
 
 from collections.abc import Sequence
 

@@ -10,13 +10,13 @@ TUNED_BASELINE = "plan.baseline."
 
 
 def chosen_role(varied: Iterable[str]) -> str:
-    """What is chosen between: the student or, where only its recipe varies, the baseline."""
+    """The role by which settings are ranked: the student or, where only its recipe varies, the baseline."""
     varied = list(varied)
     return "baseline" if varied and all(key.startswith(TUNED_BASELINE) for key in varied) else "student"
 
 
 def ranked(settings: Sequence[Setting], role: str) -> list[Setting]:
-    """Settings by the mean headline metric of a role on validation, best first; equal ones stay in order."""
+    """Settings by the mean headline metric of a role on validation, best first; equal ones keep their order."""
     return sorted(settings, key=lambda setting: -setting.task.headline.merit(validation(setting, role).mean))
 
 
@@ -42,10 +42,10 @@ def why_unranked(settings: Sequence[Setting], role: str) -> str | None:
         return f"These runs are on different data ({', '.join(names)}), whose figures do not compare"
     if all(run.values.get("data.val_fraction") == 0 for run in every):
         return "No samples were held out for validation (data.val_fraction=0)"
-    lacking = [setting for setting in settings if not _is_validated(setting, role)]
-    if lacking:
-        whose = "No setting has" if len(lacking) == len(settings) else f"{lacking[0].label} does not have"
-        return f"{whose} a validation {lacking[0].task.headline.label} of the {role}"
+    missing = [setting for setting in settings if not _is_validated(setting, role)]
+    if missing:
+        subject = "No setting has" if len(missing) == len(settings) else f"{missing[0].label} does not have"
+        return f"{subject} a validation {missing[0].task.headline.label} of the {role}"
     return None
 
 
@@ -61,6 +61,6 @@ def _data(run: Run) -> tuple[object, ...]:
 
 
 def _is_validated(setting: Setting, role: str) -> bool:
-    """Whether every run has been validated in that role: a mean over some of the seeds would mislead."""
+    """Whether every run has a validation figure of the role: a mean over some of the seeds would mislead."""
     found = setting.validated(role)
     return found is not None and found.count == len(setting.runs)

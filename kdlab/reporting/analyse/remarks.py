@@ -1,25 +1,25 @@
-"""What qualifies an answer: one sentence each, the most important first."""
+"""Warnings and qualifications of an answer: one sentence each, the most important first."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from kdlab.reporting.analyse.closing import gain_over_best_baseline
+from kdlab.reporting.analyse.formatting import SMALLER, listed
 from kdlab.reporting.analyse.labels import names, shown
 from kdlab.reporting.analyse.ranking import chosen_role, lead, validation
-from kdlab.reporting.analyse.words import SMALLER, listed
+from kdlab.reporting.analyse.tuned_baseline import gain_over_best_baseline
 from kdlab.reporting.evidence import Evidence, Run, Setting
 
-SEARCHED = 10  # settings from which on the best by validation is lucky to an extent worth a remark
-PLENTY = 3  # values that make a range with an edge
-NATURAL = (0, 1)  # where counts and shares end by themselves
+SEARCHED = 10  # settings from which on the best validation figure is optimistic enough for a remark
+PLENTY = 3  # numeric values from which on the best one at an end gets a remark
+NATURAL = (0, 1)  # ends of counts and shares, with no values beyond
 VALIDATION_SET = ("data.val_fraction", "data.split_seed", "data.train_samples")
 SIGNIFICANT = 0.05
 
 
 def remarks(evidence: Evidence) -> Iterator[str]:
-    """The sentences."""
+    """Yields the sentences."""
     runs = [run for setting in evidence.settings for run in setting.runs]
     if not runs:
         return
@@ -55,15 +55,15 @@ def _below_references(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _poor_teacher(runs: Sequence[Run]) -> Iterator[str]:
-    """A generation before is no teacher that was chosen, and is left out."""
-    taught = [run for run in runs if run.result.get("baseline") and run.result.get("teacher")]
-    taught = [run for run in taught if not run.result.get("generations")]
-    worse = [run for run in taught if _gap(run) < 0]
+    """Teachers below their baseline, except in born-again runs, where the last generation teaches."""
+    distilled = [run for run in runs if run.result.get("baseline") and run.result.get("teacher")]
+    distilled = [run for run in distilled if not run.result.get("generations")]
+    worse = [run for run in distilled if _gap(run) < 0]
     if worse:
         metric, outcome = worse[0].task.headline, worse[0].task.outcome
-        reached, beside = (worse[0].result[role][outcome] for role in ("teacher", "baseline"))
-        pair = f"{metric.brief(reached).removesuffix(' %')} against {metric.brief(beside)}"
-        where = f"in {len(worse)} of {len(taught)} runs" if len(taught) > 1 else "here"
+        reached, baseline = (worse[0].result[role][outcome] for role in ("teacher", "baseline"))
+        pair = f"{metric.brief(reached).removesuffix(' %')} against {metric.brief(baseline)}"
+        where = f"in {len(worse)} of {len(distilled)} runs" if len(distilled) > 1 else "here"
         yield (
             f"THE TEACHER IS WORSE THAN THE BASELINE {where} ({pair} on test): a student should not copy it; train it "
             "longer (model.teacher.train.epochs) or give it weights (model.teacher.checkpoint)."
@@ -74,14 +74,14 @@ def _given_teacher(runs: Sequence[Run]) -> Iterator[str]:
     given = sorted({name for run in runs for name in _given(run)})
     if given:
         yield (
-            f"The weights of the teacher were made elsewhere ({listed(given)}), maybe with the samples that are held "
+            f"The weights of the teacher were made elsewhere ({listed(given)}), possibly with the samples held "
             f"out here for validation, or even those of the test: validation {runs[0].task.headline.label} of its "
             "students may be too good, and a choice by it is weaker."
         )
 
 
 def _given(run: Run) -> Iterator[str]:
-    """What each teacher without training here came with."""
+    """The checkpoint of each teacher that was not trained here."""
     for stage in run.result.get("stages") or ():
         name = str(stage.get("name"))
         if stage.get("epochs") == 0 and name.startswith("teacher"):
@@ -101,37 +101,37 @@ def _failed(evidence: Evidence) -> Iterator[str]:
 def _choice(evidence: Evidence) -> Iterator[str]:
     role, metric = chosen_role(evidence.varied), evidence.task.headline
     if role == "student":
-        yield from _alike(evidence.settings)
-        if told := gain_over_best_baseline(evidence.settings):
-            yield told
+        yield from _close_to_best(evidence.settings)
+        if remark := gain_over_best_baseline(evidence.settings):
+            yield remark
     yield from _edges(evidence)
     if len(evidence.settings) >= SEARCHED:
         yield (
-            f"The best of {len(evidence.settings)} by validation {metric.label} owes part of it to luck: "
-            f"{metric.brief(validation(evidence.settings[0], role).mean)} there is too good, its test {metric.label} "
-            "is not."
+            f"The best of {len(evidence.settings)} settings by validation {metric.label} was partly lucky there: "
+            f"{metric.brief(validation(evidence.settings[0], role).mean)} is optimistic, its test "
+            f"{metric.label} is not."
         )
     if any(len({run.values.get(key) for one in evidence.settings for run in one.runs}) > 1 for key in VALIDATION_SET):
-        yield "The settings do not share one validation set: their figures on validation do not quite compare."
+        yield "The settings do not share one validation set: their validation figures are not fully comparable."
 
 
-def _alike(settings: Sequence[Setting]) -> Iterator[str]:
+def _close_to_best(settings: Sequence[Setting]) -> Iterator[str]:
     best, *others = settings
     leads = [lead(best, other, "student") for other in others]
-    told = [one for one in leads if one is not None and one.half is not None]
-    within = sum(one.is_uncertain for one in told)
-    if within and len(others) > 1:
-        count = f"{'all' if within == len(others) else f'{within} of the'} {len(others)} other settings"
+    estimated = [one for one in leads if one is not None and one.half is not None]
+    uncertain = sum(one.is_uncertain for one in estimated)
+    if uncertain and len(others) > 1:
+        count = f"{'all' if uncertain == len(others) else f'{uncertain} of the'} {len(others)} other settings"
         yield f"On test, the difference of {count} from {best.label} is {SMALLER}."
 
 
 def _edges(evidence: Evidence) -> Iterator[str]:
     assert evidence.best
     named = names(list(evidence.varied))
-    for key, met in evidence.varied.items():
-        numeric = [one for one in met if isinstance(one, int | float) and not isinstance(one, bool)]
+    for key, values in evidence.varied.items():
+        numeric = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
         edge = evidence.best.values[key]
-        if len(numeric) == len(met) >= PLENTY and edge in (min(numeric), max(numeric)) and edge not in NATURAL:
+        if len(numeric) == len(values) >= PLENTY and edge in (min(numeric), max(numeric)) and edge not in NATURAL:
             which = "largest" if edge == max(numeric) else "smallest"
             yield f"{named[key]} {shown(edge)} is the {which} value tried: the best one may lie beyond it."
 
@@ -140,18 +140,18 @@ def _several_gains(settings: Sequence[Setting]) -> Iterator[str]:
     corrected = [setting.gain.p_holm for setting in settings if setting.gain and setting.gain.p_holm is not None]
     if len(corrected) > 1:
         count = sum(p < SIGNIFICANT for p in corrected)
-        left = "none has" if not count else f"{count} {'has' if count == 1 else 'have'}"
-        yield f"After Holm's correction for {len(corrected)} comparisons with the baseline, {left} p < {SIGNIFICANT}."
+        below = "none has" if not count else f"{count} {'has' if count == 1 else 'have'}"
+        yield f"After Holm's correction for {len(corrected)} comparisons with the baseline, {below} p < {SIGNIFICANT}."
 
 
 def _teacher_and_seeds(evidence: Evidence) -> Iterator[str]:
-    """Whether intervals over seeds hold for one teacher alone."""
+    """Whether the intervals over seeds hold for one teacher only."""
     runs = [run for setting in evidence.settings for run in setting.runs]
     if len(evidence.seeds) < 2 or not any(_teachers(run) for run in runs):
         return
     for setting in evidence.settings:
-        met = {_teachers(run) for run in setting.runs}
-        if len(setting.runs) > 1 and len(met) > 1:
+        teachers = {_teachers(run) for run in setting.runs}
+        if len(setting.runs) > 1 and len(teachers) > 1:
             yield "The teacher varies with the seed, so the intervals hold for teachers trained like it."
             return
     vary = "model.teacher.train.seed=${seed} varies both"
@@ -174,27 +174,27 @@ def _equal_differences(settings: Sequence[Setting]) -> Iterator[str]:
 
 
 def _unequal_seeds(evidence: Evidence) -> Iterator[str]:
-    lacking: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    by_missing: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for setting in evidence.settings:
         missing = sorted(set(evidence.seeds) - {run.values.get("seed", 0) for run in setting.runs})
         if missing:
-            lacking[tuple(missing)].append(setting.label)
-    for gone, labels in lacking.items():
-        whose = listed(labels) if len(labels) <= 4 else f"{len(labels)} settings"
-        yield f"Not all settings have the same seeds: {whose} without seed {listed([str(one) for one in gone])}."
+            by_missing[tuple(missing)].append(setting.label)
+    for missing_seeds, labels in by_missing.items():
+        which = listed(labels) if len(labels) <= 4 else f"{len(labels)} settings"
+        yield f"Not all settings have the same seeds: {which} without seed {listed(list(map(str, missing_seeds)))}."
 
 
 def _versions(runs: Sequence[Run]) -> Iterator[str]:
-    met: dict[str, set[Any]] = defaultdict(set)
+    versions: dict[str, set[Any]] = defaultdict(set)
     for run in runs:
         for package, version in ((run.result.get("environment") or {}).get("packages") or {}).items():
-            met[package].add(version)
-    several = [package for package, versions in met.items() if len(versions) > 1]
+            versions[package].add(version)
+    several = [package for package, found in versions.items() if len(found) > 1]
     if several:
         yield f"The runs were made with different versions of {listed(several)}."
 
 
 def _gap(run: Run) -> float:
-    """By how much the teacher is better than the baseline; 0 where a figure lacks."""
+    """By how much the teacher is better than the baseline; 0 where a figure is missing."""
     reached = [run.result[role].get(run.task.outcome) for role in ("teacher", "baseline")]
     return 0.0 if None in reached else run.task.headline.gain(*reached)

@@ -11,10 +11,10 @@ from kdlab.reporting.collect.options import GROUPS
 from kdlab.reporting.collect.runs import Found
 from kdlab.reporting.evidence import Run
 
-ELSEWHERE = ("paths", "logger", "tags", "hydra", "name")  # say nothing of a student
-BUNDLES = ("debug", "experiment", "sweeps")  # say it by other keys
-MACHINE = ("hardware", "trainer", "cache", "baseline", "callbacks.lr_monitor")  # change it by rounding at most
-PLACES = ("root", "download", "num_workers", "eval_batch_size", "directory", "mean", "std")
+ELSEWHERE = ("paths", "logger", "tags", "hydra", "name")  # do not affect a student
+BUNDLES = ("debug", "experiment", "sweeps")  # set other keys
+MACHINE = ("hardware", "trainer", "cache", "baseline", "callbacks.lr_monitor")  # change a student by rounding at most
+IGNORED_ENDINGS = ("root", "download", "num_workers", "eval_batch_size", "directory", "mean", "std")
 MATTERS = (
     "hardware.precision",
     "hardware.teacher_precision",
@@ -27,18 +27,18 @@ MATTERS = (
 
 
 def varying_keys(found: Found) -> list[str]:
-    """The settings in which runs differ, but for seeds and for what follows from others.
+    """The settings in which runs differ, except seeds and settings that follow from others.
 
-    What was asked comes first: what the sweeps vary, then what was typed for loose runs. Where runs that were asked
-    alike differ all the same, their configs say in what.
+    First the keys that sweeps vary, then those typed for runs without a sweep. Where runs still differ in other keys of
+    their configs, these are added.
     """
-    swept = [key for sweep in found.sweeps for key in _asked(sweep)]
+    swept = [key for sweep in found.sweeps for key in _swept_keys(sweep)]
     typed = [key for run in _loose(found) for key in found.typed[run.path] if _matters(key)]
     keys = [key for key in _unique(swept + typed) if key in swept or _differs(found.runs, key)]
     keys = [key for key in keys if not _is_seed(key, found.runs)]
     if len(found.sweeps) != 1 or _loose(found):
         keys = [key for key in keys if _differs(found.runs, key)]
-    return keys + _unasked(found.runs, keys)
+    return keys + _undeclared(found.runs, keys)
 
 
 def same_settings(runs: Sequence[Run], keys: Sequence[str]) -> dict[tuple[Hashable, ...], list[Run]]:
@@ -50,12 +50,12 @@ def same_settings(runs: Sequence[Run], keys: Sequence[str]) -> dict[tuple[Hashab
 
 
 def value(run: Run, key: str) -> Any:
-    """What a run has at a key; numbers that are equal are the same one, also when one of them was typed as text."""
+    """A run's value of a key; a number typed as text becomes a number, so that equal ones compare equal."""
     return as_number(run.values.get(key))
 
 
 def as_number(given: Any) -> Any:
-    """A number where a text is one."""
+    """The number that a text stands for; anything else as it is."""
     try:
         number = float(given) if isinstance(given, str) else given
     except ValueError:
@@ -65,13 +65,13 @@ def as_number(given: Any) -> Any:
 
 
 def seed(run: Run) -> int:
-    """Of the student; 0 where none was kept."""
-    said = run.values.get("seed")
-    return said if isinstance(said, int) else 0
+    """The student's seed; 0 where none was recorded."""
+    recorded = run.values.get("seed")
+    return recorded if isinstance(recorded, int) else 0
 
 
-def _asked(sweep: SweepRecord) -> list[str]:
-    """The keys that a sweep gives several values, but for where and as whom it runs."""
+def _swept_keys(sweep: SweepRecord) -> list[str]:
+    """The keys that a sweep gives several values, except those that do not affect a student."""
     varied = sweep.about.get("varied")
     if not isinstance(varied, dict):
         return []
@@ -84,25 +84,25 @@ def _loose(found: Found) -> list[Run]:
     return [run for run in found.runs if run.path not in swept]
 
 
-def _unasked(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
-    """Keys in which runs differ that agree in all that was asked."""
-    kept = list(asked)
-    for group in same_settings(runs, asked).values():
-        for key in _suspects(group):
+def _undeclared(runs: Sequence[Run], declared: Sequence[str]) -> list[str]:
+    """Keys in which runs differ whose swept or typed settings are equal."""
+    kept = list(declared)
+    for group in same_settings(runs, declared).values():
+        for key in _differing_keys(group):
             if _differs(group, key) and not _follows(key, kept, group):
                 kept.append(key)
-    return kept[len(asked) :]
+    return kept[len(declared) :]
 
 
-def _suspects(runs: Sequence[Run]) -> list[str]:
-    """Options before the single settings of their nodes, and shallow keys before those that point to them."""
+def _differing_keys(runs: Sequence[Run]) -> list[str]:
+    """Keys in which runs differ: options before the settings of their nodes, shallow keys before deep ones."""
     keys = _unique(key for run in runs for key in run.values)
     differing = [key for key in keys if _matters(key) and not _is_seed(key, runs) and _differs(runs, key)]
     return sorted(differing, key=lambda key: (key not in GROUPS, key.count("."), key))
 
 
 def _follows(key: str, kept: Sequence[str], runs: Sequence[Run]) -> bool:
-    """Whether a key only repeats one that is kept: it has the same values, or is of the node that an option fills."""
+    """Whether a key only repeats one that is kept: it has the same values, or is part of a kept option's node."""
     return any(
         all(value(run, key) == value(run, other) for run in runs)
         or (_is_part(key, other) and all(not _differs(same, key) for same in same_settings(runs, [other]).values()))
@@ -121,11 +121,11 @@ def _matters(key: str) -> bool:
     without = (*ELSEWHERE, *BUNDLES, *MACHINE)
     if key.startswith(tuple(f"{name}." for name in without)) or key in without:
         return key in MATTERS
-    return key.rpartition(".")[2] not in PLACES
+    return key.rpartition(".")[2] not in IGNORED_ENDINGS
 
 
 def _is_seed(key: str, runs: Sequence[Run]) -> bool:
-    """The run's seed, and what follows it."""
+    """Whether a key is the run's seed or follows it."""
     if key == "seed":
         return True
     if not key.endswith("seed"):

@@ -1,4 +1,4 @@
-"""How far a figure can be trusted: intervals, tests and their correction.
+"""Uncertainty of figures: intervals, tests and their correction for multiple comparisons.
 
 The distributions come from `scipy.special`, which loads in a fifth of the time of `scipy.stats`.
 """
@@ -20,7 +20,7 @@ Flags = NDArray[np.bool_]
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and Student's t-interval at 95 %; without half a width where there are fewer than two values.
+    """Mean and Student's t-interval at 95 %; no interval with fewer than two values.
 
     Args:
         values: at least one, such as the gain of each seed.
@@ -55,17 +55,17 @@ def mcnemar_test(ours: Flags, theirs: Flags) -> float:
         ours: `(samples,)`, whether a network is right on a sample.
         theirs: the same of the other one.
     """
-    alone = (int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
-    return min(1.0, 2 * float(bdtr(min(alone), sum(alone), 0.5)))
+    discordant = (int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
+    return min(1.0, 2 * float(bdtr(min(discordant), sum(discordant), 0.5)))
 
 
 def paired_bootstrap(differences: Floats, seed: int = 0) -> tuple[float, float]:
     """95 % percentile interval of the mean over test samples, each resampled with its own difference.
 
-    Drawing samples with replacement is drawing how often each distinct difference is met, which is much quicker.
+    Draws how often each distinct difference occurs: the same as drawing samples with replacement, and much faster.
 
     Args:
-        differences: `(samples,)`, such as the points by which each sample speaks for the student.
+        differences: `(samples,)`, such as +100 where only the student is right and −100 where only the baseline is.
         seed: of the resampling.
     """
     values, counts = np.unique(differences, return_counts=True)
@@ -80,16 +80,16 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
     """
-    order = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     least = 0.0
-    for rank, (p, place) in enumerate(order):
+    for rank, (p, index) in enumerate(order):
         least = max(least, min(1.0, p * (len(order) - rank)))
-        corrected[place] = least
+        corrected[index] = least
     return corrected
 
 
 def _spread(values: Sequence[float]) -> float:
-    """Sample standard deviation; 0 where only rounding tells the values apart."""
+    """Sample standard deviation; 0 where the values differ by rounding only."""
     spread = float(np.std(values, ddof=1))
     return 0.0 if spread < NO_SPREAD else spread

@@ -1,4 +1,4 @@
-"""What a setting came to over its seeds."""
+"""The figures of a setting over its seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from kdlab.reporting.evidence import Gain, Interval, Run, Setting
 
 ROLES = ("teacher", "student", "baseline", "control", "ensemble")
 OVERALL = ("agreement", "agreement_baseline", "kl_to_teacher")
-LEAST_GAP = 1.0  # points, or per cent, between teacher and baseline under which a recovered share means nothing
+LEAST_GAP = 1.0  # points, or per cent, between teacher and baseline, from which on a recovered share is stated
 
 
 def summarised(label: str, values: Mapping[str, Any], runs: Sequence[Run]) -> Setting:
@@ -21,12 +21,12 @@ def summarised(label: str, values: Mapping[str, Any], runs: Sequence[Run]) -> Se
     runs = sorted(runs, key=seed)
     setting = Setting(label, values, tuple(runs), _figures(runs))
     gains = differences(runs, runs, "student", "baseline")
-    above = differences(runs, runs, "student", "control")
+    control_gains = differences(runs, runs, "student", "control")
     return replace(
         setting,
         figures={**setting.figures, **_gap_recovered(runs)},
         gain=_gain(runs, gains) if gains else None,
-        gain_over_control=interval(gains_of(above)) if above else None,
+        gain_over_control=interval(gains_of(control_gains)) if control_gains else None,
     )
 
 
@@ -40,7 +40,7 @@ def corrected(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def differences(ours: Sequence[Run], theirs: Sequence[Run], role: str, other: str) -> dict[int, float]:
-    """By seed, what a role of our runs gains over a role of theirs on test; seeds without both lack.
+    """By seed, what a role of our runs gains over a role of theirs on test; only seeds that have both.
 
     Args:
         ours: one a seed.
@@ -75,7 +75,7 @@ def _gain(runs: Sequence[Run], gains: Mapping[int, float]) -> Gain:
 
 
 def _paired_correctness(runs: Sequence[Run]) -> list[tuple[Flags, Flags]] | None:
-    """Of each run whether student and baseline are right on each test unit; None where that is not what counts."""
+    """Of each run whether student and baseline are right on each test unit; None where the metric is another."""
     pairs = []
     if not all(run.task.headline.is_share_of_correct for run in runs):
         return None
@@ -100,7 +100,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Interval]:
 
 
 def _named(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    generations = {f"generation{place}": one for place, one in enumerate(result.get("generations") or (), 1)}
+    generations = {f"generation{number}": one for number, one in enumerate(result.get("generations") or (), 1)}
     steps = {str(step.get("name")): step.get("figures") for step in result.get("steps") or ()}
     roles = {role: result.get(role) for role in ROLES}
     for role, figures in {**roles, **generations, **steps}.items():
@@ -111,9 +111,9 @@ def _named(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _gap_recovered(runs: Sequence[Run]) -> dict[str, Interval]:
-    """(student − baseline) / (teacher − baseline) of means, where that gap is at least `LEAST_GAP` and no chance.
+    """(student − baseline) / (teacher − baseline) of means, where that gap is at least `LEAST_GAP` and significant.
 
-    The generation before a student is no goal to reach.
+    Not of born-again runs, whose teacher is the previous generation.
     """
     gains, gaps = (differences(runs, runs, role, "baseline") for role in ("student", "teacher"))
     if not gains or set(gains) != set(gaps) or any(run.result.get("generations") for run in runs):

@@ -1,4 +1,4 @@
-"""How a stage's training went, as its `metrics.csv` tells it."""
+"""The training history of a stage, from its `metrics.csv`."""
 
 import csv
 from pathlib import Path
@@ -16,7 +16,7 @@ def history(stage: Path) -> dict[str, Column]:
         stage: its folder, or the link to it in a run directory.
 
     Returns:
-        Nothing where there is no table that can be read.
+        Empty where the file is missing or malformed.
     """
     try:
         with (stage / "metrics.csv").open(newline="", encoding="utf-8") as file:

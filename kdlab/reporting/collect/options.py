@@ -1,4 +1,4 @@
-"""Which option of each config group a run was made with: typed, taken over from a run that is like it, or guessed."""
+"""Which option of each config group a run used: typed, copied from a run with the same settings, or guessed."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -16,33 +16,38 @@ GROUPS = {  # group: the node of the config that its options fill
     "model/teacher": "model.teacher",
     "model/student": "model.student",
 }
-GUESSED = tuple(group for group in GROUPS if group != "model")  # its teacher and its student tell the same
+GUESSED = tuple(group for group in GROUPS if group != "model")  # its teacher and its student imply it
 
 
 def with_options(runs: Sequence[Run], typed: Sequence[Mapping[str, str]]) -> list[Run]:
     """The runs with the option of each group among their values.
 
-    A run that left an option to the defaults is called after one with the same settings that named it; where there is
-    none, after the class or the network that its config names.
+    A run that left an option at its default gets the option that a run with the same settings typed; where there is
+    none, the name of the class or the network in its config.
 
     Args:
         runs: with the settings of their configs.
         typed: the overrides of each.
     """
-    used = [group for group in GROUPS if any(group in said for said in typed)]
+    used = [group for group in GROUPS if any(group in overrides for overrides in typed)]
     pairs = list(zip(runs, typed, strict=True))
-    known = {
-        group: {_content(run, GROUPS[group]): said[group] for run, said in pairs if group in said} for group in used
+    typed_options = {
+        group: {_content(run, GROUPS[group]): overrides[group] for run, overrides in pairs if group in overrides}
+        for group in used
     }
-    return [replace(run, values={**run.values, **_options(run, said, known)}) for run, said in pairs]
+    return [replace(run, values={**run.values, **_options(run, overrides, typed_options)}) for run, overrides in pairs]
 
 
-def _options(run: Run, said: Mapping[str, str], known: Mapping[str, Mapping[Hashable, str]]) -> dict[str, str]:
+def _options(
+    run: Run, overrides: Mapping[str, str], typed_options: Mapping[str, Mapping[Hashable, str]]
+) -> dict[str, str]:
     found = {
-        group: option for group in GROUPS if (group in GUESSED or group in known) and (option := _guess(run, group))
+        group: option
+        for group in GROUPS
+        if (group in GUESSED or group in typed_options) and (option := _guess(run, group))
     }
-    for group, spoken in known.items():
-        option = said.get(group) or spoken.get(_content(run, GROUPS[group]))
+    for group, by_content in typed_options.items():
+        option = overrides.get(group) or by_content.get(_content(run, GROUPS[group]))
         if option:
             found[group] = option
     return found
@@ -54,7 +59,7 @@ def _content(run: Run, node: str) -> Hashable:
 
 
 def _guess(run: Run, group: str) -> str | None:
-    """The loss's option is what a run is called after."""
+    """The option as the config names it; a run is named after its loss."""
     if group == "loss":
         return run.values.get("name")
     if group == "model":

@@ -1,4 +1,4 @@
-"""What networks said of each test sample, and what can be shown of it, as the store keeps them."""
+"""Predictions on the test set, with class names and pictures of its samples, read from the store."""
 
 import json
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from safetensors.numpy import load_file
 
 BINS = 15
 UNLABELLED = -100
-READ = (OSError, SafetensorError, KeyError, ValueError)  # what a file that is absent, torn or foreign can raise
+READ_ERRORS = (OSError, SafetensorError, KeyError, ValueError)  # of a missing, damaged or foreign file
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What can be shown of a test set.
+    """Class names and pictures of a test set.
 
     Attributes:
         names: of the classes; their numbers where they have no names.
-        pictures: `(height, width, channels)`, uint8, of a few labelled samples by their position.
+        pictures: `(height, width, channels)`, uint8, of a few labelled samples by their index.
     """
 
     names: tuple[str, ...]
@@ -36,23 +36,23 @@ def predictions(stage: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]] | 
         stage: its folder, or the link to it in a run directory.
 
     Returns:
-        None where there are none that can be read.
+        None where the file is missing or damaged.
     """
     try:
         tensors = load_file(stage / "predictions.safetensors")
         logits, targets = tensors["logits"], tensors["targets"].reshape(-1)
         logits = logits.reshape(len(targets), -1)
-    except READ:
+    except READ_ERRORS:
         return None
     kept = targets != UNLABELLED
     return logits[kept], targets[kept]
 
 
 def examples(stage: Path, classes: int) -> Examples:
-    """Class names and pictures as a stage saved them when it evaluated; numbers and none where it did not.
+    """Class names and pictures that a stage saved when it evaluated; otherwise class numbers and no pictures.
 
     Args:
-        stage: as of `predictions`.
+        stage: as in `predictions`.
         classes: how many.
     """
     try:
@@ -60,14 +60,14 @@ def examples(stage: Path, classes: int) -> Examples:
             names = json.loads((file.metadata() or {})["class_names"])
             samples = file.keys()
             pictures = {int(sample): file.get_tensor(sample).transpose(1, 2, 0) for sample in samples}
-    except READ:
+    except READ_ERRORS:
         names, pictures = [], {}
     named = len(names) == classes
     return Examples(tuple(str(name).replace("_", " ") for name in (names if named else range(classes))), pictures)
 
 
 def correctness(stage: Path) -> NDArray[np.bool_] | None:
-    """Whether a stage's network is right on each labelled test sample, in the set's order."""
+    """Whether a stage's prediction is right for each labelled test sample, in the order of the test set."""
     return _correctness(stage.resolve())
 
 
@@ -82,16 +82,16 @@ def _correctness(stage: Path) -> NDArray[np.bool_] | None:
 
 
 def reliability(stage: Path, bins: int = BINS) -> list[tuple[float, float, int]] | None:
-    """How often a network is right when it is so sure: for each bin with samples in it confidence, accuracy, samples.
+    """A network's reliability diagram: confidence, accuracy and samples of each bin that is not empty.
 
     Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", ICML 2017 (arXiv:1706.04599).
 
     Args:
-        stage: as of `predictions`.
-        bins: of equal width over [0, 1]; the top of each belongs to the next.
+        stage: as in `predictions`.
+        bins: of equal width over [0, 1]; the upper edge of each belongs to the next.
 
     Returns:
-        Confidence and accuracy in [0, 1]; weighed by samples, their distance is the expected calibration error.
+        Confidence and accuracy in [0, 1]; weighted by samples, their distance is the expected calibration error.
     """
     found = predictions(stage)
     if found is None:
@@ -99,9 +99,9 @@ def reliability(stage: Path, bins: int = BINS) -> list[tuple[float, float, int]]
     logits, targets = found
     logits = logits - logits.max(-1, keepdims=True)
     confidence = 1 / np.exp(logits).sum(-1)
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    indices = np.minimum((confidence * bins).astype(int), bins - 1)
     right = logits.argmax(-1) == targets
     return [
-        (float(confidence[place == bin].mean()), float(right[place == bin].mean()), int((place == bin).sum()))
-        for bin in np.unique(place)
+        (float(confidence[indices == bin].mean()), float(right[indices == bin].mean()), int((indices == bin).sum()))
+        for bin in np.unique(indices)
     ]

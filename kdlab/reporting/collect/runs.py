@@ -1,4 +1,4 @@
-"""Finds what runs and sweeps left: finished results, and cells that came to none."""
+"""Finds runs and sweeps in folders: finished results, and cells without one."""
 
 import json
 import os
@@ -18,19 +18,19 @@ from kdlab.runtime.sweep_records import Cell
 from kdlab.tasks.description import Description
 
 RESULT = "result.json"
-PASSED_BY = ("store", "wandb", "report", "cells")  # folders in which there are no runs
+SKIPPED = ("store", "wandb", "report", "cells")  # folders without runs
 
 
 @dataclass
 class Found:
-    """All that lies below some folders.
+    """All runs and sweeps in and below some folders.
 
     Attributes:
         runs: finished, each once.
         typed: by the path of a run, the values of its overrides by key, as typed.
         lost: cells and runs without a result.
-        sweeps: met.
-        remarks: what was passed over, and why.
+        sweeps: with their records.
+        remarks: what was skipped, and why.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -44,17 +44,17 @@ def find(folders: Sequence[str | Path]) -> Found:
     """Reads every run and sweep in and below some folders.
 
     Raises:
-        BadInput: a folder is not there, or there is neither run nor sweep in any of them.
+        BadInput: a folder is not there, or none of them holds a run or a sweep.
     """
-    found, met = Found(), set[Path]()
+    found, seen = Found(), set[Path]()
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise BadInput(f"DIR must be the folder of a run or a sweep, got {folder}, which is not there.")
-        for place, is_sweep in _places(folder.resolve()):
+        for path, is_sweep in _find_paths(folder.resolve()):
             if is_sweep:
-                _read_sweep(place, found, met)
+                _read_sweep(path, found, seen)
             else:
-                _read_run(place, None, found, met)
+                _read_run(path, None, found, seen)
     found.runs = with_options(found.runs, [found.typed[run.path] for run in found.runs])
     finished = {run.path for run in found.runs}
     found.lost = [lost for lost in found.lost if lost.path not in finished]
@@ -66,62 +66,62 @@ def find(folders: Sequence[str | Path]) -> Found:
     return found
 
 
-def _places(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Folders of sweeps, which come first as they know what was typed, and those with a result."""
+def _find_paths(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Folders of sweeps, first because they record the overrides, then those of runs."""
     runs = []
-    for place, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if name not in PASSED_BY and not name.startswith("."))
+    for path, subfolders, files in os.walk(folder):
+        subfolders[:] = sorted(name for name in subfolders if name not in SKIPPED and not name.startswith("."))
         if "sweep.json" in files:
-            yield Path(place), True
+            yield Path(path), True
         elif RESULT in files:
-            runs.append(Path(place))
-    yield from ((place, False) for place in runs)
+            runs.append(Path(path))
+    yield from ((run, False) for run in runs)
 
 
-def _read_sweep(folder: Path, found: Found, met: set[Path]) -> None:
-    if folder in met:
+def _read_sweep(folder: Path, found: Found, seen: set[Path]) -> None:
+    if folder in seen:
         return
-    met.add(folder)
+    seen.add(folder)
     record = read_record(folder)
     found.sweeps.append(record)
     found.remarks += record.remarks
     found.lost += record.lost
     for cell in record.cells:
-        place = (folder / cell.run).resolve() if cell.run else None
-        if place and (place / RESULT).is_file():
-            record.runs.add(place)
-            _read_run(place, cell, found, met)
+        run = (folder / cell.run).resolve() if cell.run else None
+        if run and (run / RESULT).is_file():
+            record.runs.add(run)
+            _read_run(run, cell, found, seen)
         elif cell.status in ("failed", "finished"):
             error = cell.error or "its run directory has no result any more"
-            found.lost.append(Lost(cell.overrides, error, place))
+            found.lost.append(Lost(cell.overrides, error, run))
 
 
-def _read_run(place: Path, cell: Cell | None, found: Found, met: set[Path]) -> None:
-    if place in met:
+def _read_run(folder: Path, cell: Cell | None, found: Found, seen: set[Path]) -> None:
+    if folder in seen:
         return
-    met.add(place)
-    result = _result(place, found)
+    seen.add(folder)
+    result = _result(folder, found)
     if result is None:
         return
-    overrides = cell.overrides if cell else tuple(_overrides(place))
+    overrides = cell.overrides if cell else tuple(_overrides(folder))
     if result["status"] == "finished":
-        found.typed[place] = typed_values(overrides)
+        found.typed[folder] = typed_values(overrides)
         values = config_values(result.get("config") or {})
-        found.runs.append(Run(place, result, {**found.typed[place], **values}))
-    elif not cell or cell.status not in ("running", "stopped"):  # of those the error is an older one
-        found.lost.append(Lost(overrides, str(result.get("error") or "no error was noted"), place))
+        found.runs.append(Run(folder, result, {**found.typed[folder], **values}))
+    elif not cell or cell.status not in ("running", "stopped"):  # their error is of an earlier attempt
+        found.lost.append(Lost(overrides, str(result.get("error") or "no error was recorded"), folder))
 
 
-def _result(place: Path, found: Found) -> dict[str, Any] | None:
+def _result(folder: Path, found: Found) -> dict[str, Any] | None:
     try:
-        result = json.loads((place / RESULT).read_text())
+        result = json.loads((folder / RESULT).read_text())
     except (OSError, ValueError) as error:
-        found.remarks.append(f"{place.name}/{RESULT} was skipped: it cannot be read ({error}).")
+        found.remarks.append(f"{folder.name}/{RESULT} was skipped: it cannot be read ({error}).")
         return None
     if isinstance(result, dict) and _is_whole(result):
         return result
-    if not (place / "config.yaml").is_file():  # that of a stage tells of no run, and is no surprise
-        found.remarks.append(f"{place.name}/{RESULT} was skipped: it is not the result of a run.")
+    if not (folder / "config.yaml").is_file():  # a folder with one is a stage, which needs no remark
+        found.remarks.append(f"{folder.name}/{RESULT} was skipped: it is not the result of a run.")
     return None
 
 
@@ -133,9 +133,9 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
     return result.get("status") == "finished" and has_figure and isinstance(result.get("config") or {}, dict)
 
 
-def _overrides(place: Path) -> list[str]:
+def _overrides(folder: Path) -> list[str]:
     try:
-        said = yaml.safe_load((place / ".hydra" / "overrides.yaml").read_text())
+        overrides = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
     except (OSError, ValueError, yaml.YAMLError):
         return []
-    return [str(override) for override in said] if isinstance(said, list) else []
+    return [str(override) for override in overrides] if isinstance(overrides, list) else []

@@ -12,7 +12,7 @@ def config_values(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def typed_values(overrides: Sequence[str]) -> dict[str, str]:
-    """The text of each override by its key, without `+` and quotes; of a key given twice the last counts."""
+    """The text of each override by its key, without `+` and quotes; where a key is given twice, the last counts."""
     parts = (override.lstrip("+~").partition("=") for override in overrides)
     return {key: value.strip("'\"") for key, _, value in parts}
 

@@ -1,10 +1,10 @@
-"""Numbers of many digits, made short."""
+"""Large numbers, abbreviated."""
 
 PREFIXES = ("", " k", " M", " G", " T")
 
 
 def scaled(number: float) -> str:
-    """Three digits and a prefix, such as `11.2 M`."""
+    """Three significant digits and a prefix, such as `11.2 M`."""
     prefix = 0
     while abs(number) >= 999.5 and prefix < len(PREFIXES) - 1:
         number, prefix = number / 1000, prefix + 1

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
+from kdlab.reporting.render.figures.agreement import agreement
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
 from kdlab.reporting.render.figures.cascade import generations, steps
 from kdlab.reporting.render.figures.cost import costs
@@ -20,9 +21,8 @@ from kdlab.reporting.render.figures.curves import curves
 from kdlab.reporting.render.figures.dark import dark_knowledge
 from kdlab.reporting.render.figures.effects import effects
 from kdlab.reporting.render.figures.gains import gains
-from kdlab.reporting.render.figures.likeness import likeness
 from kdlab.reporting.render.figures.reliability import calibration
-from kdlab.reporting.render.figures.style import Picture, in_style, keep
+from kdlab.reporting.render.figures.style import Picture, in_style, save
 from kdlab.reporting.render.settings_table import columns, with_interval
 from kdlab.reporting.render.svg import inlined
 from kdlab.reporting.render.tables import saved
@@ -35,8 +35,8 @@ LONG = 25  # rows from which on a table scrolls in its box
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture as the page has it: its SVG, and what to read under it."""
+class InlinePicture:
+    """A picture in the page: its SVG and its caption."""
 
     name: str
     svg: Markup
@@ -49,7 +49,7 @@ class Section:
 
     heading: str
     text: str
-    pictures: tuple[Shown, ...]
+    pictures: tuple[InlinePicture, ...]
 
 
 def write_page(evidence: Evidence, folder: Path) -> Path:
@@ -58,8 +58,8 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
     Plots of an earlier report in the folder that this one does not have are removed; nothing else is.
 
     Args:
-        evidence: what the report says.
-        folder: made where it is not there.
+        evidence: of the runs.
+        folder: created where it is not there.
 
     Returns:
         The page's path.
@@ -78,7 +78,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             rows=list(zip(evidence.settings, zip(*(column.cells for column in table), strict=True), strict=True)),
             references=_references(evidence),
             ranking=f"validation {evidence.task.headline.label}",
-            facts=_facts(evidence),
+            overview=_overview(evidence),
             sections=sections,
             savings=_savings(evidence),
             published=[_published(row) for row in evidence.published],
@@ -114,7 +114,7 @@ def _environment() -> Environment:
 def _sections(evidence: Evidence, plots: Path) -> Iterator[Section]:
     for heading, text, draw in SECTIONS:
         pictures = tuple(
-            Shown(picture.name, inlined(keep(picture, plots), picture.name, picture.alt), picture.caption)
+            InlinePicture(picture.name, inlined(save(picture, plots), picture.name, picture.alt), picture.caption)
             for picture in draw(evidence)
         )
         if pictures:
@@ -126,14 +126,14 @@ def _each(*draws: Draw) -> Callable[[Evidence], list[Picture]]:
 
 
 SECTIONS: Sequence[tuple[str, str, Callable[[Evidence], list[Picture]]]] = (
-    ("What distillation gained", "", lambda evidence: [*_each(gains)(evidence), *effects(evidence)]),
+    ("Gain from distillation", "", lambda evidence: [*_each(gains)(evidence), *effects(evidence)]),
     ("Accuracy and its cost", "", costs),
     ("Learning curves", "", lambda evidence: [*curves(evidence), *_each(best_minus_last)(evidence)]),
-    ("Likeness to the teacher", "", _each(likeness, calibration)),
+    ("Similarity to the teacher", "", _each(agreement, calibration)),
     ("Generations and steps", "", _each(generations, steps)),
     (
         "Dark knowledge",
-        "The teacher's probabilities beyond its prediction. A higher temperature brings the small ones to light.",
+        "The teacher's probabilities of the classes that it does not predict. A high temperature makes them visible.",
         dark_knowledge,
     ),
 )
@@ -144,16 +144,16 @@ def _references(evidence: Evidence) -> list[tuple[str, str]]:
     return [(one.label, f"{evidence.task.headline.show(one.reached)} on test") for one in evidence.references]
 
 
-def _facts(evidence: Evidence) -> list[str]:
-    """What was run, in a few words each."""
+def _overview(evidence: Evidence) -> list[str]:
+    """Counts of runs, settings, seeds and failures, and the date."""
     runs = [run for setting in evidence.settings for run in setting.runs]
     seeds = ", ".join(map(str, evidence.seeds))
-    facts = [_count(len(runs), "run"), _count(len(evidence.settings), "setting")] if runs else []
-    facts += [f"{_count(len(evidence.seeds), 'seed')} ({seeds})"] if evidence.seeds else []
-    facts += [f"{_count(len(evidence.failures), 'cell')} without a result"] if evidence.failures else []
+    parts = [_count(len(runs), "run"), _count(len(evidence.settings), "setting")] if runs else []
+    parts += [f"{_count(len(evidence.seeds), 'seed')} ({seeds})"] if evidence.seeds else []
+    parts += [f"{_count(len(evidence.failures), 'cell')} without a result"] if evidence.failures else []
     times = [file.stat().st_mtime for run in runs if (file := run.path / "result.json").is_file()]
     ended = (evidence.sweep or {}).get("ended") or max(times, default=None)
-    return [*facts, f"{datetime.fromtimestamp(ended, UTC):%d %B %Y}".lstrip("0")] if ended else facts
+    return [*parts, f"{datetime.fromtimestamp(ended, UTC):%d %B %Y}".lstrip("0")] if ended else parts
 
 
 def _count(number: int, thing: str) -> str:
@@ -161,14 +161,14 @@ def _count(number: int, thing: str) -> str:
 
 
 def _savings(evidence: Evidence) -> Mapping[str, Any] | None:
-    """What reuse spared in a sentence, and the share of the time that was needed all the same."""
-    if not evidence.savings.seconds_alone:
+    """What reuse saved, as a sentence, and the share of the training time that remained."""
+    if not evidence.savings.seconds_without_reuse:
         return None
-    return {"text": saved(evidence), "share": evidence.savings.seconds / evidence.savings.seconds_alone}
+    return {"text": saved(evidence), "share": evidence.savings.seconds / evidence.savings.seconds_without_reuse}
 
 
 def _published(row: Mapping[str, Any]) -> Mapping[str, str]:
-    """A published row in words; `here` is kdlab's own figure."""
+    """A published row as text; `here` is kdlab's own figure."""
     here = row.get("here")
     shown = {name: "–" if row.get(name) is None else str(row[name]) for name in PUBLISHED}
     return {**shown, "here": with_interval(here) if isinstance(here, Interval) else "–"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kdlab.reporting.analyse.words import SMALLER, is_doubtful, seeds
+from kdlab.reporting.analyse.formatting import SMALLER, is_doubtful, seeds
 from kdlab.reporting.evidence import Interval, Setting
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.tasks.description import IMAGE_CLASSIFICATION, Metric
@@ -11,7 +11,7 @@ from kdlab.tasks.description import IMAGE_CLASSIFICATION, Metric
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in the table.
+    """One cell of the table.
 
     Attributes:
         text: shown.
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, what it means, and its cell for each setting, None where there is nothing to tell."""
+    """A heading, its meaning, and a cell for each setting, None where there is no value."""
 
     heading: str
     meaning: str
@@ -38,7 +38,7 @@ def columns(settings: Sequence[Setting], role: str = "student") -> list[Column]:
 
     Args:
         settings: the rows.
-        role: whose figure on validation is shown: that which settings are ranked by.
+        role: that settings are ranked by, whose validation figure is shown.
     """
     task = settings[0].task if settings else IMAGE_CLASSIFICATION
     found = [
@@ -104,9 +104,9 @@ def _p(setting: Setting) -> Cell | None:
 
 def _columns(metric: Metric, role: str) -> Iterator[tuple[str, str, Callable[[Setting], Cell | None]]]:
     """Heading, meaning and cell of every column."""
-    unit, whose = metric.unit or metric.label, "" if role == "student" else f", {role}"
+    unit, suffix = metric.unit or metric.label, "" if role == "student" else f", {role}"
     yield (
-        f"validation {unit}{whose}",
+        f"validation {unit}{suffix}",
         f"{metric.label} of the {role} on validation",
         _headline(lambda setting: setting.validated(role)),
     )

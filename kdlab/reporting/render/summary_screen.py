@@ -1,11 +1,11 @@
-"""A report on one screen: the question, the answer, the best settings, and where the page is."""
+"""A report on one screen: the question, the answer, the best settings, and the path of the page."""
 
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from kdlab.reporting.analyse.words import SMALLER
+from kdlab.reporting.analyse.formatting import SMALLER
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.tables import setting_rows
 from kdlab.tasks.description import Metric
@@ -16,11 +16,11 @@ UNITS = (f" ({SMALLER})", " points", " %")
 
 
 def show(evidence: Evidence, page: Path, console: Console | None = None) -> None:
-    """Prints it.
+    """Prints the report.
 
     Args:
-        evidence: what was found.
-        page: where it is told at length.
+        evidence: of the runs.
+        page: path of the full report.
         console: to print on; None is the standard output.
     """
     console = console or Console(highlight=False, soft_wrap=True)
@@ -39,7 +39,7 @@ def show(evidence: Evidence, page: Path, console: Console | None = None) -> None
 
 
 def _heads(metric: Metric) -> dict[str, str]:
-    """Of columns of the table of settings, with the unit that the cells then lack."""
+    """Titles of the columns, with the unit that is removed from the cells."""
     unit = metric.unit or metric.label
     return {
         "setting": "",

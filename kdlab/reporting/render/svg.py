@@ -1,4 +1,4 @@
-"""Pictures inside the page: their identifiers are their own, and their colours follow light and dark."""
+"""Pictures inside the page, with unique identifiers and colours that follow light and dark mode."""
 
 import re
 from xml.etree import ElementTree
@@ -11,7 +11,7 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 DROPPED = {f"{{{SVG}}}{name}" for name in ("metadata", "style", "title")}
-"""Not for a page: a description that is given otherwise, and styles that would reach beyond the picture."""
+"""Removed in a page: it describes pictures otherwise, and styles would affect the whole page."""
 
 
 def inlined(svg: str, name: str, alt: str) -> Markup:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdlab.reporting.analyse.formatting import SMALLER, brief, is_doubtful, percent, points
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.summary import differences
-from kdlab.reporting.analyse.words import SMALLER, brief, is_doubtful, percent, points
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
 from kdlab.store.atomic import write_text_atomically
 from kdlab.tasks.description import Metric
@@ -21,7 +21,7 @@ COSTS = ("params", "flops", "seconds")
 
 
 def write_cells(evidence: Evidence, folder: Path) -> Path:
-    """Writes `cells.csv`, a row for each run in the order of the settings; what a run lacks is left empty."""
+    """Writes `cells.csv`, a row for each run in the order of the settings; missing figures are left empty."""
     rows = [_row(run, setting, folder) for setting in evidence.settings for run in setting.runs]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
@@ -40,11 +40,11 @@ def write_markdown(evidence: Evidence, folder: Path) -> Path:
 
 
 def setting_cells(setting: Setting, role: str = "student") -> dict[str, str]:
-    """A row of the table of settings: figures in words by column, `–` for what there is not.
+    """A row of the table of settings: figures as text by column, `–` where there is none.
 
     Args:
-        setting: whose.
-        role: whose figure on validation is shown: that which is chosen by.
+        setting: of the row.
+        role: that settings are ranked by, whose validation figure is shown.
     """
     metric, gain = setting.task.headline, setting.gain
     return {
@@ -62,19 +62,19 @@ def setting_cells(setting: Setting, role: str = "student") -> dict[str, str]:
 
 
 def setting_rows(evidence: Evidence, most: int | None = None) -> list[dict[str, str]]:
-    """Rows of the table of settings, without columns that say nothing of any of them, and below them the references.
+    """Rows of the table of settings, then those of the references, without columns that are empty.
 
     Args:
-        evidence: whose settings.
-        most: how many of these; None is all.
+        evidence: with the settings.
+        most: how many settings; None is all.
     """
     role, metric = chosen_role(evidence.varied), evidence.task.headline
     rows = [setting_cells(setting, role) for setting in evidence.settings[:most]]
     rows += [
         {"setting": one.label, metric.heading("test"): metric.brief(one.reached)} for one in evidence.references if rows
     ]
-    said = {name for row in rows for name, cell in row.items() if cell != "–"}
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in said]
+    filled = {name for row in rows for name, cell in row.items() if cell != "–"}
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in filled]
     return [{name: row.get(name, "–") for name in names} for row in rows]
 
 
@@ -117,7 +117,7 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
         rows = [{"cell": failure.label, "error": failure.error} for failure in evidence.failures]
         yield f"## Without a result\n\n{table(rows)}"
     if evidence.settings:
-        yield f"## What the store spared\n\n{saved(evidence)}"
+        yield f"## What reuse saved\n\n{saved(evidence)}"
     if evidence.published:
         yield f"## Published figures\n\n{_published(evidence.published)}"
     if evidence.sweep and evidence.sweep.get("command"):
@@ -138,16 +138,18 @@ def _settings(evidence: Evidence) -> str:
 
 def saved(evidence: Evidence) -> str:
     """One sentence about stages that were reused, and what that saved."""
-    kept = evidence.savings
-    share = f", {1 - kept.seconds / kept.seconds_alone:.0%} less" if kept.seconds_alone > kept.seconds else ""
-    runs = "1 run is" if kept.cells == 1 else f"{kept.cells} runs are"
-    said = (
-        f"{runs} made of {kept.stages} distinct stages; each by itself, {kept.uses} would have been trained. "
-        f"Training took {_duration(kept.seconds)} instead of {_duration(kept.seconds_alone)}{share}."
+    savings = evidence.savings
+    trained, without_reuse = savings.seconds, savings.seconds_without_reuse
+    share = f", {1 - trained / without_reuse:.0%} less" if without_reuse > trained else ""
+    runs = "1 run is" if savings.cells == 1 else f"{savings.cells} runs are"
+    text = (
+        f"{runs} made of {savings.stages} distinct stages; without reuse, {savings.uses} would have been trained. "
+        f"Training took {_duration(trained)} instead of {_duration(without_reuse)}{share}."
     )
-    if kept.recalls:
-        said += f" Of {kept.answers:,} outputs of teachers, {kept.recalls / kept.answers:.0%} were read from the cache."
-    return said
+    if hits := savings.cache_hits:
+        outputs = savings.teacher_outputs
+        text += f" Of {outputs:,} outputs of teachers, {hits / outputs:.0%} were read from the cache."
+    return text
 
 
 def _published(rows: Sequence[Mapping[str, Any]]) -> str:

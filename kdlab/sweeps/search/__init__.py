@@ -4,10 +4,10 @@ The sweeper is kdlab's own and small, over current optuna. The published one, hy
 below 3, and its database storage fails beside SQLAlchemy 2; it also keeps no record of which trials were killed, and
 cannot stop a trial early. Here the study is a journal file in the sweep's folder, which needs no database.
 
-Promises, for the same command with the same number of trials at a time:
-- what was killed goes on: finished and stopped trials stand, trials at work begin again with the same values under
-  the same number, failed ones get another chance;
-- each trial's values depend on the seed, its number, and the trials of earlier batches alone, so a killed search
-  draws what an undisturbed one would have drawn;
-- a trial that is not stopped trains exactly as it would by itself, and what is stopped keeps its checkpoint.
+Guarantees, for the same command with the same number of trials at a time:
+- a killed search continues: finished and stopped trials are kept, running trials start again with the same values and
+  the same number, failed ones are run again;
+- each trial's values depend only on the seed, its number, and the trials of earlier batches, so a killed search
+  samples the same values as an undisturbed one;
+- a trial that is not stopped trains exactly as it would by itself, and a stopped one keeps its checkpoint.
 """

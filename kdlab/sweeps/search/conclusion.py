@@ -1,4 +1,4 @@
-"""What a search found, with the command that trains it again."""
+"""The best trial of a search, with the command that trains it again."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from kdlab.sweeps.search.study import Search
 
-SEARCH_ONLY = ("hydra", "sweeps", "baseline")  # what the winner is trained without, or with as usual
+SEARCH_ONLY = ("hydra", "sweeps", "baseline")  # left out of the best trial's command
 ABSENT = object()
 
 
@@ -20,7 +20,7 @@ def conclusion(search: Search, shared: Sequence[str]) -> str:
     """The best trial in two or three lines.
 
     Args:
-        search: at its end.
+        search: that ended.
         shared: the overrides that every trial has, see `shared_settings`.
     """
     ended = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "stopped early", TrialState.FAIL: "failed"}
@@ -32,7 +32,7 @@ def conclusion(search: Search, shared: Sequence[str]) -> str:
     return (
         f"\nThe best of the trials ({counts}) is cell {search.best.number + 1}, {reached}:\n"
         f"  {shlex.join(line.lstrip('+') for line in command)}\n"
-        "The best of several flatters itself: with +sweeps=seeds added, the test set shows what this setting gains."
+        "The best of several trials is biased upwards: add +sweeps=seeds to measure its gain on the test set."
     )
 
 
@@ -41,20 +41,20 @@ def shared_settings(config: DictConfig, fixed: Sequence[str], loader: ConfigLoad
 
     Args:
         config: composed from the fixed overrides.
-        fixed: those.
-        loader: that composes them.
+        fixed: the overrides that do not vary.
+        loader: Hydra's, that composes them.
     """
     typed = [line for line in fixed if line.lstrip("+").partition("=")[0] not in SEARCH_ONLY]
     if len(typed) == len(fixed):
         return typed
-    chosen, usual = config.hydra.runtime.choices, _composed(typed, loader).hydra.runtime.choices
-    changed = {group: option for group, option in chosen.items() if usual.get(group) != option}
+    chosen, default = config.hydra.runtime.choices, _composed(typed, loader).hydra.runtime.choices
+    changed = {group: option for group, option in chosen.items() if default.get(group) != option}
     groups = [f"{group}={option}" for group, option in changed.items() if _can_be_chosen(group, option)]
-    usual_values = dict(_leaves(_plain(_composed([*typed, *groups], loader))))
+    default_values = dict(_leaves(_plain(_composed([*typed, *groups], loader))))
     values = [
         f"{key}={Transformer.str(value)}"
         for key, value in _leaves(_plain(config))
-        if usual_values.get(key, ABSENT) != value
+        if default_values.get(key, ABSENT) != value
     ]
     return [*typed, *groups, *values]
 
@@ -64,7 +64,7 @@ def _composed(lines: Sequence[str], loader: ConfigLoader) -> DictConfig:
 
 
 def _can_be_chosen(group: str, option: str) -> bool:
-    """Not what a launcher, a sweep or another choice brings along."""
+    """Whether it is an option of a group, and not part of a launcher, a sweep or another option."""
     return group != "sweeps" and not group.startswith("hydra/") and not str(option).startswith("_")
 
 

@@ -1,4 +1,4 @@
-"""The study of a search as a file: several processes read it, and killing any of them does it no harm."""
+"""The study of a search as a file: several processes read it, and killing any of them does not damage it."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -22,17 +22,17 @@ NAME = "search"
 
 
 @contextmanager
-def sole_searcher(folder: Path) -> Iterator[None]:
-    """Around what draws trials: one process at a time does.
+def search_lock(folder: Path) -> Iterator[None]:
+    """The lock of a search: one process at a time samples trials.
 
     Raises:
-        BadInput: another one is at it.
+        BadInput: another process holds it.
     """
     lock = FileLock(folder / "search.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise BadInput(f"hydra.sweep.dir: another process is at this search, in {folder}. Wait for its end.") from None
+        raise BadInput(f"hydra.sweep.dir: another process runs this search, in {folder}. Wait until it ends.") from None
     try:
         yield
     finally:
@@ -40,15 +40,15 @@ def sole_searcher(folder: Path) -> Iterator[None]:
 
 
 def open_study(folder: Path, pruner: BasePruner | None = None, *, direction: Direction = "maximize") -> Study:
-    """The study in a sweep's folder, begun where there is none.
+    """The study in a sweep's folder; creates one if there is none.
 
     The lock is the operating system's, so a killed process leaves none behind; a last line that a full disk cut short
     is dropped.
 
     Args:
         folder: the sweep's.
-        pruner: what stops trials early.
-        direction: of a study that is begun: `maximize` or `minimize`.
+        pruner: of the study.
+        direction: of a new study: `maximize` or `minimize`.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = folder / JOURNAL
@@ -62,10 +62,10 @@ def open_study(folder: Path, pruner: BasePruner | None = None, *, direction: Dir
 
 
 def reopen(folder: Path, names: Collection[str], direction: Direction) -> None:
-    """Makes failed trials running ones again, and forgets one that was killed before it had a value for every name.
+    """Sets failed trials to running again, and drops one that was killed before it had a value for every name.
 
-    Optuna lets no ended trial go on, so the journal is written anew and takes the old one's place. For the sole
-    searcher, while no cell runs.
+    Optuna cannot resume an ended trial, so a new journal is written and replaces the old one. To be called with the
+    search lock held, while no cell runs.
     """
     old = open_study(folder, direction=direction)
     trials = old.get_trials()

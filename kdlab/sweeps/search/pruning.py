@@ -1,4 +1,4 @@
-"""Ends the student of a bad trial before its last epoch: the pruning callback of a search."""
+"""The pruning callback of a search: ends the student of a bad trial before its last epoch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,13 @@ from kdlab.sweeps.search.sweeper import OptunaSweeper
 
 
 class Pruning:
-    """A listener that reports a stage's epochs to its trial, and ends the stage when the trial does worse than others.
+    """A listener that reports a stage's epochs to its trial, and ends the stage if the trial is worse than others.
 
-    It ends it after an epoch, whose state is saved; a stage that has trained its last epoch is never ended. It reads
-    nothing of the training and changes nothing in it. The ranks of other processes report nothing: a stage of several
-    ranks is trained to its end.
+    It ends it after an epoch, whose state is saved; a stage that has trained its last epoch is never ended. It
+    does not change the training. A stage of several ranks, which train in other processes, is never ended.
 
     Args:
-        stage: the one that is reported.
+        stage: whose epochs are reported.
         folder: the sweep's.
         number: of the trial, which is the number of the cell.
         pruning: `hydra.sweeper.pruning`.
@@ -56,8 +55,8 @@ class Pruning:
             )
 
 
-def pruning_of(student: Stage) -> Pruning | None:
-    """What may end the student of this process's cell; None where no search wants to."""
+def pruning_callback(student: Stage) -> Pruning | None:
+    """The pruning callback of this process's cell; None outside a search and where pruning is off."""
     settings = HydraConfig.get()
     if settings.mode != RunMode.MULTIRUN or settings.sweeper._target_ != OptunaSweeper.TARGET:
         return None

@@ -1,4 +1,4 @@
-"""What Hydra's sweep syntax means to optuna: a distribution for each key that varies, and values as overrides."""
+"""Hydra's sweep syntax for optuna: a distribution for each key that varies, and values as overrides."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from kdlab.errors import BadInput
 
-ALIKE = ("data", "data.val_fraction")  # with another of these, figures on validation do not compare
+VALIDATION_DATA = ("data", "data.val_fraction")  # validation metrics compare only where these are equal
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Space:
     """The keys that a search varies.
 
     Attributes:
-        written: each key as it stands in an override, with its plus where it needs one.
+        written: each key as in an override, with its plus if it needs one.
         distributions: of each key.
     """
 
@@ -29,7 +29,7 @@ class Space:
         """From overrides with several values.
 
         Raises:
-            BadInput: there are none, or one of them is not for a search to choose.
+            BadInput: there are none, or a search must not choose one of them.
         """
         written, distributions = {}, {}
         for override in varied:
@@ -49,13 +49,13 @@ class Space:
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """What a sweep override says of its key.
+    """The distribution of a sweep override.
 
     `interval(a,b)` is a real number in [a, b), `int(interval(a,b))` a whole one in [a, b], `tag(log, …)` makes either
-    even in its logarithm, `range(a,b,step)` is a number on a grid, and everything else is a choice without order.
+    log-uniform, `range(a,b,step)` is a number on a grid, and everything else is a choice without order.
 
     Raises:
-        BadInput: an empty range, an interval without room, or a logarithm of what is not above 0.
+        BadInput: an empty range, an empty interval, or a logarithm of a number not above 0.
     """
     value = override.value()
     if isinstance(value, IntervalSweep):
@@ -86,7 +86,7 @@ def _range(override: Override, sweep: RangeSweep) -> BaseDistribution:
 
 
 def _in_order(override: Override) -> Override:
-    """Without `shuffle`: a study wants its choices in the same order each time."""
+    """Without `shuffle`: a study needs its choices in the same order each time."""
     value = override.value()
     if isinstance(value, ChoiceSweep | RangeSweep) and value.shuffle:
         return replace(override, _value=replace(value, shuffle=False))
@@ -97,10 +97,10 @@ def _check_choosable(override: Override) -> None:
     key, line = override.key_or_group, override.input_line
     if key.rpartition(".")[2].endswith("seed"):
         raise BadInput(
-            f"{line}: a search would choose the luckiest seed. Search with one seed, such as {key}=0, and give its "
-            "winner several with +sweeps=seeds."
+            f"{line}: a search would choose the luckiest seed. Search with one seed, such as {key}=0, and train its "
+            "best trial with several: +sweeps=seeds."
         )
-    if key in ALIKE:
+    if key in VALIDATION_DATA:
         raise BadInput(
             f"{line}: a search compares trials on the same validation samples. Search on each by itself: {key}=…"
         )

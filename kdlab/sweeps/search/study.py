@@ -1,4 +1,4 @@
-"""A search as an optuna study: what is tried next, how it went, what was best."""
+"""A search as an optuna study: the next trials, their results, the best one."""
 
 import json
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from kdlab.tasks.description import Description
 
 @dataclass(frozen=True)
 class Search:
-    """The study in a sweep's folder, for the one process that draws trials.
+    """The study in a sweep's folder, for the one process that samples trials.
 
     Args:
         folder: the sweep's.
-        study: what is known.
+        study: optuna's.
         space: what varies.
-        seed: of what is drawn.
-        random_trials: how many are drawn at random before the space is modelled.
-        task: says which figure is searched for, and whether it is to be high or low.
+        seed: of the sampler.
+        random_trials: how many are sampled at random before the space is modelled.
+        task: defines the objective and its direction.
     """
 
     folder: Path
@@ -44,18 +44,18 @@ class Search:
     def begin(
         cls, folder: Path, space: Space, fixed: str, *, seed: int, random_trials: int, task: Description
     ) -> "Search":
-        """Takes up the search in a folder, or begins one.
+        """Continues the search in a folder, or begins one.
 
         Args:
             folder: the sweep's.
             space: what varies.
             fixed: fingerprint of the settings that all trials share.
-            seed: of what is drawn.
+            seed: of the sampler.
             random_trials: see `Search`.
             task: see `Search`.
 
         Raises:
-            BadInput: the folder has a search of something else.
+            BadInput: the folder has another search.
         """
         direction: Direction = "maximize" if task.headline.higher_is_better else "minimize"
         reopen(folder, space.written, direction)
@@ -67,18 +67,18 @@ class Search:
     def next_batch(self, size: int, total: int) -> list[FrozenTrial]:
         """The trials to run now: those that were begun and not ended, and new ones until the batch is full.
 
-        A batch goes from one multiple of its size to the next, wherever the search was killed in between.
+        A batch goes from one multiple of its size to the next, also if the search was killed in between.
         """
         begun = self._trials(TrialState.RUNNING)
         count = len(self._trials())
         end = ((begun[-1].number if begun else count) // size + 1) * size
-        return begun + [self._ask(number) for number in range(count, min(end, total))]
+        return begun + [self._sample(number) for number in range(count, min(end, total))]
 
     def conclude(self, number: int, cell: Cell | None) -> None:
         """Ends a trial as its cell ended.
 
         Raises:
-            BadInput: the student has no figure to choose on.
+            BadInput: the student has no value of the objective.
         """
         if cell is None or cell.status not in ("finished", "stopped"):
             self.study.tell(number, state=TrialState.FAIL)
@@ -99,14 +99,14 @@ class Search:
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=states or None)
 
-    def _ask(self, number: int) -> FrozenTrial:
+    def _sample(self, number: int) -> FrozenTrial:
         seed = trial_seed(self.seed, number)
         self.study.sampler = TPESampler(n_startup_trials=self.random_trials, constant_liar=True, seed=seed)
         self.study.ask(dict(self.space.distributions))
         return self._trials()[number]
 
     def _complete(self, number: int, run: Path) -> None:
-        """Also a student that was in the store already is told epoch by epoch: others are compared with it."""
+        """Reports every epoch, also of a student that was in the store already: others are compared with it."""
         student = json.loads((run / "result.json").read_text())["student"]
         objective = self.task.objective
         if objective not in student:
@@ -123,7 +123,7 @@ def trial_seed(seed: int, number: int) -> int:
 
 
 def pruner_of(pruning: Mapping[str, Any]) -> BasePruner:
-    """What stops trials early, from `hydra.sweeper.pruning`."""
+    """Optuna's pruner for `hydra.sweeper.pruning`."""
     if not pruning["enabled"]:
         return NopPruner()
     return MedianPruner(n_startup_trials=pruning["n_startup_trials"], n_warmup_steps=pruning["n_warmup_epochs"])
@@ -135,18 +135,18 @@ def open_trial(study: Study, number: int) -> Trial:
 
 
 def report(trial: Trial, row: Row, objective: str) -> None:
-    """Adds the figure that is searched for, after an epoch, to a trial, unless it is there."""
+    """Reports the objective after an epoch to a trial, unless it has it."""
     known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
     if objective in row and int(row["epoch"]) not in known:
         trial.report(row[objective], int(row["epoch"]))
 
 
-def _check_same(study: Study, asked: Mapping[str, Any]) -> None:
+def _check_same(study: Study, settings: Mapping[str, Any]) -> None:
     before = study.user_attrs.get("asked")
     if before is None:
-        study.set_user_attr("asked", dict(asked))
-    elif before["varied"] != asked["varied"]:
-        was, now = (" ".join(varied) for varied in (before["varied"], asked["varied"]))
+        study.set_user_attr("asked", dict(settings))
+    elif before["varied"] != settings["varied"]:
+        was, now = (" ".join(varied) for varied in (before["varied"], settings["varied"]))
         raise BadInput(f"hydra.sweep.dir has another search in it, of {was}; got {now}. Choose another folder.")
-    elif before != asked:
+    elif before != settings:
         raise BadInput("hydra.sweep.dir has a search with other fixed settings in it. Choose another folder.")

@@ -1,4 +1,4 @@
-"""The Hydra sweeper that draws its cells from an optuna study: `hydra/sweeper=optuna`."""
+"""The Hydra sweeper that samples its cells with an optuna study: `hydra/sweeper=optuna`."""
 
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from kdlab.errors import BadInput
 from kdlab.runtime.sweep_records import Cell, read_cells
 from kdlab.store.fingerprint import fingerprint
-from kdlab.sweeps.question import ELSEWHERE
+from kdlab.sweeps.question import NOT_IN_IDENTITY
 
 if TYPE_CHECKING:
     from kdlab.sweeps.search.space import Space
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class OptunaSweeper(Sweeper):
-    """Runs `n_trials` cells, a batch at a time, each batch drawn from what the ones before it found.
+    """Runs `n_trials` cells, a batch at a time; each batch is sampled from the results of earlier ones.
 
-    The number of a trial is that of its cell, whose record says how it ended and where its figures are.
+    A trial has the number of its cell, whose record has its status and its run directory.
 
     Args:
         n_trials: in all, those of earlier starts included.
         n_jobs: trials at a time; None is as many as the launcher runs.
-        seed: of what is drawn.
-        random_trials: how many are drawn at random before the space is modelled.
+        seed: of the sampler.
+        random_trials: how many are sampled at random before the space is modelled.
         pruning: when trials are stopped early, see `kdlab.sweeps.search.pruning`.
         params: what varies and what is fixed, as in overrides.
     """
@@ -42,7 +42,7 @@ class OptunaSweeper(Sweeper):
     config: DictConfig
     launcher: Launcher
     is_search: ClassVar = True
-    TARGET: ClassVar = "hydra_plugins.kdlab.OptunaSweeper"  # Hydra looks for sweepers by names in that package alone
+    TARGET: ClassVar = "hydra_plugins.kdlab.OptunaSweeper"  # Hydra finds sweepers only in that package
 
     def __init__(
         self,
@@ -58,24 +58,26 @@ class OptunaSweeper(Sweeper):
         self.pruning, self.params = pruning, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """What Hydra tells a sweeper before it starts."""
+        """Takes Hydra's context and config, and makes the launcher."""
         self.hydra_context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs the search from where it is.
+        """Runs the search, or continues it.
 
         Args:
             arguments: the overrides of the command line.
 
         Raises:
-            BadInput: a setting is out of its range, something varies that no search can choose, or no images are held
-                out to choose on.
+            BadInput: a setting is out of its range, a search must not choose a key that varies, or there is no
+                validation set.
         """
         if importlib.util.find_spec("optuna") is None:
-            raise BadInput("hydra/sweeper=optuna: optuna is not installed. Get it with: pip install 'kdlab[search]'")
+            raise BadInput(
+                "hydra/sweeper=optuna: optuna is not installed. Install it with: pip install 'kdlab[search]'"
+            )
         from kdlab.sweeps.search.space import Space
 
         self._check_settings()
@@ -92,27 +94,27 @@ class OptunaSweeper(Sweeper):
 
     def _search(self, space: "Space", fixed: Sequence[str]) -> None:
         from kdlab.sweeps.search.conclusion import conclusion, shared_settings
-        from kdlab.sweeps.search.journal import sole_searcher
+        from kdlab.sweeps.search.journal import search_lock
         from kdlab.sweeps.search.study import Search
 
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        with sole_searcher(folder):
-            drawn = {"seed": self.seed, "random_trials": self.random_trials}
-            search = Search.begin(folder, space, self._identity(), **drawn, task=self._task())
+        with search_lock(folder):
+            sampling = {"seed": self.seed, "random_trials": self.random_trials}
+            search = Search.begin(folder, space, self._identity(), **sampling, task=self._task())
             self._run(search, fixed)
         print(conclusion(search, shared_settings(self.config, fixed, self.hydra_context.config_loader)))
 
     def _task(self) -> "Description":
-        """That of the data, which are the same for all trials."""
+        """The task of the data, which are the same for all trials."""
         from kdlab.jobs.training.parts import make_task
 
         settings: Any = OmegaConf.to_container(self.config.data, resolve=True)
         return make_task(settings).description
 
     def _identity(self) -> str:
-        said: Any = OmegaConf.to_container(self.config, resolve=False)
-        return fingerprint({key: value for key, value in said.items() if key not in ELSEWHERE})
+        settings: Any = OmegaConf.to_container(self.config, resolve=False)
+        return fingerprint({key: value for key, value in settings.items() if key not in NOT_IN_IDENTITY})
 
     def _run(self, search: "Search", fixed: Sequence[str]) -> None:
         from joblib import effective_n_jobs
@@ -125,7 +127,7 @@ class OptunaSweeper(Sweeper):
                 search.conclude(trial.number, ended.get(trial.number))
 
     def _launch(self, batch: Mapping[int, Sequence[str]]) -> None:
-        """Runs the cells that have not ended; of one call, the launcher numbers them consecutively."""
+        """Runs the cells that have not ended; one call of the launcher numbers its cells consecutively."""
         records = read_cells(Path(self.config.hydra.sweep.dir))
         due = [number for number, lines in batch.items() if not _is_done(records.get(number), lines)]
         self.validate_batch_is_legal([batch[number] for number in due])
@@ -144,11 +146,11 @@ class OptunaSweeper(Sweeper):
             check_whole(f"hydra.sweeper.pruning.{name}", self.pruning[name], 0)
 
     def _check_held_out(self, overrides: Sequence[Override]) -> None:
-        """In every option that the search visits: nothing may be chosen on the test set."""
+        """Checks every option of the search for a validation set: nothing may be chosen on the test set."""
         from kdlab.config.overrides import cells, group_names
 
-        whole = [one for one in overrides if not one.is_sweep_override() or one.key_or_group in group_names()]
-        for lines in cells(whole):
+        options = [one for one in overrides if not one.is_sweep_override() or one.key_or_group in group_names()]
+        for lines in cells(options):
             cell = self.hydra_context.config_loader.load_sweep_config(self.config, lines)
             if OmegaConf.select(cell, "data.val_fraction") == 0:
                 raise BadInput(
@@ -158,12 +160,12 @@ class OptunaSweeper(Sweeper):
 
 
 def use_sweeper() -> None:
-    """Tells Hydra what the sweeper of `hydra/sweeper=optuna` is."""
+    """Registers the sweeper of `hydra/sweeper=optuna` with Hydra."""
     Plugins.instance().class_name_to_class[OptunaSweeper.TARGET] = OptunaSweeper
 
 
 def _is_done(record: Cell | None, lines: Sequence[str]) -> bool:
-    """Whether a cell ended although its sweep was killed before it knew."""
+    """Whether a cell ended, also if its sweep was killed before it recorded that."""
     return record is not None and record.status in ("finished", "stopped") and record.overrides == tuple(lines)
 
 

@@ -1,1 +1,1 @@
-"""Teachers' outputs, computed once and read back by every later epoch, run and cell."""
+"""The teacher cache: outputs computed once and read by every later epoch, run and cell."""

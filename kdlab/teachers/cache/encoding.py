@@ -1,4 +1,4 @@
-"""A teacher's outputs as bytes: whole, in half precision, or only its largest logits."""
+"""A teacher's outputs as bytes: in float32, in float16, or only its largest logits."""
 
 import math
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ LARGEST_HALF = 65504.0
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the outputs for one sample become a row of bytes, and back.
+    """Encodes the outputs for one sample as a row of bytes, and decodes it.
 
-    - `float32` is exact, bit for bit; outputs in bfloat16 are, too.
+    - `float32` is exact, bit for bit, also for outputs in bfloat16.
     - `float16` rounds to nearest: a value x up to 65504 in size is off by at most max(2^-11 |x|, 2^-25), a larger one
       becomes ±65504.
-    - `top_k` keeps the k largest logits and, for all other classes together, log of their mean exp. Each of them gets
-      that as its logit, so that at temperature 1 the kept classes keep their probabilities and what is left is shared
-      evenly: the marginal smoothing of Shen & Xing, "A Fast Knowledge Distillation Framework for Visual
+    - `top_k` keeps the k largest logits and, for all other classes together, log of their mean exp. That is
+      the logit of each of them, so that at temperature 1 the kept classes keep their probabilities and the rest is
+      shared evenly: the marginal smoothing of Shen & Xing, "A Fast Knowledge Distillation Framework for Visual
       Recognition", ECCV 2022 (arXiv:2112.01528). At higher temperatures that is an approximation.
 
     Args:
         logits: shape for one sample: `(classes,)`, or `(positions, vocabulary)`.
-        features: role and shape for one sample of each, such as `("last", (64, 8, 8))`; never cut by `top_k`.
+        features: role and shape for one sample of each, such as `("last", (64, 8, 8))`; `top_k` does not apply to them.
         dtype: `float32` or `float16`.
         top_k: logits kept, at least 1 and below the number of classes; None keeps all.
 
@@ -68,7 +68,7 @@ class Encoding:
 
         Raises:
             TrainingFailed: an output is not finite.
-            ValueError: a shape is not the one that was announced.
+            ValueError: a shape is not that of the encoding.
         """
         logits = _checked("logits", outputs.logits, self.logits)
         features = [_checked(role, outputs.features[role], shape) for role, shape in self.features]
@@ -77,7 +77,7 @@ class Encoding:
         return np.hstack([_as_bytes(part, dtype) for part, (_, dtype) in parts])
 
     def decode(self, rows: NDArray[np.uint8]) -> Outputs:
-        """What `encode` kept of each sample, as float32 on the CPU, in memory of its own.
+        """What `encode` kept of each sample, as float32 on the CPU, in newly allocated memory.
 
         Args:
             rows: `(n, row_bytes)`.
@@ -95,19 +95,19 @@ class Encoding:
         floats, features = FLOATS[self.dtype], [shape for _, shape in self.features]
         if self.top_k is None:
             return [(shape, floats) for shape in (self.logits, *features)]
-        *places, classes = self.logits
+        *positions, classes = self.logits
         numbers = np.dtype("<u2" if classes <= 2**16 else "<u4")
-        kept = (*places, self.top_k)
-        return [(kept, floats), (kept, numbers), ((*places, 1), floats), *((shape, floats) for shape in features)]
+        kept = (*positions, self.top_k)
+        return [(kept, floats), (kept, numbers), ((*positions, 1), floats), *((shape, floats) for shape in features)]
 
     @property
     def _edges(self) -> list[int]:
-        """Where each part of a row begins, and the last one ends."""
+        """Offsets in bytes: the start of each part of a row, and the end of the last."""
         return [0, *accumulate(math.prod(shape) * dtype.itemsize for shape, dtype in self._layout)]
 
 
 def _checked(name: str, values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """As float32 on the CPU."""
+    """The values as float32 on the CPU."""
     if tuple(values.shape[1:]) != shape:
         raise ValueError(f"{name} of a sample must have the shape {shape}, got {tuple(values.shape[1:])}")
     values = values.detach().float().cpu()
@@ -127,7 +127,7 @@ def _largest(logits: Tensor, k: int) -> list[Tensor]:
 
 
 def _spread(values: Tensor, kept: Tensor, others: Tensor, classes: int) -> Tensor:
-    """Logits of all classes, `(…, classes)`, from what `_largest` left of them."""
+    """Logits of all classes, `(…, classes)`, from the parts that `_largest` returns."""
     return others.repeat_interleave(classes, -1).scatter(-1, kept, values)
 
 

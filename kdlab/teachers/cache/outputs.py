@@ -1,4 +1,4 @@
-"""The stored outputs of one teacher: rows on disk, and how they are to be read."""
+"""The stored outputs of one teacher: rows on disk, and their encoding."""
 
 import json
 from pathlib import Path
@@ -18,9 +18,9 @@ ABOUT = "about.json"
 
 
 class StoredOutputs:
-    """The folder of a cache spec, once the shape of what is in it is known.
+    """The folder of a cache spec, once the shapes of the outputs are known.
 
-    `about.json` says what the outputs for one sample look like and what they depend on; `Rows` holds the rest.
+    `about.json` holds the shapes of the outputs for one sample and what they depend on; `Rows` holds the outputs.
 
     Args:
         spec: with a folder.
@@ -33,27 +33,27 @@ class StoredOutputs:
         self.rows = Rows(spec.folder, row_bytes=encoding.row_bytes, max_bytes=spec.max_bytes)
 
     @classmethod
-    def found(cls, spec: CacheSpec) -> "StoredOutputs | None":
-        """Those of an earlier run; None where there are none."""
+    def load(cls, spec: CacheSpec) -> "StoredOutputs | None":
+        """Opens the outputs of an earlier run; None where there are none."""
         about = _about(spec)
         if not about.is_file():
             return None
-        said = json.loads(about.read_text())
-        features = tuple((role, tuple(shape)) for role, shape in said["features"])
-        return cls(spec, Encoding(tuple(said["logits"]), features, spec.dtype, said["top_k"]))
+        stored = json.loads(about.read_text())
+        features = tuple((role, tuple(shape)) for role, shape in stored["features"])
+        return cls(spec, Encoding(tuple(stored["logits"]), features, spec.dtype, stored["top_k"]))
 
     @classmethod
-    def begun(cls, spec: CacheSpec, example: Outputs) -> "StoredOutputs":
-        """A new folder for outputs that look like the example."""
+    def create(cls, spec: CacheSpec, example: Outputs) -> "StoredOutputs":
+        """Makes a folder for outputs of the same shapes as the example."""
         encoding = encoding_of(example, spec)
-        looks = {"logits": encoding.logits, "features": encoding.features, "top_k": encoding.top_k}
-        said = {**looks, "depends_on": spec.key}
+        shapes = {"logits": encoding.logits, "features": encoding.features, "top_k": encoding.top_k}
+        content = {**shapes, "depends_on": spec.key}
         _about(spec).parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(_about(spec), json.dumps(said, indent=2, default=str) + "\n")
+        write_text_atomically(_about(spec), json.dumps(content, indent=2, default=str) + "\n")
         return cls(spec, encoding)
 
     def addresses(self, indices: BatchIndices) -> NDArray[np.int64]:
-        """Of samples in their views: `(batch,)`."""
+        """The row addresses of samples in their views: `(batch,)`."""
         address: NDArray[np.int64] = (indices.view * self.spec.samples + indices.samples).cpu().numpy()
         return address
 
@@ -62,10 +62,10 @@ class StoredOutputs:
         return np.flatnonzero(self.rows.missing(self.addresses(visits)))
 
     def encode(self, outputs: Outputs) -> NDArray[np.uint8]:
-        """As rows: `(batch, row_bytes)`.
+        """The outputs as rows: `(batch, row_bytes)`.
 
         Raises:
-            BadInput: they look otherwise than the stored ones.
+            BadInput: their shapes differ from those of the stored outputs.
         """
         if encoding_of(outputs, self.spec) != self.encoding:
             raise BadInput(
@@ -76,7 +76,7 @@ class StoredOutputs:
 
 
 def encoding_of(outputs: Outputs, spec: CacheSpec) -> Encoding:
-    """How outputs that look like these are stored."""
+    """The encoding for outputs of these shapes."""
     features = tuple((role, tuple(feature.shape[1:])) for role, feature in outputs.features.items())
     top_k = spec.top_k if outputs.logits.numel() else None
     return Encoding(tuple(outputs.logits.shape[1:]), features, spec.dtype, top_k)

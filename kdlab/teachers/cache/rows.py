@@ -1,4 +1,4 @@
-"""Rows of one size on disk, each found by an integer address, shared by any number of processes."""
+"""Rows of one size on disk, looked up by an integer address, shared by any number of processes."""
 
 import errno
 import mmap
@@ -20,30 +20,30 @@ SLOT = np.dtype("<u4")
 MOST_ROWS = 2**32 - 1
 LOCK_SECONDS = 60.0
 RESIDENT_BYTES = 32 * 2**20
-SPARE_BYTES = 10**9  # of the disk, or a hundredth of it where that is less: checkpoints need room, too
-FAULT_BYTES = 64 * 2**10  # what one look-up can map: a page fault brings its neighbours along
+SPARE_BYTES = 10**9  # left free on the disk, or 1 % of it where that is less: checkpoints need space, too
+FAULT_BYTES = 64 * 2**10  # what one look-up can map: a page fault also maps neighbouring pages
 
 
 class Rows:
-    """A folder with `rows.bin`, rows and their checksums in the order they came, and `slots.bin`, where each is.
+    """A folder with `rows.bin`, rows and their checksums in the order of writing, and `slots.bin`, an index.
 
     The slot of an address is a number in `slots.bin`, 0 where there is none yet. Both files only grow: rows are
-    appended under a file lock and then pointed at; reading takes no lock.
+    appended under a file lock, then their slots are set; reading takes no lock.
 
-    A row is believed only if its checksum fits it *and* its address. One that was half written by a process that was
-    killed, never reached the disk before the power went, is seen too early over a network file system, or belongs to
-    another address, is therefore a row that is missing, to be computed again; of damaged rows, one in 2^32 passes.
-    That is the whole of crash safety: nothing is forced to the disk, and files may be damaged or cut at will.
+    A row is valid only if its checksum matches the row *and* its address. One that a killed process wrote in part, that
+    was lost in a power failure, that is not yet visible over a network file system, or that belongs to another address
+    therefore counts as missing and is computed again; of damaged rows, one in 2^32 passes the check. Crash safety needs
+    nothing else: there is no fsync, and files may be damaged or truncated anywhere.
 
-    Nothing about a disk raises. What could not be kept is told by `reason`, and then this object keeps no more.
+    Disk errors do not raise: `reason` states why a row was not stored, and this object then stores no more.
 
     Args:
-        folder: made where it is absent; all its rows have the same size. One that cannot be written is only read.
+        folder: created if absent; all its rows have the same size. One that is not writable is only read.
         row_bytes: of one row, at least 1.
-        max_bytes: both files stay within it; see `bytes`. The last of a disk, up to 1 GB, is left to others.
+        max_bytes: upper bound of both files; see `bytes`. The last 1 % of a disk, up to 1 GB, is left free.
 
     Attributes:
-        reason: why no more rows are kept, in a sentence with its way out; None while they are.
+        reason: why no more rows are stored, with how to fix it; None while they are.
     """
 
     def __init__(self, folder: Path, *, row_bytes: int, max_bytes: int) -> None:
@@ -63,18 +63,18 @@ class Rows:
 
     @property
     def bytes(self) -> int:
-        """What the files take up: `slots.bin` without its holes, for addresses that nobody wrote."""
+        """Size of the files, without the holes of `slots.bin` for addresses that were never written."""
         return _size(self._rows) + self._occupied()
 
     def read(self, addresses: IntArray) -> tuple[ByteArray, BoolArray]:
-        """The rows of some addresses, as they are on disk now, whoever wrote them.
+        """The rows of some addresses, as they are on disk now, whichever process wrote them.
 
         Args:
             addresses: `(n,)`, each at least 0; in any order, also repeated.
 
         Returns:
-            The rows, `(n, row_bytes)` uint8 in memory of their own, zeros where one is missing; and which were found,
-            `(n,)`.
+            The rows, `(n, row_bytes)` uint8 in newly allocated memory, zeros where one is missing; and which were
+            found, `(n,)`.
         """
         slots = self._lookup(addresses)
         found = slots >= 0
@@ -86,18 +86,18 @@ class Rows:
         return rows, found
 
     def missing(self, addresses: IntArray) -> BoolArray:
-        """Which addresses nobody wrote, `(n,)`: by their slots alone, so a damaged row counts as written."""
+        """Which addresses have no row, `(n,)`: by their slots alone, so a damaged row counts as written."""
         return self._lookup(addresses) < 0
 
     def write(self, addresses: IntArray, rows: ByteArray) -> bool:
-        """Keep rows for everybody. Of an address that has an intact row already, that one stays.
+        """Stores rows. An address that already has an intact row keeps it.
 
         Args:
             addresses: `(n,)`, each at least 0.
             rows: `(n, row_bytes)`, uint8.
 
         Returns:
-            Whether all are on disk; False with a `reason`. Rows from before are as good as they were.
+            Whether all are on disk; False with a `reason`. Rows stored before stay valid.
 
         Raises:
             ValueError: an address is negative, or these are not rows of this size.
@@ -114,11 +114,11 @@ class Rows:
                 if not found.all():
                     self._append(addresses[~found], rows[~found])
         except OSError as error:
-            self.reason = self._explained(error)
+            self.reason = self._error_reason(error)
         return self.reason is None
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Closes the files."""
         self._map, self._table = None, np.empty(0, SLOT)
         os.close(self._rows)
         os.close(self._slots)
@@ -128,13 +128,13 @@ class Rows:
             path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            self.reason = self._explained(error)
+            self.reason = self._error_reason(error)
             return os.open(path if os.access(path, os.R_OK) else os.devnull, os.O_RDONLY)
 
     def _append(self, addresses: IntArray, rows: ByteArray) -> None:
-        """Rows first, then what points at them. The part of a row that a killed writer may have left is overwritten."""
+        """Writes rows, then their slots. The part of a row that a killed writer may have left is overwritten."""
         first = os.fstat(self._rows).st_size // self._record
-        self.reason = self._refusal(first + len(rows), addresses) or self._crowding(len(rows))
+        self.reason = self._limit_reason(first + len(rows), addresses) or self._space_reason(len(rows))
         if self.reason is not None:
             return
         checksums = self._checksums(rows, addresses)[:, None].view(np.uint8)
@@ -142,11 +142,11 @@ class Rows:
         for slot, address in enumerate(addresses.tolist(), first + 1):
             _write(self._slots, slot.to_bytes(SLOT.itemsize, "little"), address * SLOT.itemsize)
 
-    def _refusal(self, rows: int, addresses: IntArray) -> str | None:
-        """Why there may not be that many rows; every address may take up another block of `slots.bin`."""
+    def _limit_reason(self, rows: int, addresses: IntArray) -> str | None:
+        """Why that many rows exceed a limit, or None; every address may take up another block of `slots.bin`."""
         if rows > MOST_ROWS:
             return (
-                f"{self.folder} is full: at most {MOST_ROWS} rows can be told apart, and it holds {self.stored}. "
+                f"{self.folder} is full: it can index at most {MOST_ROWS} rows, and holds {self.stored}. "
                 "Choose another folder: paths.store=…"
             )
         status = os.fstat(self._slots)
@@ -156,22 +156,22 @@ class Rows:
             return None
         return (
             f"{self.folder} is full: {self.stored} rows take {self.bytes / 1e9:.3g} GB, at most "
-            f"{self.max_bytes / 1e9:.3g} GB are allowed. Allow more: cache.max_gb=…; or keep less of each sample: "
+            f"{self.max_bytes / 1e9:.3g} GB are allowed. Allow more: cache.max_gb=…; or store less of each sample: "
             "cache.dtype=float16, cache.top_k=…"
         )
 
-    def _crowding(self, rows: int) -> str | None:
-        """Why that many more rows would leave too little of the disk to others; some file systems do not tell."""
+    def _space_reason(self, rows: int) -> str | None:
+        """Why that many more rows leave too little disk space, or None; some file systems report no sizes."""
         disk = os.statvfs(self.folder)
         free, spare = disk.f_bavail * disk.f_frsize, min(SPARE_BYTES, disk.f_blocks * disk.f_frsize // 100)
         if not disk.f_blocks or free - rows * self._record >= spare:
             return None
         return (
-            f"The disk is nearly full: {self.folder} leaves the last {spare / 1e9:.3g} GB to others. Free disk space, "
+            f"The disk is nearly full: {self.folder} leaves the last {spare / 1e9:.3g} GB free. Free disk space, "
             "or move it: paths.store=…"
         )
 
-    def _explained(self, error: OSError) -> str:
+    def _error_reason(self, error: OSError) -> str:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"The disk is full: {self.folder} could not be written. Free disk space, or move it: paths.store=…"
         cause = error.strerror or error
@@ -194,7 +194,7 @@ class Rows:
         return slots
 
     def _map_all(self) -> None:
-        """Map `slots.bin` as long as it is now; not at all where it is empty, or on a file system without mappings."""
+        """Maps `slots.bin` at its current size; not if it is empty, or the file system does not support mmap."""
         slots = _size(self._slots) // SLOT.itemsize
         if slots == len(self._table):
             return
@@ -205,16 +205,16 @@ class Rows:
         self._table = np.frombuffer(self._map or b"", SLOT)
 
     def _release(self, lookups: int) -> None:
-        """Hand mapped pages back now and then: they count as this process's memory."""
+        """Releases mapped pages now and then: they count as this process's memory."""
         self._touched += lookups * FAULT_BYTES
         if self._map and min(self._touched, len(self._map)) > RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
 
     def _records(self, slots: IntArray) -> ByteArray:
-        """Rows with their checksums, `(n, row_bytes + 4)`; neighbours on disk are read in one go.
+        """Rows with their checksums, `(n, row_bytes + 4)`; neighbours on disk are read in one call.
 
-        Zeros stand for what cannot be read. Their checksum does not fit, nor that of what comes after a part.
+        Zeros replace what cannot be read; their checksum does not match, nor that of rows after a partial read.
         """
         edges = [0, *(np.flatnonzero(np.diff(slots) != 1) + 1).tolist(), len(slots)]
         file, size, starts = self._rows, self._record, (slots * self._record).tolist()
@@ -232,7 +232,7 @@ class Rows:
 
 
 def _size(file: int) -> int:
-    """In bytes; 0 for a file that a network file system has lost."""
+    """Size in bytes; 0 for a file that a network file system has lost."""
     try:
         return os.fstat(file).st_size
     except OSError:
@@ -240,7 +240,7 @@ def _size(file: int) -> int:
 
 
 def _write(file: int, content: bytes, offset: int) -> None:
-    """By call rather than through a mapping, where a full disk would kill the process.
+    """Writes by system call: through a memory mapping, a full disk would kill the process.
 
     Raises:
         OSError: the disk is full, or cannot be written.

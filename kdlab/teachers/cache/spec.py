@@ -12,16 +12,16 @@ from kdlab.settings.numbers import is_number
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """The stored outputs of one teacher for the images of one stage.
+    """Cache spec: the stored outputs of one teacher for the training samples of one stage.
 
     Attributes:
-        folder: where they are; None where nothing is stored, and each is computed when it is needed.
+        folder: where they are stored; None for no cache: outputs are computed at every step.
         key: what they depend on.
-        samples: of the training list: `view * samples + index` is the address of a row.
+        samples: length of the training list: `view * samples + index` is the address of a row.
         batch: samples in each forward pass of the teacher.
-        dtype: `float32` or `float16`, of what is stored.
-        top_k: classes that are stored; None for all.
-        max_bytes: that the folder may take.
+        dtype: of the stored values, `float32` or `float16`.
+        top_k: number of logits stored per sample; None for all.
+        max_bytes: upper bound of the folder's size.
     """
 
     folder: Path | None
@@ -37,7 +37,7 @@ def check_cache(settings: Mapping[str, Any]) -> None:
     """Refuses values of the config node `cache` that are out of their range.
 
     Raises:
-        BadInput: naming the setting; what a number of classes allows is checked when they are known.
+        BadInput: naming the setting; `top_k` is checked once the number of classes is known.
     """
     enabled, room = settings["enabled"], settings["max_gb"]
     if not isinstance(enabled, bool):

@@ -1,4 +1,4 @@
-"""A teacher that computes its outputs once for each image in each view: later they are read back."""
+"""A teacher that computes its outputs once for each sample in each view, and later reads them from the cache."""
 
 import logging
 from typing import Any
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class CachedTeacher:
-    """Reads outputs that are stored, and computes, stores and reads back those that are not.
+    """Reads outputs from the cache; on a miss it computes, stores and decodes them.
 
-    A step always trains on the value as it is read back, so that a hit equals a miss: how many outputs were there
-    before, and in which company the others are computed, changes no bit.
+    A step always trains on the decoded value, so that a hit equals a miss: the fill of the cache, and the batches in
+    which outputs are computed, change no bit.
 
     Args:
-        teacher: computes what is not stored; it loads its network for its first batch.
-        spec: where the outputs are.
+        teacher: computes outputs on a miss; it loads its network for its first batch.
+        spec: where the outputs are stored, and how.
     """
 
     def __init__(self, teacher: FrozenTeacher, spec: CacheSpec) -> None:
@@ -36,51 +36,51 @@ class CachedTeacher:
         self.forwards = self.hits = 0
         self.device = torch.device("cpu")
         self._forward = FixedBatch(teacher, spec.batch)
-        self._outputs = StoredOutputs.found(spec) if spec.folder else None
-        self._stores = spec.folder is not None
+        self._outputs = StoredOutputs.load(spec) if spec.folder else None
+        self._is_storing = spec.folder is not None
         self._upcoming: Upcoming | None = None
 
     def to(self, device: torch.device) -> None:
-        """Gives outputs on the device of the student from now on."""
+        """Moves the teacher, and returns outputs on that device from now on."""
         self.device = device
         self.teacher.to(device)
 
-    def expect(self, data: Any) -> None:
-        """Takes note of what is trained on, so that outputs can be computed ahead.
+    def set_data(self, data: Any) -> None:
+        """Sets the data module, so that outputs of upcoming samples can be computed early.
 
         Args:
             data: the data module.
         """
         self._upcoming = Upcoming.of(data)
 
-    def follow(self, student: Network) -> None:
-        """It stays as it is."""
+    def update(self, student: Network) -> None:
+        """Nothing to do: its weights are frozen."""
 
     def outputs(self, batch: Batch) -> Outputs:
         """Logits and vectors of features: float32, on the device of the student."""
-        stored = None if batch.indices is None else self._opened(batch.inputs)
+        stored = None if batch.indices is None else self._open_stored(batch.inputs)
         if stored is None or batch.indices is None:
             computed = self._forward(batch.inputs)
             self.forwards += len(computed.logits)
             encoding = encoding_of(computed, self.spec)
-            return self._on_device(encoding.decode(encoding.encode(computed)))  # as if it were read back
+            return self._on_device(encoding.decode(encoding.encode(computed)))  # as if read from the cache
         rows, found = stored.rows.read(stored.addresses(batch.indices))
         missing = np.flatnonzero(~found)
         self.hits += len(rows)
         if len(missing):
             at = torch.from_numpy(missing)
             inputs = each(batch.inputs, lambda tensor: tensor[at])
-            rows[missing] = self._computed(stored, inputs, batch.indices.select(at))[: len(missing)]
+            rows[missing] = self._compute_and_store(stored, inputs, batch.indices.select(at))[: len(missing)]
         return self._on_device(stored.encoding.decode(rows))
 
     def close(self) -> None:
-        """Releases the files; no outputs can be had any more."""
+        """Closes the files; no outputs can be read any more."""
         if self._outputs is not None:
             self._outputs.rows.close()
 
     @property
     def stored(self) -> tuple[int, int]:
-        """Rows on disk, and the bytes that they take."""
+        """Number of rows on disk, and their size in bytes."""
         return (self._outputs.rows.stored, self._outputs.rows.bytes) if self._outputs else (0, 0)
 
     def missing(self, visits: BatchIndices) -> Tensor:
@@ -90,41 +90,41 @@ class CachedTeacher:
         return torch.from_numpy(self._outputs.missing(visits))
 
     def fill(self, inputs: Inputs, indices: BatchIndices) -> bool:
-        """Stores the outputs for samples of which none is stored; False where nothing more can be."""
-        stored = self._opened(inputs)
+        """Computes and stores the outputs of samples that have none; False where no more can be stored."""
+        stored = self._open_stored(inputs)
         if stored is not None:
-            self._computed(stored, inputs, indices)
+            self._compute_and_store(stored, inputs, indices)
         return stored is not None and stored.rows.reason is None
 
-    def _opened(self, inputs: Inputs) -> StoredOutputs | None:
+    def _open_stored(self, inputs: Inputs) -> StoredOutputs | None:
         """The stored outputs; None where nothing can be stored."""
-        if self._stores and self._outputs is None:
-            self._outputs = self._begun(inputs)
-            self._stores = self._outputs is not None
-        return self._outputs if self._stores else None
+        if self._is_storing and self._outputs is None:
+            self._outputs = self._create_stored(inputs)
+            self._is_storing = self._outputs is not None
+        return self._outputs if self._is_storing else None
 
-    def _begun(self, inputs: Inputs) -> StoredOutputs | None:
+    def _create_stored(self, inputs: Inputs) -> StoredOutputs | None:
         if self._forward.depends_on_position(inputs):
             log.warning(
                 "On this machine the last bits of a teacher's outputs depend on a sample's position in the batch: they "
                 "are computed at every step and not stored. Another data.batch_size may help."
             )
             return None
-        return StoredOutputs.begun(self.spec, self._forward(inputs))
+        return StoredOutputs.create(self.spec, self._forward(inputs))
 
-    def _computed(self, stored: StoredOutputs, inputs: Inputs, indices: BatchIndices) -> NDArray[np.uint8]:
-        """The rows of some samples and of what joined them, computed and stored."""
-        inputs, indices = self._filled(stored, inputs, indices)
+    def _compute_and_store(self, stored: StoredOutputs, inputs: Inputs, indices: BatchIndices) -> NDArray[np.uint8]:
+        """Computes and stores the rows of some samples, followed by those of upcoming ones."""
+        inputs, indices = self._extended(stored, inputs, indices)
         rows = stored.encode(self._forward(inputs))
         self.forwards += len(rows)
         self.hits -= len(rows)
         before = stored.rows.reason
         if not stored.rows.write(stored.addresses(indices), rows) and stored.rows.reason != before:
-            log.warning("%s What finds no room is computed at every step.", stored.rows.reason)
+            log.warning("%s Outputs that are not stored are computed at every step.", stored.rows.reason)
         return rows
 
-    def _filled(self, stored: StoredOutputs, inputs: Inputs, indices: BatchIndices) -> tuple[Inputs, BatchIndices]:
-        """With upcoming samples, as far as the fixed batch has room."""
+    def _extended(self, stored: StoredOutputs, inputs: Inputs, indices: BatchIndices) -> tuple[Inputs, BatchIndices]:
+        """Fills the fixed batch with upcoming samples in place of padding."""
         room = -sample_count(inputs) % self._forward.size
         more = self._upcoming.take(room, stored) if room and self._upcoming and not stored.rows.reason else None
         if more is None:

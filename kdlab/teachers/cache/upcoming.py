@@ -1,4 +1,4 @@
-"""The samples that an epoch has yet to reach: they fill the teacher's batch where a step alone does not."""
+"""Upcoming samples of the epoch: they fill the teacher's fixed batch in place of padding."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from kdlab.teachers.cache.outputs import StoredOutputs
 
 
 class Upcoming:
-    """The samples of the running epoch whose outputs are not stored yet, in the order in which they are trained on.
+    """The upcoming samples of the current epoch whose outputs are not stored yet, in training order.
 
-    After many epochs most samples of a batch have been seen in their views before, and a teacher that computes batches
-    of one size would compute mostly padding.
+    After many epochs most samples of a batch are cache hits, and a teacher that computes batches of one size would
+    compute mostly padding.
 
     Args:
-        data: that is trained on; any of its samples can be had at once.
+        data: the training data; any of its samples can be loaded at any time.
     """
 
     def __init__(self, data: Addressed) -> None:
@@ -29,15 +29,15 @@ class Upcoming:
 
     @classmethod
     def of(cls, data: Any) -> "Upcoming | None":
-        """None where the data give nothing ahead."""
+        """None where the data cannot load samples ahead of the trainer."""
         return cls(data) if isinstance(data, Addressed) and data.gives_ahead else None
 
     def take(self, room: int, outputs: StoredOutputs) -> tuple[Inputs, BatchIndices] | None:
-        """The next samples without outputs, after those that the trainer has fetched.
+        """The next samples without stored outputs, after those that the trainer has fetched.
 
         Args:
-            room: how many at most.
-            outputs: that are stored.
+            room: maximum number of samples.
+            outputs: the stored ones.
         """
         epoch, fetched = trainer_position(self.data.trainer)
         if epoch != self._epoch:

@@ -42,12 +42,12 @@ def test_the_view_of_a_sample_does_not_depend_on_its_batch():
 
 
 def test_seed_changes_the_order_and_view_seed_the_views_alone():
-    usual, ordered, viewed = (epoch_of(ready(**s))[0] for s in ({}, {"seed": 1}, {"view_seed": 1}))
-    assert not torch.equal(usual.index, ordered.index)
-    assert torch.equal(usual.index, viewed.index) and not torch.equal(usual.view, viewed.view)
+    default, ordered, viewed = (epoch_of(ready(**s))[0] for s in ({}, {"seed": 1}, {"view_seed": 1}))
+    assert not torch.equal(default.index, ordered.index)
+    assert torch.equal(default.index, viewed.index) and not torch.equal(default.view, viewed.view)
 
 
-def test_evaluation_meets_every_sample_once_in_order_and_as_it_is():
+def test_evaluation_covers_every_sample_once_in_order_without_augmentation():
     data = ready(eval_batch_size=7)
     batches = list(data.test_dataloader())
     assert torch.equal(torch.cat([batch.index for batch in batches]), torch.arange(20))
@@ -75,9 +75,9 @@ def test_batch_at_is_the_batch_that_the_loader_yields():
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_share_each_batch_of_one_process(ranks):
-    alone = epoch_of(ready())
+    whole = epoch_of(ready())
     shares = [epoch_of(on_rank(ready(), rank, ranks)) for rank in range(ranks)]
-    for batch, *parts in zip(alone, *shares, strict=True):
+    for batch, *parts in zip(whole, *shares, strict=True):
         for rank, part in enumerate(parts):
             assert torch.equal(part.index, batch.index[rank::ranks])
             assert torch.equal(part.view, batch.view[rank::ranks])
@@ -91,7 +91,7 @@ def test_ranks_evaluate_each_sample_once_in_equally_many_batches(ranks):
     assert torch.equal(index.sort().values, torch.arange(20))
 
 
-def test_the_last_batch_is_kept_unless_told_otherwise():
+def test_the_last_batch_is_kept_unless_drop_last_is_set():
     assert [len(b.index) for b in epoch_of(ready())] == [8, 8, 8, 8, 8, 5]
     assert [len(b.index) for b in epoch_of(ready(drop_last=True))] == [8, 8, 8, 8, 8]
     assert len(ready(drop_last=True).train_dataloader()) == 5
@@ -118,7 +118,7 @@ def test_more_labels_include_the_fewer():
     assert few < many
 
 
-def test_a_short_trial_is_stratified_and_leaves_validation_alone():
+def test_a_short_trial_is_stratified_and_does_not_change_validation():
     short, whole = ready(train_samples=12, batch_size=64), ready(batch_size=64)
     assert short.train_size == 12
     assert torch.equal(epoch_of(short)[0].targets.bincount(), torch.tensor([4, 4, 4]))

@@ -72,7 +72,7 @@ def test_thumbnails_are_those_test_images(photos):
     assert torch.equal(data.thumbnails(torch.tensor([5, 2])), images[[5, 2]])
 
 
-def test_folders_of_their_own_are_taken_as_they_are(split_photos):
+def test_existing_val_and_test_folders_are_used_as_they_are(split_photos):
     data = ready(split_photos, val_fraction=0.5)
     assert (data.train_size, data.val_size, data.test_size) == (20, 6, 8)
 
@@ -132,7 +132,7 @@ def test_reading_draws_no_global_random_numbers(photos):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_digest_is_of_names_and_contents_and_not_of_place(photos, tmp_path):
+def test_the_digest_depends_on_names_and_contents_and_not_on_location(photos, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(photos, copy)
     assert ready(copy).digest() == ready(photos).digest()

@@ -12,13 +12,13 @@ from kdlab.data.image.memory import Arrays, read_resized, resize
 from tests.data.tiny import Tiny, read_tiny, ready, trainer_on
 
 
-@pytest.mark.parametrize(("side", "wanted"), [(8, 32), (28, 32), (32, 12), (32, 224)])
-def test_resizing_agrees_with_torchvision(side, wanted):
+@pytest.mark.parametrize(("side", "size"), [(8, 32), (28, 32), (32, 12), (32, 224)])
+def test_resizing_agrees_with_torchvision(side, size):
     images = torch.randint(0, 256, (5, 3, side, side), dtype=torch.uint8)
-    exact = functional.resize(images.double(), [wanted, wanted], antialias=True)
-    clear = (exact % 1 - 0.5).abs() > 1e-4  # between two integers float32 may go the other way
+    exact = functional.resize(images.double(), [size, size], antialias=True)
+    clear = (exact % 1 - 0.5).abs() > 1e-4  # halfway between two integers float32 may round the other way
     assert clear.double().mean() > 0.9
-    assert torch.equal(resize(images, wanted)[clear], exact.round().to(torch.uint8)[clear])
+    assert torch.equal(resize(images, size)[clear], exact.round().to(torch.uint8)[clear])
 
 
 def test_resizing_is_close_to_pillow():
@@ -33,7 +33,7 @@ def test_many_images_are_resized_as_one_is():
     assert torch.equal(resize(images, 12)[1025:], resize(images[1025:], 12))
 
 
-def test_images_of_the_wanted_size_are_not_touched():
+def test_images_of_the_requested_size_are_not_touched():
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     assert resize(images, 8) is images
 
@@ -74,7 +74,7 @@ def test_views_are_applied_while_training_only():
     assert not torch.equal(data.views.apply(batch.inputs, batch.view), batch.inputs)
 
 
-def test_a_batch_on_the_way_to_a_gpu_keeps_index_and_view_on_the_host_and_is_still_shown_in_its_view():
+def test_a_batch_on_the_way_to_a_gpu_keeps_index_and_view_on_the_host_and_still_gets_its_view():
     data = ready()
     batch = data.batch_at(0, 0)
     data.trainer = SimpleNamespace(training=True)
@@ -97,7 +97,7 @@ def test_images_stay_on_the_gpu_that_trains():
         assert not any(tensor.is_meta for batch in batches for tensor in (batch.targets, *batch.indices))
         assert [batch.inputs.shape for batch in batches] == shapes
         moves.append(data._images["train"])
-    assert moves[0].is_meta and moves[0] is moves[1]  # they were sent once
+    assert moves[0].is_meta and moves[0] is moves[1]  # they were moved once
     assert not data._images["test"].is_meta and not read_resized(data.reader(), "train", None).images.is_meta
 
 
@@ -108,7 +108,7 @@ def test_images_too_many_for_a_gpu_stay_on_the_host(monkeypatch):
     assert not data.batch_at(0, 0).inputs.is_meta
 
 
-def test_an_epoch_of_which_nothing_is_left_is_empty():
+def test_an_epoch_without_remaining_batches_is_empty():
     data = ready()
     assert list(data.train_dataloader().draw(0, len(data.train_dataloader()))) == []
 

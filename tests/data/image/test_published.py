@@ -18,7 +18,7 @@ from kdlab.errors import BadInput
 
 
 def write_mnist(root: Path, name: str = "MNIST") -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Official files, but of 20 and 10 images."""
+    """Files in the official format with 20 and 10 images."""
     folder, written = root / name / "raw", {}
     folder.mkdir(parents=True)
     for prefix, samples in (("train", 20), ("t10k", 10)):
@@ -50,7 +50,7 @@ def test_official_mnist_files_are_read(tmp_path, module, name, views):
         assert np.array_equal(batch.targets.numpy(), labels[batch.index])
 
 
-def test_the_digest_is_of_content_and_not_of_place(tmp_path):
+def test_the_digest_depends_on_content_and_not_on_location(tmp_path):
     for folder in ("here", "there", "changed"):
         write_mnist(tmp_path / folder)
     file = tmp_path / "changed/MNIST/raw/t10k-images-idx3-ubyte"
@@ -68,7 +68,7 @@ def test_the_digest_is_of_content_and_not_of_place(tmp_path):
         (CIFAR100, "cifar-100-python is not there or not complete, absent: train, test, meta"),
     ],
 )
-def test_absent_files_are_named_with_the_place_and_the_way_to_get_them(tmp_path, module, missing):
+def test_absent_files_are_named_with_their_folder_and_how_to_get_them(tmp_path, module, missing):
     with pytest.raises(BadInput, match=f"{tmp_path}/{missing}") as error:
         module(root=str(tmp_path)).setup()
     assert f"data.download=true to fetch it, or paths.data (KDLAB_DATA), now {tmp_path}" in str(error.value)
@@ -115,13 +115,13 @@ def test_a_failed_download_says_why(tmp_path):
     assert f"set paths.data (KDLAB_DATA), now {tmp_path}, to where it is" in str(error.value)
 
 
-def advised(error):
-    """The command that the message says to type, as a shell reads it."""
-    return shlex.split(re.search(r"Unpack what lies there already: (.*?)\. If that is not enough: ", str(error))[1])
+def suggested_command(error):
+    """The command in the message, split as by a shell."""
+    return shlex.split(re.search(r"Unpack what is there already: (.*?)\. If that is not enough: ", str(error))[1])
 
 
 @pytest.mark.parametrize("download", [False, True])
-def test_files_that_lie_there_packed_are_mentioned_with_a_command_that_works(tmp_path, download, monkeypatch):
+def test_packed_files_are_mentioned_with_a_command_that_works(tmp_path, download, monkeypatch):
     monkeypatch.setattr(datasets.MNIST, "download", lambda self: (_ for _ in ()).throw(OSError("no route to host")))
     root = tmp_path / "my data"
     write_mnist(root)
@@ -130,23 +130,23 @@ def test_files_that_lie_there_packed_are_mentioned_with_a_command_that_works(tmp
         file.unlink()
     with pytest.raises(BadInput, match="absent: train-images-idx3-ubyte, ") as error:
         MNIST(root=str(root), download=download).setup()
-    subprocess.run(advised(error.value), check=True)
+    subprocess.run(suggested_command(error.value), check=True)
     data = Published(datasets.MNIST, str(root))("test")
     assert len(data.labels) == 10
 
 
-@pytest.mark.parametrize("place", ["", "cifar-100-python"])
-def test_an_archive_of_cifar_is_mentioned_with_a_command_that_works(tmp_path, place):
+@pytest.mark.parametrize("folder", ["", "cifar-100-python"])
+def test_an_archive_of_cifar_is_mentioned_with_a_command_that_works(tmp_path, folder):
     source = tmp_path / "source/cifar-100-python"
     source.mkdir(parents=True)
     for name in ("train", "test", "meta"):
         (source / name).write_bytes(b"not the published ones")
-    (tmp_path / "root" / place).mkdir(parents=True)
-    with tarfile.open(tmp_path / "root" / place / "cifar-100-python.tar.gz", "w:gz") as archive:
+    (tmp_path / "root" / folder).mkdir(parents=True)
+    with tarfile.open(tmp_path / "root" / folder / "cifar-100-python.tar.gz", "w:gz") as archive:
         archive.add(source, "cifar-100-python")
     with pytest.raises(BadInput, match="absent: train, test, meta") as error:
         CIFAR100(root=str(tmp_path / "root")).setup()
-    subprocess.run(advised(error.value), check=True)
+    subprocess.run(suggested_command(error.value), check=True)
     with pytest.raises(
         BadInput, match=r"differs from the published files\. Remove the damaged files and set data\.downlo"
     ):
@@ -162,13 +162,13 @@ def test_damaged_files_that_no_download_replaces_are_to_be_removed(tmp_path):
         MNIST(root=str(tmp_path), download=True).setup()
 
 
-def test_downloading_happens_once_per_machine_and_only_when_asked(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(datasets.MNIST, "download", lambda self: (asked.append(self.root), write_mnist(tmp_path)))
+def test_downloading_happens_once_per_machine_and_only_when_set(tmp_path, monkeypatch):
+    downloads = []
+    monkeypatch.setattr(datasets.MNIST, "download", lambda self: (downloads.append(self.root), write_mnist(tmp_path)))
     MNIST(root=str(tmp_path)).prepare_data()
-    assert not asked
+    assert not downloads
     MNIST(root=str(tmp_path), download=True).prepare_data()
-    assert asked == [str(tmp_path)]
+    assert downloads == [str(tmp_path)]
     data = MNIST(root=str(tmp_path))
     data.setup()
     assert data.test_size == 10

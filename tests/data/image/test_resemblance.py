@@ -1,4 +1,4 @@
-"""Which sets of images look alike, and when a person is told that they do not."""
+"""Which image sets look alike, and when a warning is given."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from kdlab.data import ImageFolder, Transfer
 from kdlab.data.image.digits import read_digits
 from kdlab.data.image.memory import read_resized
 from kdlab.data.image.published import Published
-from kdlab.data.image.resemblance import LIMIT, distinguishability, features, some_images, transfer_warning
+from kdlab.data.image.resemblance import LIMIT, distinguishability, features, sample_images, transfer_warning
 from tests.data.image.test_transfer import OF
 from tests.data.tiny import Tiny, read_tiny
 
@@ -37,7 +37,7 @@ def noise(samples=512, seed=0):
 
 
 def reference(images, others):
-    """The same test from scikit-learn's parts."""
+    """The same test with scikit-learn."""
     areas = []
     for fitted in (0, 1):
         halves = [features(images)[fitted::2], features(others)[fitted::2]]
@@ -95,13 +95,13 @@ def test_changed_images_look_unlike(change):
     assert distinguishability(change(digits("train")), digits("test")) > LIMIT
 
 
-def test_it_is_as_high_whichever_set_comes_first_and_the_same_each_time():
+def test_it_is_symmetric_and_deterministic():
     images, others = digits("train"), digits("test") // 2
     assert distinguishability(images, others) == distinguishability(images, others)
     assert distinguishability(images, others) == pytest.approx(distinguishability(others, images), abs=1e-9)
 
 
-def test_sets_without_any_difference_are_a_coin_toss():
+def test_equal_sets_give_one_half():
     grey = torch.full((40, 3, 32, 32), 128, dtype=torch.uint8)
     assert distinguishability(grey, grey) == 0.5
     assert distinguishability(grey, grey + 1) == 1.0
@@ -129,9 +129,9 @@ def test_images_are_raw_and_drawn_from_the_whole_list_not_from_its_beginning():
     data = Tiny(labelled_fraction=0.5)
     data.setup()
     for part in ("train", "test"):
-        shown, listed = some_images(data, part), read_tiny(part).images
-        place = [int((listed == image).flatten(1).all(1).nonzero()) for image in shown]
-        assert sorted(place) == list(range(len(listed))) != place
+        shown, listed = sample_images(data, part), read_tiny(part).images
+        positions = [int((listed == image).flatten(1).all(1).nonzero()) for image in shown]
+        assert sorted(positions) == list(range(len(listed))) != positions
 
 
 def test_of_images_in_files_few_are_decoded_and_none_is_augmented(tmp_path):
@@ -143,16 +143,16 @@ def test_of_images_in_files_few_are_decoded_and_none_is_augmented(tmp_path):
     data.setup()
     (tested,) = data.test_dataloader()
     for part in ("train", "test"):
-        shown = some_images(data, part)
+        shown = sample_images(data, part)
         assert shown.shape == (64, 3, 8, 8)
         assert all((tested.inputs == image).flatten(1).all(1).any() for image in shown)
 
 
-def test_a_transfer_set_that_looks_like_the_test_set_is_not_spoken_of():
+def test_a_transfer_set_that_looks_like_the_test_set_gives_no_warning():
     assert transfer_warning(Transfer(of=DIGITS, images=DIGITS)) is None
 
 
-def test_one_that_does_not_is_named_with_the_figure_what_it_means_and_what_to_do(tmp_path):
+def test_one_that_does_not_gives_a_warning_with_the_figure_its_meaning_and_what_to_do(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number, image in enumerate(noise(40, ord(name))):
@@ -166,11 +166,11 @@ def test_one_that_does_not_is_named_with_the_figure_what_it_means_and_what_to_do
     )
 
 
-def test_nothing_is_said_of_other_data_or_of_a_handful_of_images():
+def test_other_data_and_few_images_give_no_warning():
     assert transfer_warning(Tiny()) is None
     dark = OF | {"_target_": "tests.data.image.test_resemblance.Dark"}
     assert distinguishability(read_tiny("train").images, read_dark("test").images) > LIMIT
-    assert transfer_warning(Transfer(of=OF, images=dark)) is None  # of Tiny's test images there are 20
+    assert transfer_warning(Transfer(of=OF, images=dark)) is None  # Tiny has 20 test images
 
 
 def read_dark(source):

@@ -1,4 +1,4 @@
-"""A transfer set: whose images, whose labels, whose counters."""
+"""Which images, labels and counters a transfer set uses."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -41,7 +41,7 @@ def ready(of=None, images=None, seed=0, trainer=None):
     return data
 
 
-def alone(make, **settings):
+def set_up(make, **settings):
     data = make(**settings)
     data.setup()
     return data
@@ -53,8 +53,8 @@ def epoch_of(data, epoch=0):
 
 def assert_all_equal(batches, others):
     assert len(batches) == len(others) > 0
-    for batch, wanted in zip(batches, others, strict=True):
-        assert_equal(batch, wanted)
+    for batch, other in zip(batches, others, strict=True):
+        assert_equal(batch, other)
 
 
 def fitted(recorder, resume=None):
@@ -64,15 +64,15 @@ def fitted(recorder, resume=None):
     return recorder
 
 
-def test_training_meets_the_images_of_the_transfer_set_by_its_own_counters_without_their_labels():
-    batches, wanted = epoch_of(ready(), 2), epoch_of(alone(Others), 2)
+def test_training_uses_the_images_of_the_transfer_set_by_its_own_counters_without_their_labels():
+    batches, expected = epoch_of(ready(), 2), epoch_of(set_up(Others), 2)
     assert len(batches) == 4
-    assert_all_equal(batches, [batch._replace(targets=torch.full_like(batch.targets, UNLABELLED)) for batch in wanted])
+    assert_all_equal(batches, [one._replace(targets=torch.full_like(one.targets, UNLABELLED)) for one in expected])
     assert torch.equal(batches[0].inputs, read_others("train").images[batches[0].index])
 
 
 def test_validation_and_test_are_those_of_the_labelled_data():
-    data, of = ready(), alone(Tiny)
+    data, of = ready(), set_up(Tiny)
     assert_all_equal(list(data.val_dataloader()), list(of.val_dataloader()))
     assert_all_equal(list(data.test_dataloader()), list(of.test_dataloader()))
     assert ready(of={"val_fraction": 0}).val_dataloader() == []
@@ -80,7 +80,7 @@ def test_validation_and_test_are_those_of_the_labelled_data():
 
 def test_thumbnails_are_of_the_labelled_datas_test_set():
     samples = torch.tensor([19, 3])
-    assert torch.equal(ready().thumbnails(samples), alone(Tiny).thumbnails(samples))
+    assert torch.equal(ready().thumbnails(samples), set_up(Tiny).thumbnails(samples))
 
 
 def test_it_has_the_classes_of_the_labelled_data_and_the_training_list_of_the_transfer_set():
@@ -99,7 +99,7 @@ def test_what_the_transfer_set_holds_out_is_not_trained_on():
 def test_the_seed_is_that_of_both_sets():
     data = ready(of={"seed": 1}, images={"seed": 2}, seed=5)
     assert (data.of.seed, data.images.seed) == (5, 5)
-    assert torch.equal(epoch_of(data)[0].index, epoch_of(alone(Others, seed=5))[0].index)
+    assert torch.equal(epoch_of(data)[0].index, epoch_of(set_up(Others, seed=5))[0].index)
     assert not torch.equal(epoch_of(data)[0].index, epoch_of(ready())[0].index)
 
 
@@ -113,15 +113,15 @@ def test_ranks_share_each_batch_and_each_test_sample(ranks):
     assert torch.equal(tested.sort().values, torch.arange(20))
 
 
-def test_images_are_shown_in_the_views_of_the_set_they_come_from():
+def test_images_get_the_views_of_the_set_they_come_from():
     data = ready()
-    batch, wanted = epoch_of(data)[0], alone(Others).views
+    batch, views = epoch_of(data)[0], set_up(Others).views
     assert data.on_after_batch_transfer(batch, 0) is batch
     for training in (True, False):
         data.trainer = SimpleNamespace(training=training)
         shown = data.on_after_batch_transfer(batch, 0).inputs
-        assert torch.equal(shown, wanted.apply(batch.inputs, batch.view) if training else batch.inputs)
-    assert batch.view.max() < wanted.count == 18
+        assert torch.equal(shown, views.apply(batch.inputs, batch.view) if training else batch.inputs)
+    assert batch.view.max() < views.count == 18
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,8 @@ def undisturbed():
     return fitted(Recorder())
 
 
-def test_a_trainer_meets_every_batch_in_its_views_and_validates_on_the_labelled_data(undisturbed):
-    images, of = alone(Others), alone(Tiny)
+def test_a_trainer_trains_on_every_batch_in_its_views_and_validates_on_the_labelled_data(undisturbed):
+    images, of = set_up(Others), set_up(Tiny)
     assert [moment[:2] for moment in undisturbed.seen] == [(epoch, batch) for epoch in range(3) for batch in range(4)]
     for epoch, number, index, view, pixels in undisturbed.seen:
         raw = images.batch_at(epoch, number)
@@ -145,13 +145,13 @@ def test_a_trainer_meets_every_batch_in_its_views_and_validates_on_the_labelled_
 def test_resuming_gives_exactly_the_remaining_batches(undisturbed, tmp_path, moment):
     path = tmp_path / "last.ckpt"
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        fitted(Recorder(_as_recorded(moment), path))
+        fitted(Recorder(_recorder_moment(moment), path))
     done = moment[1] * 4 + moment[2] + 1
     assert fitted(Recorder(), resume=path).seen == undisturbed.seen[done:]
 
 
-def _as_recorded(moment):
-    """`Recorder` counts the end of an epoch as Tiny's last batch."""
+def _recorder_moment(moment):
+    """`Recorder` gives the end of an epoch the number of Tiny's last batch."""
     return moment if moment[0] == "batch" else (*moment[:2], 5)
 
 
@@ -161,7 +161,7 @@ def test_the_digest_is_that_of_both_sets_in_their_parts():
     assert ready().digest() == ready(seed=3, images={"padding": 2}).digest()
 
 
-def test_settings_take_steps_and_seed_from_the_data_and_leave_out_what_is_not_read():
+def test_settings_take_steps_and_seed_from_the_data_and_leave_out_what_has_no_effect():
     data = {"_target_": "A", "root": "here", "batch_size": 32, "drop_last": True, "seed": 4, "val_fraction": 0.2}
     ignored = {"batch_size": 64, "drop_last": False, "seed": 0, "eval_batch_size": 1, "labelled_fraction": 0.1}
     transfer = {"_target_": "B", "root": "there", "padding": 2, "view_seed": 3, "mean": [0], "std": [1], **ignored}
@@ -201,19 +201,19 @@ def test_images_of_another_shape_are_refused():
         ),
     ],
 )
-def test_an_error_of_the_transfer_set_says_transfer(settings, text):
+def test_an_error_of_the_transfer_set_names_transfer(settings, text):
     with pytest.raises(BadInput, match=text):
         ready(images=settings)
 
 
-def test_an_error_of_the_labelled_data_says_data():
+def test_an_error_of_the_labelled_data_names_data():
     with pytest.raises(BadInput, match=r"^data.padding must be .* got -1"):
         ready(of={"padding": -1})
     with pytest.raises(BadInput, match=r"^data.train_samples must be at most 45"):
         ready(of={"train_samples": 99})
 
 
-def test_files_that_are_absent_are_fetched_for_the_set_that_lacks_them(tmp_path):
+def test_the_error_of_absent_files_names_the_set_that_lacks_them(tmp_path):
     absent = {"_target_": "kdlab.data.CIFAR100", "root": str(tmp_path)}
     with pytest.raises(BadInput, match=r"Set transfer.download=true to fetch it, or paths.data \(KDLAB_DATA\), now"):
         Transfer(of=OF, images=absent).setup()

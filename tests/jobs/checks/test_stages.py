@@ -1,4 +1,4 @@
-"""What is known to be wrong before anything trains."""
+"""Checks of all stages before anything trains."""
 
 import random
 from dataclasses import replace
@@ -76,7 +76,7 @@ def test_a_plan_that_fits_passes_and_leaves_the_random_state_alone(plan):
         (
             "callbacks",
             {"mine": {"patience": 1}},
-            r"^callbacks.mine needs a class or function to make, got {'patience': 1}",
+            r"^callbacks.mine needs a class or function to build, got {'patience': 1}",
         ),
         ("network", {"checkpoint": 7}, r"^model.student.checkpoint must be the path of a file, or null; got 7.$"),
         ("network", {"name": "resnet9"}, r"^model.student.name: cifar has no network 'resnet9'; closest: "),
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_named(field, change, text, student):
         check_stages([changed])
 
 
-def test_the_teachers_recipe_is_called_by_its_own_name(plan):
+def test_errors_in_the_teachers_recipe_name_its_own_settings(plan):
     teacher = replace(plan.teacher, optimizer={**plan.teacher.optimizer, "lrr": 1})
     with pytest.raises(BadInput, match=r"^model.teacher.train.optimizer.lrr is not a setting"):
         check_stages([teacher])
@@ -98,7 +98,7 @@ def test_the_teachers_recipe_is_called_by_its_own_name(plan):
 
 
 @pytest.mark.parametrize("side", ["student", "teacher"])
-def test_a_role_without_a_module_is_named_on_its_side(side, plan):
+def test_a_role_without_a_module_is_named_with_its_network(side, plan):
     term = {"_target_": "tests.jobs.checks.test_stages.squared_distance", "taps": ["mid"]}
     student = replace(plan.student, loss={**plan.student.loss, "terms": {"mine": term}})
     teacher = plan.teacher
@@ -113,7 +113,7 @@ def test_a_role_without_a_module_is_named_on_its_side(side, plan):
         check_stages([student])
 
 
-def test_a_finished_stage_needs_no_weights_any_more(student):
+def test_the_weights_of_a_finished_stage_are_not_read(student):
     gone = replace(student, network={**student.network, "checkpoint": "gone.pt"})
     with pytest.raises(BadInput, match=r"no file at gone\.pt"):
         check_stages([gone])
@@ -139,7 +139,7 @@ class Refusing(nn.Module):
         return self.layer(images.flatten(1))
 
 
-FITS_NOT = [
+DOES_NOT_FIT = [
     (
         "cifar",
         "small_cnn",
@@ -157,7 +157,7 @@ FITS_NOT = [
 
 
 @pytest.mark.parametrize("loss", ["ce", "response", "fitnet"])
-@pytest.mark.parametrize(("source", "name", "text"), FITS_NOT)
+@pytest.mark.parametrize(("source", "name", "text"), DOES_NOT_FIT)
 def test_a_network_that_cannot_take_the_data_is_named_before_any_teacher_trains(source, name, text, loss):
     plan = tiny_plan("data.image_size=64", f"loss={loss}")
     taps = {"mid": "pool1" if name == "small_cnn" else "layer"}
@@ -169,18 +169,18 @@ def test_a_network_that_cannot_take_the_data_is_named_before_any_teacher_trains(
 def test_a_teacher_that_cannot_take_the_data_is_named_though_nothing_reads_its_taps():
     plan = tiny_plan("data.image_size=64")
     network = {**plan.teacher.network, "source": "cifar", "name": "small_cnn", "kwargs": {}}
-    with pytest.raises(BadInput, match=FITS_NOT[0][2].format(side="teacher")):
+    with pytest.raises(BadInput, match=DOES_NOT_FIT[0][2].format(side="teacher")):
         check_stages([replace(plan.teacher, network=network)])
 
 
 def test_a_peer_that_cannot_take_the_data_is_named():
     plan = tiny_plan("data.image_size=64", "loss=mutual")
     peer = {**plan.student.peer, "source": "cifar", "name": "small_cnn", "kwargs": {}}
-    with pytest.raises(BadInput, match=FITS_NOT[0][2].format(side="teacher")):
+    with pytest.raises(BadInput, match=DOES_NOT_FIT[0][2].format(side="teacher")):
         check_stages([replace(plan.student, peer=peer)])
 
 
-def test_a_finished_network_is_not_tried_again():
+def test_the_network_of_a_finished_stage_is_not_run():
     plan = tiny_plan("data.image_size=64")
     network = {**plan.student.network, "source": "cifar", "name": "small_cnn", "kwargs": {}}
     check_stages([replace(plan.student, network=network)], finished=lambda stage: True)
@@ -196,11 +196,11 @@ def test_each_distinct_network_is_built_and_each_data_set_read_once(loss, monkey
     monkeypatch.setattr(kdlab.jobs.checks.stages, "make_data", lambda data: (read.append(data), make_data(data))[1])
     check_stages(plan.stages)
     assert [stage.name for stage in plan.stages] == ["teacher", "baseline", "student"]
-    assert built == ["teacher", "baseline"]  # the student is the baseline's twin
+    assert built == ["teacher", "baseline"]  # the student has the same network as the baseline
     assert len(read) == 2  # with all labels for the teacher, with few for the student
 
 
-def test_checks_move_no_random_generator():
+def test_checks_change_the_state_of_no_random_generator():
     stages = tiny_plan("loss=fitnet", "data._target_=tests.jobs.checks.test_stages.Noisy").stages
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     check_stages(stages)

@@ -1,4 +1,4 @@
-"""Options of one training step that exclude each other are refused before anything trains."""
+"""Settings that exclude each other in a training step are refused before anything trains."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is wrong with a loss is said before anything trains."""
+"""Errors in a loss are raised before anything trains."""
 
 import re
 from dataclasses import replace
@@ -49,7 +49,7 @@ def broken(student):
 
 
 def fussy(student):
-    raise ValueError("fussy wants maps of width 5.\nWider ones are a nuisance")
+    raise ValueError("fussy needs maps of width 5.\nWider maps are not supported")
 
 
 def silent(student):
@@ -64,7 +64,7 @@ def given(student, teacher, labels, index, seed):
 
 
 class Learned(nn.Module):
-    """Brings the student's vector to the teacher's length."""
+    """Projects the student's vector to the teacher's length."""
 
     def __init__(self, student_shape, teacher_shape, num_classes, sample_labels, bias=True):
         super().__init__()
@@ -76,24 +76,24 @@ class Learned(nn.Module):
         return (self.layer(student) - teacher).square().mean()
 
 
-def tried(of, facts=CONTEXT, **settings):
-    try_terms(Distiller({"mine": {"_target_": f"{__name__}.{of}", **settings}}), facts)
+def check(loss, **settings):
+    try_terms(Distiller({"mine": {"_target_": f"{__name__}.{loss}", **settings}}), CONTEXT)
 
 
 @pytest.mark.parametrize("taps", [[], ["mid"], ["mid", "high"]])
-def test_a_loss_that_pulls_at_the_student_passes_and_no_random_number_is_used_up(taps):
+def test_a_loss_with_a_gradient_to_the_student_passes_and_the_random_state_stays(taps):
     before = torch.get_rng_state()
-    tried("whole", taps=taps)
+    check("whole", taps=taps)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_loss_is_handed_all_that_a_step_has():
-    tried("given")
+def test_a_loss_gets_all_inputs_of_a_step():
+    check("given")
 
 
-@pytest.mark.parametrize("of", ["constant", "detached", "rounded"])
+@pytest.mark.parametrize("loss", ["constant", "detached", "rounded"])
 @pytest.mark.parametrize(
-    ("taps", "seen"),
+    ("taps", "reads"),
     [
         ([], r"It compares logits; features are chosen by loss\.terms\.mine\.taps\.$"),
         (
@@ -103,59 +103,59 @@ def test_a_loss_is_handed_all_that_a_step_has():
         ),
     ],
 )
-def test_a_gradient_of_0_is_refused(of, taps, seen):
-    text = r"^loss\.terms\.mine must pull at the student, and its gradient is 0 with these features\. "
-    with pytest.raises(BadInput, match=text + seen):
-        tried(of, taps=taps)
+def test_a_gradient_of_0_is_refused(loss, taps, reads):
+    text = r"^loss\.terms\.mine needs a gradient to the student, and it is 0 with these features\. "
+    with pytest.raises(BadInput, match=text + reads):
+        check(loss, taps=taps)
 
 
-def test_a_number_that_is_none_is_left_to_the_training_which_says_when_it_came():
-    tried("broken")
+def test_a_loss_of_nan_passes_since_the_training_reports_its_step():
+    check("broken")
 
 
 def test_what_is_not_one_number_for_the_batch_is_refused():
     text = r"^loss\.terms\.mine must be one number for the batch, got a tensor of shape \(8,\)\. Return its mean or its"
     with pytest.raises(BadInput, match=text):
-        tried("one_for_each_sample")
+        check("one_for_each_sample")
 
 
 @pytest.mark.parametrize(
-    ("of", "text"),
+    ("loss", "text"),
     [
-        ("fussy", r"^loss\.terms\.mine: fussy wants maps of width 5\. It compares logits; "),
+        ("fussy", r"^loss\.terms\.mine: fussy needs maps of width 5\. It compares logits; "),
         ("silent", r"^loss\.terms\.mine: RuntimeError\. It compares logits; "),
     ],
 )
-def test_what_a_loss_refuses_is_said_in_its_own_words(of, text):
+def test_the_error_of_a_loss_is_quoted(loss, text):
     with pytest.raises(BadInput, match=text):
-        tried(of)
+        check(loss)
 
 
-def test_a_shape_that_torch_refuses_is_explained_by_the_taps():
+def test_an_error_of_shapes_in_torch_names_the_taps():
     text = (
         r"^loss\.terms\.mine: The size of tensor a \(6\) must match the size of tensor b \(12\).*\. It reads taps high"
     )
     with pytest.raises(BadInput, match=text):
-        tried("difference", taps=["high"])
+        check("difference", taps=["high"])
 
 
-def test_a_loss_with_layers_is_made_from_the_shapes_and_tried():
-    tried("Learned", taps=["high"], bias=False)
+def test_a_loss_with_layers_is_built_from_the_shapes_and_run():
+    check("Learned", taps=["high"], bias=False)
 
 
-def test_a_loss_that_refuses_to_be_made_names_the_term():
+def test_an_error_in_building_a_loss_names_the_term():
     text = r"^loss\.terms\.mine: Learned refuses bias='wrong': Learned takes bias: true or false, got wrong\. Change"
     with pytest.raises(BadInput, match=text):
-        tried("Learned", taps=["high"], bias="wrong")
+        check("Learned", taps=["high"], bias="wrong")
 
 
-def test_a_loss_with_layers_for_features_wants_to_know_which():
-    text = r"^loss\.terms\.mine\.taps must name what Learned compares: .* got no taps\. .*\.mine\.taps=\[high\]\.$"
+def test_a_loss_with_layers_for_features_needs_taps():
+    text = r"^loss\.terms\.mine\.taps must name the inputs of Learned: it compares features, got no taps\. .*=\[high\]"
     with pytest.raises(BadInput, match=text):
-        tried("Learned")
+        check("Learned")
 
 
-def test_every_stage_is_rehearsed_also_where_only_logits_are_read():
+def test_the_terms_of_every_stage_are_checked_also_where_only_logits_are_read():
     stages = tiny_plan("loss.terms.standardised_kd={temperature:0}").stages
     text = r"^loss\.terms\.standardised_kd: standardised_kd needs a temperature above 0, got 0\. It compares logits"
     with pytest.raises(BadInput, match=text):
@@ -177,7 +177,7 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize(("source", "name"), NETWORKS)
-def test_a_role_that_no_module_plays_is_answered_with_modules_that_are_there(source, name, fitnet):
+def test_the_error_for_a_missing_role_lists_modules_that_exist(source, name, fitnet):
     network = {**fitnet.network, "source": source, "name": name, "kwargs": {}, "taps": {}}
     stage = replace(fitnet, network=network)
     with pytest.raises(BadInput, match=rf"^model\.student\.taps\.mid is missing: .* and {name} has none\. ") as raised:

@@ -45,7 +45,7 @@ def test_refuses_what_names_no_network(value, message):
         kdlab.plan(cfg)
 
 
-def test_without_a_name_the_assistant_is_built_half_way_on_a_logarithmic_scale():
+def test_the_default_assistant_is_half_way_between_the_sizes_on_a_logarithmic_scale():
     plan = tiny_plan("plan=assistant", "epochs=3")
     between, last = (parameter_count(initial_network(step.stage).module) for step in plan.steps)
     teacher = parameter_count(initial_network(plan.teacher).module)
@@ -53,11 +53,11 @@ def test_without_a_name_the_assistant_is_built_half_way_on_a_logarithmic_scale()
     assert last == parameter_count(initial_network(tiny_plan().student).module)
 
 
-def test_an_assistant_given_as_a_number_is_built_that_far_on_the_way_to_the_students_size():
+def test_an_assistant_given_as_a_number_has_that_position_between_the_sizes():
     teacher, student = (parameter_count(initial_network(stage).module) for stage in small_pair())
-    for way in (0.25, 0.75):
-        first, _ = tiny_plan("plan=assistant", f"plan.assistants=[{way}]", "epochs=3").steps
-        assert first.target_params == pytest.approx(teacher ** (1 - way) * student**way, abs=1)
+    for position in (0.25, 0.75):
+        first, _ = tiny_plan("plan=assistant", f"plan.assistants=[{position}]", "epochs=3").steps
+        assert first.target_params == pytest.approx(teacher ** (1 - position) * student**position, abs=1)
         assert parameter_count(initial_network(first.stage).module) == pytest.approx(first.target_params, rel=0.2)
 
 

@@ -9,13 +9,13 @@ def born_again(*overrides):
     return tiny_plan("plan=born_again", *overrides)
 
 
-def taught_by(stage):
+def teachers_of(stage):
     return [teacher.name for teacher, _ in stage.teachers]
 
 
-def test_each_generation_is_the_same_network_taught_by_the_one_before():
+def test_each_generation_is_the_same_network_distilled_from_the_one_before():
     plan = born_again("loss.temperature=3")
-    assert [(stage.name, taught_by(stage), stage.epochs) for stage in plan.stages] == [
+    assert [(stage.name, teachers_of(stage), stage.epochs) for stage in plan.stages] == [
         ("generation1", [], 2),
         ("generation2", ["generation1"], 2),
         ("generation3", ["generation2"], 2),
@@ -54,7 +54,7 @@ def test_fewer_generations_are_the_first_of_more():
     assert two == [stage_fingerprint(stage) for stage in born_again().generations][:2]
 
 
-def test_ways_to_answer_together_have_run_directories_of_their_own():
+def test_plans_that_average_their_ensemble_differently_have_different_fingerprints():
     assert born_again("plan.ensemble=logits").fingerprint != born_again().fingerprint
 
 

@@ -1,4 +1,4 @@
-"""What assistant and progressive plans have in common, on the shortest way to each."""
+"""What assistant and progressive plans have in common, on the smallest plan of each."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 import kdlab
 from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
-from kdlab.jobs.plans.cascade import divided
+from kdlab.jobs.plans.cascade import split_epochs
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.methods import Distiller
 from tests.small import TINY, tiny_plan
@@ -17,10 +17,10 @@ BOTH = pytest.mark.parametrize("chosen", [ASSISTANT, PROGRESSIVE], ids=["assista
 
 
 @BOTH
-def test_each_step_is_taught_by_the_one_before_and_the_first_by_the_teacher(chosen):
+def test_each_step_is_distilled_from_the_one_before_and_the_first_from_the_teacher(chosen):
     plan = tiny_plan(*chosen, "epochs=5")
-    made = {stage.name: ([teacher.name for teacher, _ in stage.teachers], stage.epochs) for stage in plan.stages}
-    assert made == {
+    stages = {stage.name: ([teacher.name for teacher, _ in stage.teachers], stage.epochs) for stage in plan.stages}
+    assert stages == {
         "teacher": ([], 1),
         "baseline": ([], 5),
         "control": (["teacher"], 5),
@@ -47,11 +47,11 @@ def test_control_and_baseline_are_the_stages_of_the_single_plan_with_as_many_epo
     ("epochs", "steps", "sizes"), [(30, 3, [10, 10, 10]), (10, 3, [3, 3, 4]), (11, 3, [3, 4, 4]), (2, 2, [1, 1])]
 )
 def test_epochs_are_divided_evenly_and_the_last_steps_get_the_rest(epochs, steps, sizes):
-    assert divided(epochs, steps, "") == sizes
+    assert split_epochs(epochs, steps, "") == sizes
 
 
 @BOTH
-def test_a_step_has_changes_of_its_own_and_the_control_keeps_the_same_total(chosen):
+def test_changes_of_a_step_stay_in_it_and_the_control_has_the_total_epochs(chosen):
     plan = tiny_plan(*chosen, "plan.step2.epochs=7", "plan.step2.loss.temperature=8")
     assert [step.stage.epochs for step in plan.steps] == [1, 7]
     assert (plan.control.epochs, plan.baseline.epochs) == (8, 8)
@@ -68,7 +68,7 @@ def test_one_step_is_its_own_control():
     assert tiny_plan("plan=progressive", "plan.num_stages=1").control is None
 
 
-def test_several_teachers_teach_the_first_step_and_the_control():
+def test_the_first_step_and_the_control_have_all_teachers():
     plan = tiny_plan(*ASSISTANT, "+model/teacher@model.teachers.second=resnet20")
     assert [len(step.stage.teachers) for step in plan.steps] == [2, 1]
     assert plan.control.teachers == plan.teachers == plan.steps[0].stage.teachers
@@ -90,18 +90,18 @@ def test_refuses_what_does_not_make_a_chain(chosen, override, message):
 
 
 class Stepped(Distiller):
-    """A method that changes with the step of its plan."""
+    """A method with a setting `step`."""
 
     def __init__(self, terms, step):
         super().__init__(terms)
 
 
 @BOTH
-def test_a_loss_that_has_steps_is_told_which_one_it_is(chosen):
+def test_a_loss_with_a_setting_step_gets_the_index_of_its_step(chosen):
     cfg = compose_config([*TINY, *chosen])
     terms = {"response_kd": {"weight": 1.0, "temperature": "${loss.step}"}}
     cfg.loss = OmegaConf.create({"_target_": f"{__name__}.Stepped", "step": 7, "terms": terms})
     plan = kdlab.plan(cfg)
-    taught = [*(step.stage for step in plan.steps), plan.control]
-    assert [stage.loss["step"] for stage in taught] == [0, 1, 7]
-    assert [stage.loss["terms"]["response_kd"]["temperature"] for stage in taught] == [0, 1, 7]
+    distilled = [*(step.stage for step in plan.steps), plan.control]
+    assert [stage.loss["step"] for stage in distilled] == [0, 1, 7]
+    assert [stage.loss["terms"]["response_kd"]["temperature"] for stage in distilled] == [0, 1, 7]

@@ -21,9 +21,9 @@ def progressive(*overrides):
 def test_sizes_shrink_by_the_same_share_at_each_step():
     plan = progressive("plan.target_compression=0.0625", "plan.num_stages=4", "epochs=4")
     teacher = parameter_count(make_network(plan.teacher.network).module)
-    wanted = [teacher / 2, teacher / 4, teacher / 8, teacher / 16]
-    assert [step.target_params for step in plan.steps] == [round(size) for size in wanted]
-    assert sizes(plan) == pytest.approx(wanted, rel=0.15)
+    expected = [teacher / 2, teacher / 4, teacher / 8, teacher / 16]
+    assert [step.target_params for step in plan.steps] == [round(size) for size in expected]
+    assert sizes(plan) == pytest.approx(expected, rel=0.15)
     assert all(step.stage.network["source"] == "cifar" for step in plan.steps)
 
 

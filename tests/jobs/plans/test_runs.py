@@ -1,4 +1,4 @@
-"""Plans carried out by the train command: what they share, leave behind and say."""
+"""Plans run by the train command: what they share, write and print."""
 
 import json
 
@@ -16,8 +16,8 @@ from tests.small import TINY
 ASSISTANT = "plan.assistants=[{source: cifar, name: resnet8, kwargs: {widths: [3, 3, 6, 6]}}]"
 
 
-def trained(said):
-    return [line.split()[1] for line in said.splitlines() if line.startswith("✓") and "reused" not in line]
+def trained(output):
+    return [line.split()[1] for line in output.splitlines() if line.startswith("✓") and "reused" not in line]
 
 
 def result_of(folder):
@@ -45,18 +45,18 @@ def outputs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def generations(outputs):
     """The folder of three generations, after a sweep over one, two and three, and the stages that it trained."""
-    said = []
+    events = []
     arguments = ["-m", *TINY, "epochs=3", "plan=born_again", "plan.generations=1,2,3", f"paths.outputs={outputs}"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kdlab.screen.run.Screen.__call__", lambda self, event: said.append(event))
+        patch.setattr("kdlab.screen.run.Screen.__call__", lambda self, event: events.append(event))
         assert run(train, arguments) == 0
     (folder,) = (path.parent for path in outputs.glob("*/result.json") if len(result_of(path.parent)["stages"]) == 4)
-    return folder, [event.job.name for event in said if isinstance(event, Finished) and not event.reused]
+    return folder, [event.job.name for event in events if isinstance(event, Finished) and not event.reused]
 
 
 def test_a_sweep_over_generations_trains_each_of_them_once(generations):
-    _, said = generations
-    assert sorted(said) == ["control", "control", "generation1", "generation2", "generation3"]
+    _, names = generations
+    assert sorted(names) == ["control", "control", "generation1", "generation2", "generation3"]
 
 
 def test_generations_are_reported_with_their_gains(generations):
@@ -72,7 +72,7 @@ def test_generations_are_reported_with_their_gains(generations):
     assert result["agreement"] == pytest.approx(100 * np.mean(second.argmax(1) == third.argmax(1)))
 
 
-def test_the_ensemble_answers_with_the_mean_of_probabilities(generations):
+def test_the_ensemble_averages_probabilities(generations):
     folder, _ = generations
     ensemble = result_of(folder)["ensemble"]
     logits, targets = zip(*(predictions(folder, f"generation{number}") for number in (1, 2, 3)), strict=True)
@@ -85,15 +85,15 @@ def test_the_ensemble_answers_with_the_mean_of_probabilities(generations):
 def test_the_ensemble_of_logits_trains_nothing_new(generations, outputs, capfd):
     arguments = [*TINY, "epochs=3", "plan=born_again", "plan.ensemble=logits", f"paths.outputs={outputs}"]
     assert run(train, [*arguments, "name=logits"]) == 0
-    said = capfd.readouterr().out
-    assert trained(said) == []
+    output = capfd.readouterr().out
+    assert trained(output) == []
     (folder,) = outputs.glob("logits-*")
     logits, targets = zip(*(predictions(folder, f"generation{number}") for number in (1, 2, 3)), strict=True)
     expected = nll(log_softmax(np.mean(logits, axis=0), axis=1), targets[0])
     assert result_of(folder)["ensemble"]["test/nll"] == pytest.approx(expected, rel=1e-5)
-    assert "gain over generation 1 " in said
-    assert "gain over 9 epochs with the labels only " in said
-    assert "all 3 generations together (mean logits) " in said
+    assert "gain over generation 1 " in output
+    assert "gain over 9 epochs with labels only " in output
+    assert "all 3 generations together (mean logits) " in output
 
 
 def test_roles_are_linked_beside_the_stages(generations):
@@ -113,7 +113,7 @@ def chain(outputs):
     return folder
 
 
-def test_a_chain_reuses_what_the_single_plan_trained(chain):
+def test_a_cascade_reuses_the_stages_of_the_single_plan(chain):
     stages = result_of(chain)["stages"]
     reused = {stage["name"]: stage["reused"] for stage in stages}
     assert reused == {"teacher": True, "baseline": True, "control": True, "step1": False, "step2": False}
@@ -135,13 +135,13 @@ def test_steps_are_reported_with_their_sizes_epochs_and_figures(chain):
     assert result["student"] == steps[1]["figures"]
 
 
-def test_a_chain_says_what_it_gained_over_one_step(outputs, capfd, chain):
+def test_a_cascade_prints_its_gain_over_one_step(outputs, capfd, chain):
     assert run(train, [*TINY, "epochs=3", "plan=assistant", ASSISTANT, f"paths.outputs={outputs}", "name=chain"]) == 0
-    said = capfd.readouterr().out
-    assert "resnet8 → resnet8 → resnet8 on Digits" in said
-    assert "gain over 3 epochs with the teacher in one step " in said
-    assert "One seed, 3 epochs" in said
-    (table,) = (part for part in said.split("\n\n") if part.lstrip().startswith("teacher"))
+    output = capfd.readouterr().out
+    assert "resnet8 → resnet8 → resnet8 on Digits" in output
+    assert "gain over 3 epochs with the teacher in one step " in output
+    assert "One seed, 3 epochs" in output
+    (table,) = (part for part in output.split("\n\n") if part.lstrip().startswith("teacher"))
     assert max(map(len, table.splitlines())) <= 100
 
 
@@ -183,7 +183,7 @@ def test_an_assistant_may_be_an_option_of_the_users_own_folder(outputs, tmp_path
     assert result_of(folder)["steps"][0]["network"]["kwargs"] == {"widths": [3, 3, 6, 6]}
 
 
-def test_a_plan_with_one_teacher_reports_no_chain(chain, outputs):
+def test_a_plan_with_one_teacher_reports_no_cascade(chain, outputs):
     (folder,) = outputs.glob("single-*")
     assert not {"steps", "generations", "ensemble", "teachers"} & set(result_of(folder))
     assert result_of(folder)["control"] is None

@@ -6,7 +6,7 @@ from tests.small import tiny_plan
 SECOND = "+model/teacher@model.teachers.second=resnet20"
 
 
-def test_several_teachers_teach_with_their_weights_each_on_its_own_recipe():
+def test_several_teachers_have_their_own_weights_and_recipes():
     plan = tiny_plan(SECOND, "model.teachers.second.weight=0.5", "model.teachers.second.train.epochs=3")
     assert [stage.name for stage in plan.stages] == ["teacher", "teacher_second", "baseline", "student"]
     assert [(stage.network["name"], stage.epochs, weight) for stage, weight in plan.student.teachers] == [
@@ -39,7 +39,7 @@ def test_refuses_weights_and_recipes_out_of_their_range(overrides, message):
         tiny_plan(*overrides)
 
 
-def test_a_stage_has_a_loss_of_its_own_and_what_refers_to_it_follows():
+def test_a_stage_has_its_own_loss_and_interpolations_use_its_values():
     plan = tiny_plan("plan.student.loss.alpha=0.25", "plan.student.loss.temperature=8")
     assert plan.student.loss["terms"]["response_kd"] == {"weight": 0.25, "temperature": 8}
     assert plan.student.loss["terms"]["ce"]["weight"] == 0.75

@@ -1,4 +1,4 @@
-"""One rank of two, through `ranks.main`; its last collective ends while the interpreter of rank 1 goes.
+"""One rank of two, through `ranks.main`; its last collective ends while the interpreter of rank 1 shuts down.
 
 python -m tests.jobs.training.late_rank FOLDER RANK
 """
@@ -7,7 +7,7 @@ import atexit
 import ctypes
 import sys
 
-# Registered before torch's, so it runs last, and with the GIL held: then no other thread runs before finalization.
+# Registered before torch's, so it runs last, and holds the GIL: no other thread runs before finalization.
 if sys.argv[2] == "1":
     atexit.register(ctypes.PyDLL(None).usleep, 2_000_000)
 
@@ -20,15 +20,15 @@ from kdlab.jobs.training import ranks
 
 
 class Pause:
-    """Gives the GIL away in the middle of finalization."""
+    """Releases the GIL in the middle of finalization."""
 
     def __del__(self, sleep=time.sleep):
         sleep(0.5)
 
 
 def collective(folder, rank, failure=None):
-    """In place of a training: rank 1 leaves, or fails, before rank 0 has come."""
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    """In place of a training: rank 1 ends, or fails, before rank 0 reaches the collective."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     if rank == 0:
         time.sleep(1)
     work = dist.all_reduce(torch.ones(4), async_op=True)

@@ -1,4 +1,4 @@
-"""Under which key a teacher's outputs are stored: what they depend on, and nothing of the student that asks."""
+"""The cache key of a teacher's outputs: everything that they depend on, and nothing of the student."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.small import tiny_plan
 
 
 def folder_of(store, *overrides):
-    """The teacher's weights are the same throughout, whatever its stage is called."""
+    """The cache folder of the teacher of a plan; the teacher's weights are the same for all overrides."""
     student = tiny_plan(*overrides).student
     ((teacher, _),) = student.teachers
     (store / stage_fingerprint(teacher)).mkdir(parents=True, exist_ok=True)
@@ -20,7 +20,7 @@ def folder_of(store, *overrides):
 
 
 @pytest.mark.parametrize(
-    ("component", "again"),
+    ("component", "changes"),
     [
         ("models.resnet", True),
         ("data.digits", True),
@@ -34,8 +34,8 @@ def folder_of(store, *overrides):
         ("models.vgg", False),
     ],
 )
-def test_a_raised_version_forgets_only_the_outputs_that_it_changes(component, again, tmp_path, monkeypatch):
+def test_a_raised_version_changes_the_folder_of_affected_outputs_only(component, changes, tmp_path, monkeypatch):
     before = folder_of(tmp_path)
     assert folder_of(tmp_path) == before
     monkeypatch.setitem(VERSIONS, component, 2)
-    assert (folder_of(tmp_path) != before) == again
+    assert (folder_of(tmp_path) != before) == changes

@@ -1,4 +1,4 @@
-"""What a stage's fingerprint depends on, and what it does not."""
+"""What a stage's fingerprint depends on, and what it does not depend on."""
 
 import os
 import shutil
@@ -17,17 +17,17 @@ from tests.small import QUICK, tiny_plan
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def prints(*overrides):
+def fingerprints(*overrides):
     return {stage.name: stage_fingerprint(stage) for stage in tiny_plan(*overrides).stages}
 
 
 @cache
-def unchanged(*overrides):
-    return prints(*overrides)
+def base_fingerprints(*overrides):
+    return fingerprints(*overrides)
 
 
 def changed(*overrides, base=()):
-    before, after = unchanged(*base), prints(*base, *overrides)
+    before, after = base_fingerprints(*base), fingerprints(*base, *overrides)
     return {name for name in before if before[name] != after[name]}
 
 
@@ -66,7 +66,7 @@ def test_a_change_reaches_exactly_the_stages_that_depend_on_it(override, stages)
 
 
 @pytest.mark.parametrize(("native", "stages"), [(True, {"student"}), (False, set())])
-def test_a_precision_that_the_processor_chooses_counts_as_what_it_became(native, stages, monkeypatch):
+def test_a_precision_of_auto_counts_as_the_precision_that_it_resolves_to(native, stages, monkeypatch):
     monkeypatch.setattr("kdlab.teachers.precision._computes_bfloat16", lambda device: native)
     assert changed("hardware.teacher_precision=auto") == stages
 
@@ -90,7 +90,7 @@ def test_a_precision_that_the_processor_chooses_counts_as_what_it_became(native,
         "loss.terms.ce.weight=0.3",
     ],
 )
-def test_what_computes_the_same_is_the_same(override):
+def test_settings_that_change_no_result_change_no_fingerprint(override):
     assert changed(override) == set()
 
 
@@ -116,11 +116,11 @@ def test_a_tap_belongs_to_the_student_whose_loss_reads_it(override, stages):
         ("model.teacher.image_size=16", {"student"}),
         ("model.teacher.taps.mid=layer1", {"student"}),
         ("model.teacher.taps.high=layer2", set()),
-        ("model.teacher.train.epochs=5", set()),  # a peer follows the student's recipe
+        ("model.teacher.train.epochs=5", set()),  # a peer has the student's recipe
         ("model.teacher.train.seed=5", set()),
     ],
 )
-def test_a_network_that_learns_beside_the_student_belongs_to_its_stage(override, stages):
+def test_a_peer_belongs_to_the_stage_of_its_student(override, stages):
     assert changed(override, base=["loss=mutual", "loss.terms.hint={taps:[mid],adapter:student}"]) == stages
 
 
@@ -133,15 +133,15 @@ def test_a_network_that_learns_beside_the_student_belongs_to_its_stage(override,
         ("loss.terms.rkd_distance.weight=25", {"student"}),
     ],
 )
-def test_a_term_of_weight_0_is_as_if_it_were_not_there(override, stages):
+def test_a_term_of_weight_0_changes_no_fingerprint(override, stages):
     assert changed(override, base=["loss=feature"]) == stages
 
 
 def raised(monkeypatch, component, *overrides):
-    """The stages that are trained again once a component's version is raised."""
-    before = prints(*overrides)
+    """The stages whose fingerprints change when a component's version is raised."""
+    before = fingerprints(*overrides)
     monkeypatch.setitem(VERSIONS, component, VERSIONS[component] + 1)
-    after = prints(*overrides)
+    after = fingerprints(*overrides)
     return {name for name in before if before[name] != after[name]}
 
 
@@ -153,7 +153,7 @@ EVERY = {"teacher", "baseline", "student"}
     [
         ("losses.response", {"student"}),
         ("methods.teacher_student", {"student"}),
-        ("methods.soft_targets", {"student"}),  # which the method builds on
+        ("methods.soft_targets", {"student"}),  # a base of the method
         ("teachers", {"student"}),
         ("cache", {"student"}),
         ("losses.labels", EVERY),
@@ -182,17 +182,17 @@ def test_a_raised_version_reaches_exactly_the_stages_that_run_it(component, stag
         (["loss=fitnet"], "adapters", {"student"}),
         (["loss=mutual", "model/teacher=small_cnn"], "models.small_cnn", {"student"}),  # its peer
         (["loss=mutual"], "teachers", set()),
-        (["model/teacher=small_cnn"], "models.small_cnn", {"teacher", "student"}),  # the student by its teacher
+        (["model/teacher=small_cnn"], "models.small_cnn", {"teacher", "student"}),  # the student through its teacher
         (["model/student=small_cnn"], "models.small_cnn", {"baseline", "student"}),
         (["data@transfer=digits"], "data.transfer", {"student"}),
     ],
 )
-def test_what_a_stage_runs_is_what_its_settings_name(overrides, component, stages, monkeypatch):
+def test_the_components_of_a_stage_follow_from_its_settings(overrides, component, stages, monkeypatch):
     monkeypatch.setattr("tests.small.TINY", QUICK)
     assert raised(monkeypatch, component, *overrides) == stages
 
 
-def test_stages_of_kdlab_alone_hold_versions_and_no_source():
+def test_stages_without_user_code_have_versions_and_no_source():
     teacher, baseline, student = (stage_parts(stage) for stage in tiny_plan().stages)
     common = {"data.digits", "evaluation", "losses.labels", "models.resnet", "networks", "training", "views"}
     more = {"cache", "losses.response", "methods.soft_targets", "methods.teacher_student", "teachers"}
@@ -202,15 +202,15 @@ def test_stages_of_kdlab_alone_hold_versions_and_no_source():
 
 
 def test_an_edited_text_and_a_new_network_change_no_fingerprint(tmp_path):
-    """In a copy of kdlab, by a process of its own."""
+    """In an edited copy of kdlab, in a new process."""
     for folder in ("kdlab", "conf", "sweeps", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "golden"))
     _edit(tmp_path / "kdlab")
-    importing = "from tests.jobs.training.test_identity import prints"
-    code = f"import kdlab; {importing}; print(kdlab.__file__, sorted(prints().items()))"
-    there = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
-    run = subprocess.run([sys.executable, "-c", code], **there, check=True, capture_output=True, text=True)
-    assert run.stdout.strip() == f"{tmp_path / 'kdlab' / '__init__.py'} {sorted(prints().items())}"
+    importing = "from tests.jobs.training.test_identity import fingerprints"
+    code = f"import kdlab; {importing}; print(kdlab.__file__, sorted(fingerprints().items()))"
+    options = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
+    run = subprocess.run([sys.executable, "-c", code], **options, check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == f"{tmp_path / 'kdlab' / '__init__.py'} {sorted(fingerprints().items())}"
 
 
 NEW_FUNCTION = """
@@ -243,7 +243,7 @@ def _edit(package):
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """A loss, a network and a data set of the user's, of which the loss imports a helper."""
+    """A user's own loss, helper and data set; the loss imports the helper."""
     (tmp_path / "mylab").mkdir()
     (tmp_path / "mylab" / "loss.py").write_text(
         "from kdlab.losses import dkd\nfrom mylab.helper import scale\n\n"
@@ -272,12 +272,12 @@ DATA = "data._target_=mylab.data.Mine"
     ],
 )
 def test_the_users_own_code_counts_by_its_source(override, file, stages, mine):
-    before = prints(override)
+    before = fingerprints(override)
     text = (mine / file).read_text()
     (mine / file).write_text(f'"""A comment."""\n# and another\n{text}')
-    assert prints(override) == before
+    assert fingerprints(override) == before
     (mine / file).write_text(f"{text}\nedited = True\n")
-    after = prints(override)
+    after = fingerprints(override)
     assert {name for name in before if before[name] != after[name]} == stages
 
 
@@ -285,7 +285,9 @@ def test_the_users_own_code_counts_by_its_source(override, file, stages, mine):
     ("override", "component", "stages"),
     [(LOSS, "losses.dkd", {"student"}), (DATA, "data.digits", EVERY), (DATA, "views", EVERY)],
 )
-def test_what_the_users_own_code_takes_from_kdlab_counts_by_its_version(override, component, stages, mine, monkeypatch):
+def test_what_the_users_own_code_imports_from_kdlab_counts_by_its_version(
+    override, component, stages, mine, monkeypatch
+):
     assert raised(monkeypatch, component, override) == stages
 
 
@@ -300,19 +302,21 @@ def test_a_checkpoint_counts_by_content_and_not_by_path(tmp_path):
         state = resnet8(10, widths=[4, 4, 8, 8]).state_dict()
         torch.save(state, tmp_path / "same")
         path.write_bytes((tmp_path / "same").read_bytes())
-    one, other_path, other_content = (prints(f"model.teacher.checkpoint={path}") for path in paths)
+    one, other_path, other_content = (fingerprints(f"model.teacher.checkpoint={path}") for path in paths)
     assert one == other_path
     assert one["teacher"] != other_content["teacher"]
     assert one["baseline"] == other_content["baseline"]
     other_recipe = ("model.teacher.train.optimizer.lr=0.5", "model.teacher.train.seed=3", "scheduler=cosine")
-    assert prints(f"model.teacher.checkpoint={paths[0]}", *other_recipe)["teacher"] == one["teacher"]
+    assert fingerprints(f"model.teacher.checkpoint={paths[0]}", *other_recipe)["teacher"] == one["teacher"]
 
 
-@pytest.mark.parametrize(("component", "again"), [("training", False), ("losses.labels", False), ("evaluation", True)])
-def test_a_network_that_comes_with_its_weights_runs_no_training(component, again, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("component", "changes"), [("training", False), ("losses.labels", False), ("evaluation", True)]
+)
+def test_a_network_with_given_weights_runs_no_training(component, changes, tmp_path, monkeypatch):
     import torch
 
     from kdlab.models.cifar import resnet8
 
     torch.save(resnet8(10, widths=[4, 4, 8, 8]).state_dict(), tmp_path / "a.pt")
-    assert ("teacher" in raised(monkeypatch, component, f"model.teacher.checkpoint={tmp_path / 'a.pt'}")) == again
+    assert ("teacher" in raised(monkeypatch, component, f"model.teacher.checkpoint={tmp_path / 'a.pt'}")) == changes

@@ -14,44 +14,46 @@ from kdlab.jobs.training.identity import stage_parts
 from tests.small import tiny_plan
 
 
-def test_ranks_compute_with_as_many_threads_as_their_stage_says_whatever_they_would_choose(tmp_path, monkeypatch):
+def test_ranks_use_the_thread_count_of_their_stage_and_not_their_default(tmp_path, monkeypatch):
     stage = tiny_plan("hardware.threads=null", "trainer.devices=2").student
     sent = []
-    monkeypatch.setattr(ranks, "_start", lambda rank, count, meeting, frozen, folder: sent.append(pickle.loads(frozen)))
+    monkeypatch.setattr(
+        ranks, "_start", lambda rank, count, rendezvous, payload, folder: sent.append(pickle.loads(payload))
+    )
     monkeypatch.setattr(ranks, "_wait", lambda processes, folder: processes.clear())
     (tmp_path / ranks.FIGURES).write_text("{}")
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
     try:
         ranks.train_with_ranks(stage, tmp_path, [], [], 2)
-        said = stage_parts(stage)["hardware"]["threads"]
+        hashed = stage_parts(stage)["hardware"]["threads"]
     finally:
         torch.set_num_threads(before)
-    assert [received.hardware["threads"] for received, *_ in sent] == [before + 3] * 2 == [said] * 2
+    assert [received.hardware["threads"] for received, *_ in sent] == [before + 3] * 2 == [hashed] * 2
 
 
 def late_pair(folder, *failure):
-    """Exit codes and last lines of two ranks, of which the second is done while the first has yet to come."""
+    """Exit codes and last lines of two ranks; rank 1 ends before rank 0 reaches the collective."""
     command = [sys.executable, "-m", "tests.jobs.training.late_rank", str(folder)]
     options = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": CONF.parent}
     pair = [subprocess.Popen([*command, rank], **options) for rank in "01"]
     for rank, process in enumerate(pair):
-        frozen = pickle.dumps(((folder, rank, *failure), None, None, None))
-        process.stdin.write(len(frozen).to_bytes(8, "big") + frozen)
+        payload = pickle.dumps(((folder, rank, *failure), None, None, None))
+        process.stdin.write(len(payload).to_bytes(8, "big") + payload)
         process.stdin.flush()
     codes = [process.wait(timeout=120) for process in pair]
     return codes, [process.stderr.read().decode().strip().splitlines()[-1:] for process in pair]
 
 
-def test_a_rank_whose_last_collective_ends_late_leaves_in_order(tmp_path):
-    codes, said = late_pair(tmp_path)
-    assert codes == [0, 0], said
+def test_a_rank_whose_last_collective_ends_late_exits_with_0(tmp_path):
+    codes, lines = late_pair(tmp_path)
+    assert codes == [0, 0], lines
 
 
-def test_a_rank_that_fails_ends_at_once_and_says_why_in_its_last_line(tmp_path):
-    codes, said = late_pair(tmp_path, TrainingFailed("the loss is not finite:\n  lower optimizer.lr"))
+def test_a_rank_that_fails_ends_at_once_and_prints_the_reason_in_its_last_line(tmp_path):
+    codes, lines = late_pair(tmp_path, TrainingFailed("the loss is not finite:\n  lower optimizer.lr"))
     assert codes[1] == 1
-    assert said[1] == ["the loss is not finite: lower optimizer.lr"]
+    assert lines[1] == ["the loss is not finite: lower optimizer.lr"]
 
 
 @pytest.mark.parametrize(
@@ -77,17 +79,17 @@ def test_the_first_rank_to_fail_is_quoted_also_when_all_have_ended(scripts, text
     assert str(raised.value) == text
 
 
-def test_ranks_meet_where_the_parent_listens_and_its_environment_stays_as_it_was(tmp_path, monkeypatch):
-    told = []
+def test_ranks_get_the_address_of_the_rendezvous_and_the_parents_environment_is_unchanged(tmp_path, monkeypatch):
+    environments = []
 
     class Rank:
         stdin = io.BytesIO()
         kill = wait = poll = lambda self: 0
 
-    monkeypatch.setattr(ranks.subprocess, "Popen", lambda command, env, **options: told.append(env) or Rank())
+    monkeypatch.setattr(ranks.subprocess, "Popen", lambda command, env, **options: environments.append(env) or Rank())
     (tmp_path / ranks.FIGURES).write_text("{}")
     before = dict(os.environ)
     ranks.train_with_ranks(tiny_plan("trainer.devices=2").student, tmp_path, [], [], 2, address="127.0.0.2")
     assert dict(os.environ) == before
-    assert {environment["MASTER_ADDR"] for environment in told} == {"127.0.0.2"}
-    assert [environment["LOCAL_RANK"] for environment in told] == ["0", "1"]
+    assert {environment["MASTER_ADDR"] for environment in environments} == {"127.0.0.2"}
+    assert [environment["LOCAL_RANK"] for environment in environments] == ["0", "1"]

@@ -1,4 +1,4 @@
-"""One stage trained for real: resumed exactly, its teacher untouched, its checkpoint lean."""
+"""One stage, really trained: resumed exactly, with an unchanged teacher and a small checkpoint."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from kdlab.data.image.memory import read_resized
 from kdlab.errors import Interrupted, TrainingFailed
 from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.cache_specs import cache_specs
-from kdlab.jobs.training.checkpointing import unreported
+from kdlab.jobs.training.checkpointing import no_report
 from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
 from kdlab.reporting.collect.predictions import examples, predictions
@@ -43,7 +43,7 @@ class CrashAt(Callback):
             raise Crash
 
 
-def stage_in(root: Path, plan: Plan, name: str, callbacks=(), report=unreported) -> Path:
+def stage_in(root: Path, plan: Plan, name: str, callbacks=(), report=no_report) -> Path:
     """Trains a stage and its teachers in a store."""
     store = Store(root)
     stage = next(stage for stage in plan.stages if stage.name == name)
@@ -75,28 +75,28 @@ def assert_same_stage(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    root = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(tmp_path_factory):
+    root = tmp_path_factory.mktemp("uninterrupted")
     return stage_in(root, tiny_plan(*DROPOUT), "student")
 
 
 @pytest.mark.parametrize("batches", [1, 3, 4])  # of 2 epochs of 3: in the first, at its end, in the second
-def test_a_crash_changes_no_bit_of_the_student_also_with_dropout(batches, undisturbed, tmp_path, monkeypatch):
+def test_a_crash_changes_no_bit_of_the_student_also_with_dropout(batches, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
     plan = tiny_plan(*DROPOUT)
     stage_in(tmp_path, plan, "teacher")
     with pytest.raises(Crash):
         stage_in(tmp_path, plan, "student", [CrashAt(batches)])
-    assert_same_stage(stage_in(tmp_path, plan, "student"), undisturbed)
+    assert_same_stage(stage_in(tmp_path, plan, "student"), uninterrupted)
 
 
-def test_without_saves_within_an_epoch_it_goes_back_to_the_last_whole_one(undisturbed, tmp_path):
+def test_without_saves_within_an_epoch_it_continues_from_the_last_whole_one(uninterrupted, tmp_path):
     plan = tiny_plan(*DROPOUT)
     stage_in(tmp_path, plan, "teacher")
     with pytest.raises(Crash):
         stage_in(tmp_path, plan, "student", [CrashAt(5)])
     counter = CrashAt(100)
-    assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), undisturbed)
+    assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), uninterrupted)
     assert counter.left == 97
 
 
@@ -106,24 +106,24 @@ class CrashAfterTheLastEpoch(Callback):
 
 
 STOPPED = ("loss=ce", "epochs=4", "callbacks=early_stopping", "callbacks.early_stopping.patience=1")
-STOPPED += ("+callbacks.early_stopping.min_delta=100",)  # which the second epoch does not reach
+STOPPED += ("+callbacks.early_stopping.min_delta=100",)  # more than the second epoch improves
 
 
 def test_a_crash_between_the_early_stop_and_the_result_trains_no_further_epoch(tmp_path):
     plan = tiny_plan(*STOPPED)
-    undisturbed = stage_in(tmp_path / "undisturbed", plan, "student")
-    assert json.loads((undisturbed / "result.json").read_text())["epochs"] == 2
+    uninterrupted = stage_in(tmp_path / "uninterrupted", plan, "student")
+    assert json.loads((uninterrupted / "result.json").read_text())["epochs"] == 2
     with pytest.raises(Crash):
         stage_in(tmp_path / "crashed", plan, "student", [CrashAfterTheLastEpoch()])
     counter, reported = CrashAt(100), []
     resumed = stage_in(tmp_path / "crashed", plan, "student", [counter], lambda done, total, row: reported.append(row))
-    assert_same_stage(resumed, undisturbed)
+    assert_same_stage(resumed, uninterrupted)
     assert counter.left == 100
-    assert [row["step"] for row in reported if row] == [3, 6]  # as a W&B run of the second attempt wants them
+    assert [row["step"] for row in reported if row] == [3, 6]  # a W&B run of the second attempt needs both
 
 
 class StopAtStep(Callback):
-    """Ends training within the second epoch, and raises before that is complete."""
+    """Stops training within the second epoch; with `crashes` it raises before the epoch is complete."""
 
     def __init__(self, crashes: bool) -> None:
         self.crashes = crashes
@@ -139,14 +139,14 @@ class StopAtStep(Callback):
 def test_a_crash_between_a_stop_within_an_epoch_and_its_end_changes_no_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
     plan = tiny_plan("loss=ce", "epochs=4")
-    undisturbed = stage_in(tmp_path / "undisturbed", plan, "student", [StopAtStep(crashes=False)])
-    assert len(without_seconds(undisturbed)) == 1 + 2
+    uninterrupted = stage_in(tmp_path / "uninterrupted", plan, "student", [StopAtStep(crashes=False)])
+    assert len(without_seconds(uninterrupted)) == 1 + 2
     with pytest.raises(Crash):
         stage_in(tmp_path / "crashed", plan, "student", [StopAtStep(crashes=True)])
-    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [StopAtStep(crashes=False)]), undisturbed)
+    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [StopAtStep(crashes=False)]), uninterrupted)
 
 
-def test_an_interrupt_is_saved_and_continued(undisturbed, tmp_path):
+def test_an_interrupt_is_saved_and_continued(uninterrupted, tmp_path):
     def interrupt(done, total, row):
         assert total in (6, None)
         if done == 5:
@@ -157,68 +157,68 @@ def test_an_interrupt_is_saved_and_continued(undisturbed, tmp_path):
     with pytest.raises(Interrupted, match="enough"):
         stage_in(tmp_path, plan, "student", report=interrupt)
     counter = CrashAt(100)
-    assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), undisturbed)
+    assert_same_stage(stage_in(tmp_path, plan, "student", [counter]), uninterrupted)
     assert counter.left == 99
 
 
-def test_the_teacher_ends_as_it_began_in_eval_mode_and_without_gradients(tmp_path):
-    class Look(Callback):
+def test_the_teacher_does_not_change_and_stays_in_eval_mode_without_gradients(tmp_path):
+    class RecordTeacher(Callback):
         def on_train_batch_end(self, trainer, pl_module, *arguments) -> None:
             (teacher,) = pl_module.teachers
-            network = teacher.teacher.network  # that of the cached one
+            network = teacher.teacher.network  # the one behind the cache
             assert not any(part.training for part in network.modules())
             assert all(parameter.grad is None for parameter in network.parameters())
             state = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
             self.states.append(state)
 
-    plan, look = tiny_plan(), Look()
-    look.states = []
+    plan, record = tiny_plan(), RecordTeacher()
+    record.states = []
     before = weights(stage_in(tmp_path, plan, "teacher"))
-    stage_in(tmp_path, plan, "student", [look])
-    torch.testing.assert_close(look.states[-1], look.states[0], rtol=0, atol=0)
+    stage_in(tmp_path, plan, "student", [record])
+    torch.testing.assert_close(record.states[-1], record.states[0], rtol=0, atol=0)
     torch.testing.assert_close(weights(stage_in(tmp_path, plan, "teacher")), before, rtol=0, atol=0)
 
 
-def test_the_checkpoint_holds_student_and_optimizer_and_no_teacher(undisturbed):
-    checkpoint = torch.load(undisturbed / "last.ckpt", weights_only=True)
+def test_the_checkpoint_holds_student_and_optimizer_and_no_teacher(uninterrupted):
+    checkpoint = torch.load(uninterrupted / "last.ckpt", weights_only=True)
     names = {name.removeprefix("student.module.") for name in checkpoint["state_dict"]}
-    assert names == set(weights(undisturbed))
-    tensors = sum(tensor.nbytes for tensor in weights(undisturbed).values())
-    momentum = sum(p.nbytes for name, p in load_network(undisturbed).module.named_parameters())
+    assert names == set(weights(uninterrupted))
+    tensors = sum(tensor.nbytes for tensor in weights(uninterrupted).values())
+    momentum = sum(p.nbytes for name, p in load_network(uninterrupted).module.named_parameters())
     overhead = 40_000  # names, loop state, history
-    assert (undisturbed / "last.ckpt").stat().st_size < tensors + momentum + overhead
+    assert (uninterrupted / "last.ckpt").stat().st_size < tensors + momentum + overhead
 
 
-def test_the_history_has_a_row_an_epoch_with_every_term(undisturbed):
-    header, *rows = (undisturbed / "metrics.csv").read_text().splitlines()
+def test_the_history_has_a_row_an_epoch_with_every_term(uninterrupted):
+    header, *rows = (uninterrupted / "metrics.csv").read_text().splitlines()
     columns = header.split(",")
     assert {"epoch", "step", "train/loss", "train/ce", "train/response_kd", "val/accuracy", "lr"} <= set(columns)
     assert [row.split(",")[columns.index("step")] for row in rows] == ["3", "6"]
 
 
-def test_the_weighted_terms_make_the_loss(undisturbed):
-    header, *rows = (undisturbed / "metrics.csv").read_text().splitlines()
+def test_the_weighted_terms_make_the_loss(uninterrupted):
+    header, *rows = (uninterrupted / "metrics.csv").read_text().splitlines()
     for row in rows:
         figures = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
         expected = 0.3 * figures["train/ce"] + 0.7 * figures["train/response_kd"]
         assert figures["train/loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_reused_result_says_what_the_network_costs(undisturbed):
-    result = json.loads((undisturbed / "result.json").read_text())
-    network = load_network(undisturbed)
+def test_the_result_has_the_cost_of_the_network(uninterrupted):
+    result = json.loads((uninterrupted / "result.json").read_text())
+    network = load_network(uninterrupted)
     assert result["params"] == sum(parameter.numel() for parameter in network.module.parameters())
-    assert result["size_bytes"] == (undisturbed / "student.safetensors").stat().st_size
+    assert result["size_bytes"] == (uninterrupted / "student.safetensors").stat().st_size
     assert result["teacher_forwards"] + result["teacher_recalls"] == 2 * 96
     assert result["samples_per_second"] == pytest.approx(2 * 96 / result["seconds"], rel=0.05)
-    logits, targets = load_predictions(undisturbed)
+    logits, targets = load_predictions(uninterrupted)
     assert result["test/accuracy"] == pytest.approx(100 * (logits.argmax(1) == targets).float().mean().item())
 
 
-def test_class_names_and_the_pictures_that_reports_show_are_saved_with_the_predictions(undisturbed):
-    shown = examples(undisturbed, 10)
+def test_class_names_and_the_pictures_that_reports_show_are_saved_with_the_predictions(uninterrupted):
+    shown = examples(uninterrupted, 10)
     assert shown.names == tuple("0123456789")
-    logits = predictions(undisturbed)[0]
+    logits = predictions(uninterrupted)[0]
     assert set(shown.pictures) == set(telling_samples(logits).values())
     images = read_resized(read_digits, "test", 32).images
     for sample, picture in shown.pictures.items():
@@ -229,7 +229,7 @@ def nan_loss(student, labels):
     return student.sum() * float("nan")
 
 
-def test_a_loss_that_is_not_finite_names_term_and_step_and_keeps_the_checkpoint(tmp_path):
+def test_the_error_for_a_loss_that_is_not_finite_names_term_and_step(tmp_path):
     plan = tiny_plan("loss=ce", f"loss.terms.broken._target_={__name__}.nan_loss", "loss.terms.broken.weight=1")
     text = r"^The loss is not finite: term broken, epoch 1, step 0; student logits .* to .* A lower optimizer\.lr"
     with pytest.raises(TrainingFailed, match=text):
@@ -249,7 +249,7 @@ def test_one_sample_a_batch_and_bfloat16_train(tmp_path):
     assert all(tensor.isfinite().all() for tensor in weights(folder).values())
 
 
-def test_a_run_without_validation_trains_and_ranks_nothing(tmp_path):
+def test_a_run_without_validation_trains_and_has_no_best_epoch(tmp_path):
     folder = stage_in(tmp_path, tiny_plan("loss=ce", "data.val_fraction=0"), "student")
     result = json.loads((folder / "result.json").read_text())
     assert "val/accuracy" not in result

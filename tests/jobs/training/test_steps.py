@@ -1,4 +1,4 @@
-"""What the options of one training step do to it: accumulation, clipping, fused, compiled."""
+"""Options of a training step: accumulation, clipping, fused optimizers, torch.compile."""
 
 import pytest
 import torch
@@ -42,15 +42,15 @@ def test_two_half_batches_accumulated_are_one_batch_without_batch_statistics(tmp
 def test_a_crash_between_accumulated_batches_changes_no_bit(batches, tmp_path, monkeypatch):
     monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
     plan = tiny_plan("loss=ce", "data.image_size=8", "data.batch_size=16", "trainer.accumulate_grad_batches=2")
-    undisturbed = stage_in(tmp_path / "undisturbed", plan, "student")
+    uninterrupted = stage_in(tmp_path / "uninterrupted", plan, "student")
     with pytest.raises(Crash):
         stage_in(tmp_path / "crashed", plan, "student", [CrashAt(batches)])
     counter = CrashAt(100)
-    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [counter]), undisturbed)
-    assert 100 - counter.left == 12 - (batches - 2)  # it went on where the last whole step had ended
+    assert_same_stage(stage_in(tmp_path / "crashed", plan, "student", [counter]), uninterrupted)
+    assert 100 - counter.left == 12 - (batches - 2)  # it continued after the last whole step
 
 
-def test_a_clipped_step_is_as_long_as_it_may_be(tmp_path):
+def test_a_clipped_step_has_the_largest_allowed_norm(tmp_path):
     plan = small_cnn_plan(*PLAIN, "data.train_samples=32", "optimizer.lr=0.5", "trainer.gradient_clip_val=0.01")
     step = moved(plan, stage_in(tmp_path, plan, "student"))
     assert step.norm().item() == pytest.approx(0.5 * 0.01, rel=1e-3)
@@ -59,15 +59,15 @@ def test_a_clipped_step_is_as_long_as_it_may_be(tmp_path):
 def test_a_fused_optimizer_takes_the_same_steps(tmp_path, monkeypatch):
     base = ("loss=ce", "epochs=1", "data.image_size=8", "optimizer.lr=0.001")
     one = stage_in(tmp_path, tiny_plan(*base), "student")
-    made = []
+    methods = []
 
-    def noted(method, *rest, **options):
-        made.append(method)
+    def recorded(method, *rest, **options):
+        methods.append(method)
         return prepare(method, *rest, **options)
 
-    monkeypatch.setattr(kdlab.jobs.training.loop, "prepare", noted)
+    monkeypatch.setattr(kdlab.jobs.training.loop, "prepare", recorded)
     two = stage_in(tmp_path, tiny_plan(*base, "hardware.fused=true"), "student")
-    assert all(group["fused"] for group in made[0].trainer.optimizers[0].param_groups)
+    assert all(group["fused"] for group in methods[0].trainer.optimizers[0].param_groups)
     torch.testing.assert_close(weights(one), weights(two), rtol=1e-4, atol=1e-5)
 
 

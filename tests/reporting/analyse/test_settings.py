@@ -16,7 +16,7 @@ def labels(lab):
     return {setting.label for setting in collect([lab.root]).settings}
 
 
-def test_a_sweep_varies_what_it_was_asked_to_and_nothing_that_follows(lab):
+def test_a_sweep_varies_its_own_keys_and_not_those_that_follow_from_them(lab):
     sweep = lab.grid("loss.temperature", {2.0: [(95.0, 90.0, 94.0)], 8.0: [(94.0, 90.0, 93.0)]})
     assert varying_keys(find([sweep])) == ["loss.temperature"]
     assert labels(lab) == {"T 2", "T 8"}
@@ -28,16 +28,16 @@ def test_loose_runs_vary_in_what_was_typed_also_where_one_left_it_out(lab):
     assert labels(lab) == {"T 4", "T 8"}
 
 
-def test_what_was_not_typed_is_told_by_the_configs_without_its_consequences(lab):
+def test_what_was_not_typed_is_read_from_the_configs_without_settings_that_follow(lab):
     lab.run(95.0, 90.0)
     lab.run(94.0, 90.0, settings={"optimizer.lr": 0.05, "loss.temperature": 8.0})
     assert labels(lab) == {"T 4 · lr 0.1", "T 8 · lr 0.05"}
 
 
 def test_folders_hardware_and_loggers_are_no_settings(lab):
-    told = {"hardware.threads": 4, "paths.outputs": "elsewhere", "logger.csv": True, "tags": ["x"]}
-    told |= {"cache.enabled": False}
-    lab.run(95.0, 90.0, typed=["hardware.threads=4", "logger=wandb", "cache.enabled=false"], settings=told)
+    settings = {"hardware.threads": 4, "paths.outputs": "elsewhere", "logger.csv": True, "tags": ["x"]}
+    settings |= {"cache.enabled": False}
+    lab.run(95.0, 90.0, typed=["hardware.threads=4", "logger=wandb", "cache.enabled=false"], settings=settings)
     lab.run(95.0, 90.0, seed=1)
     assert labels(lab) == {"response"}
 
@@ -63,7 +63,7 @@ def test_a_loss_stands_for_all_that_it_brings(lab):
     assert labels(lab) == {"loss response", "loss dkd"}
 
 
-def test_an_option_that_is_the_default_is_called_as_the_run_that_named_it(lab):
+def test_a_default_option_gets_the_name_that_another_run_typed(lab):
     lab.run(95.0, 90.0, typed=["model/student=resnet8_slim", "seed=0"])
     lab.run(95.5, 90.0, typed=["seed=1"], seed=1)
     lab.run(96.0, 90.0, typed=["model/student=resnet20"], settings={"model.student.name": "resnet20"})
@@ -76,7 +76,7 @@ def test_numbers_typed_in_other_ways_are_one_setting(lab):
     assert labels(lab) == {"response"}
 
 
-def test_of_the_same_setting_and_seed_the_newest_counts_and_that_is_said(lab):
+def test_of_the_same_setting_and_seed_the_newest_counts_with_a_remark(lab):
     lab.run(95.0, 90.0, settings={"hardware.threads": 1})
     lab.run(80.0, 90.0, settings={"hardware.threads": 2})
     evidence = collect([lab.root])
@@ -85,7 +85,7 @@ def test_of_the_same_setting_and_seed_the_newest_counts_and_that_is_said(lab):
     assert any(remark.startswith("1 run was left out") for remark in evidence.remarks)
 
 
-def test_names_are_short_and_tell_apart():
+def test_names_are_short_and_distinct():
     keys = [
         "optimizer.lr",
         "plan.baseline.optimizer.lr",
@@ -102,7 +102,7 @@ def test_names_are_short_and_tell_apart():
     )
 
 
-def test_seeds_of_which_one_alone_finished_are_no_setting_either(lab):
+def test_seeds_of_which_only_one_finished_are_no_setting_either(lab):
     cells = [(["seed=0"], lab.run(95.0, 90.0), {}), (["seed=1"], None, {"status": "failed", "error": "lost"})]
     (setting,) = collect([lab.sweep({"seed": ["0", "1"]}, cells)]).settings
     assert setting.label == "response"

@@ -34,12 +34,12 @@ def test_equal_differences_have_no_spread_to_test_against():
     assert interval([0.1 + 0.2, 0.3, 0.3]).half == 0
 
 
-@pytest.mark.parametrize(("ours_alone", "theirs_alone"), [(9, 2), (2, 9), (0, 0), (4, 4), (0, 7)])
-def test_mcnemars_test_is_an_exact_binomial_test_of_the_samples_on_which_they_differ(ours_alone, theirs_alone):
-    ours = np.array([True] * (50 + ours_alone) + [False] * (theirs_alone + 6))
-    theirs = np.array([True] * 50 + [False] * ours_alone + [True] * theirs_alone + [False] * 6)
-    differing = ours_alone + theirs_alone
-    expected = stats.binomtest(ours_alone, differing).pvalue if differing else 1.0
+@pytest.mark.parametrize(("only_ours", "only_theirs"), [(9, 2), (2, 9), (0, 0), (4, 4), (0, 7)])
+def test_mcnemars_test_is_an_exact_binomial_test_of_the_samples_on_which_they_differ(only_ours, only_theirs):
+    ours = np.array([True] * (50 + only_ours) + [False] * (only_theirs + 6))
+    theirs = np.array([True] * 50 + [False] * only_ours + [True] * only_theirs + [False] * 6)
+    differing = only_ours + only_theirs
+    expected = stats.binomtest(only_ours, differing).pvalue if differing else 1.0
     assert mcnemar_test(ours, theirs) == pytest.approx(expected)
 
 

@@ -11,7 +11,7 @@ def test_columns_are_read_by_name_and_gaps_are_nan(tmp_path):
     np.testing.assert_array_equal(found["epoch"], [1, 2])
 
 
-def test_a_table_that_is_absent_empty_or_torn_is_nothing(tmp_path):
+def test_an_absent_empty_or_damaged_table_gives_no_columns(tmp_path):
     assert history(tmp_path) == {}
     for text in ("", "epoch,lr\n", "epoch,lr\n1,0.1\n2", "epoch\nyes\n", "epoch,lr\n1\n2\n"):
         (tmp_path / "metrics.csv").write_text(text)

@@ -25,14 +25,14 @@ def test_the_bins_add_up_to_the_calibration_error_of_torchmetrics(stage):
     expected = multiclass_calibration_error(probabilities, torch.tensor(targets), num_classes=10, n_bins=15)
     assert error == pytest.approx(expected.item(), abs=1e-6)
     assert sum(count for *_, count in bins) == 500
-    assert all(place / 15 <= confidence <= (place + 1) / 15 for confidence, place in _places(bins))
+    assert all(index / 15 <= confidence <= (index + 1) / 15 for confidence, index in _bin_indices(bins))
 
 
-def _places(bins):
+def _bin_indices(bins):
     return [(confidence, int(confidence * 15)) for confidence, *_ in bins]
 
 
-def test_right_is_right(stage):
+def test_correctness_compares_the_prediction_with_the_target(stage):
     folder, logits, targets = stage
     assert (correctness(folder) == (logits.argmax(1) == targets)).all()
 
@@ -46,8 +46,8 @@ def test_unlabelled_positions_of_sequences_do_not_count(tmp_path):
     assert correctness(tmp_path).tolist() == [True, False, True, True]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"torn"])
-def test_without_a_file_that_can_be_read_nothing_is_known(tmp_path, content):
+@pytest.mark.parametrize("content", [None, b"", b"damaged"])
+def test_without_a_readable_file_there_are_no_predictions(tmp_path, content):
     if content is not None:
         (tmp_path / "predictions.safetensors").write_bytes(content)
     assert predictions(tmp_path) is correctness(tmp_path) is reliability(tmp_path) is None

@@ -25,7 +25,7 @@ def test_other_pairs_and_other_data_have_no_rows(tmp_path):
     assert collect([tmp_path]).published == ()
 
 
-def test_the_benchmark_is_whole_and_named_as_kdlab_names_it():
+def test_the_benchmark_is_complete_with_kdlabs_names():
     rows = [row for row in table() if row["data"] == "CIFAR100" and row["teacher_network"]]
     networks = {OmegaConf.load(path).get("name") for path in (CONF / "network").glob("*.yaml")}
     losses = {path.stem for path in (CONF / "loss").glob("*.yaml")}

@@ -45,16 +45,16 @@ def test_stages_in_the_store_are_no_runs(lab):
 @pytest.mark.parametrize(
     "text", ['{"status": "fini', "[1, 2]", '{"status": "finished"}', '{"status": "finished", "student": 3}']
 )
-def test_a_file_that_is_torn_or_foreign_is_skipped_and_said_to_be(lab, text):
+def test_a_damaged_or_foreign_file_is_skipped_with_a_remark(lab, text):
     lab.run(95.0, 90.0)
-    (lab.root / "torn-00").mkdir()
-    (lab.root / "torn-00" / "result.json").write_text(text)
+    (lab.root / "damaged-00").mkdir()
+    (lab.root / "damaged-00" / "result.json").write_text(text)
     evidence = collect([lab.root])
     assert len(evidence.settings) == 1
-    assert any(remark.startswith("torn-00/result.json was skipped") for remark in evidence.remarks)
+    assert any(remark.startswith("damaged-00/result.json was skipped") for remark in evidence.remarks)
 
 
-def test_a_torn_record_of_a_cell_is_skipped_and_said_to_be(lab):
+def test_a_damaged_record_of_a_cell_is_skipped_with_a_remark(lab):
     sweep = lab.sweep({"seed": ["0"]}, [(["seed=0"], lab.run(95.0, 90.0), {})])
     (sweep / "cells" / "1.json").write_text('{"cell": 1, "over')
     (sweep / "cells" / "2.json").write_text('{"cell": 2}')
@@ -69,7 +69,7 @@ def test_results_of_an_earlier_version_still_count(lab):
     assert setting.gain.points.mean == pytest.approx(1.0)
 
 
-def test_failures_are_cells_that_failed_that_vanished_and_that_never_began(lab):
+def test_failures_are_cells_that_failed_were_lost_or_never_started(lab):
     failed = lab.failed("the loss is not finite", typed=["loss.temperature=4"])
     cells = [
         (["loss.temperature=2"], lab.run(95.0, 90.0, settings={"loss.temperature": 2.0}), {}),
@@ -86,7 +86,7 @@ def test_failures_are_cells_that_failed_that_vanished_and_that_never_began(lab):
     assert len(failures) == 4
 
 
-def test_a_sweep_that_is_on_has_no_failures_yet(lab):
+def test_a_running_sweep_has_no_failures_yet(lab):
     cells = [
         (["seed=0"], lab.run(95.0, 90.0), {}),
         (["seed=1"], None, {"status": "running", "pid": os.getpid(), "ended": None}),
@@ -122,6 +122,6 @@ def test_a_folder_that_is_not_there_or_holds_nothing_is_bad_input(tmp_path):
         collect([tmp_path])
 
 
-def test_a_sweep_that_ended_is_over_also_when_its_process_number_lives_on(lab):
+def test_a_sweep_that_ended_is_over_also_when_its_process_number_is_used_again(lab):
     sweep = lab.sweep({"seed": ["0", "1"]}, [(["seed=0"], lab.run(95.0, 90.0), {})], cells=2, pid=os.getpid())
     assert [failure.error for failure in collect([sweep]).failures] == ["was never started"]

@@ -65,7 +65,7 @@ def full(tmp_path_factory):
     """A report with everything, its page parsed, and its folder."""
     folder = tmp_path_factory.mktemp("report")
     made = temperatures()
-    chain = [{"test/accuracy": 90.0 + place, "params": 5006} for place in range(3)]
+    chain = [{"test/accuracy": 90.0 + index, "params": 5006} for index in range(3)]
     best = with_run(made.settings[0], folder / "run", result={"generations": chain})
     here = {"method": "KD", "teacher": 79.42, "student_alone": 72.5, "student": 73.33, "source": "CRD"}
     here |= {"metric": "test accuracy (%)", "note": "last epoch"}
@@ -83,18 +83,18 @@ def full(tmp_path_factory):
 
 def test_question_answer_and_remarks_come_first(full):
     made, page, _ = full
-    places = [
+    positions = [
         page.text.index(text) for text in (made.question, made.answer, *made.remarks, "6 settings", "validation %")
     ]
-    assert places[1:] == sorted(places[1:])
-    assert made.question in page.text[: places[1]]
+    assert positions[1:] == sorted(positions[1:])
+    assert made.question in page.text[: positions[1]]
     assert page.tags["h1"] == 1
     assert "python -m kdlab.train -m loss.temperature=2,4,8" in page.text
     assert "3 seeds (0, 1, 2)" in page.text
     assert "21 September 2026" in page.text
 
 
-def test_every_number_of_the_table_is_the_evidences(full):
+def test_every_number_of_the_table_is_that_of_the_evidence(full):
     made, page, _ = full
     heading, *rows = page.tables[0]
     assert len(rows) == len(made.settings)
@@ -115,11 +115,11 @@ def test_every_number_of_the_table_is_the_evidences(full):
     assert "over control" not in heading
 
 
-def test_each_plot_is_in_the_page_and_beside_it_in_both_formats_and_says_what_it_shows(full):
+def test_each_plot_is_in_the_page_and_beside_it_in_both_formats_with_a_description(full):
     _, page, folder = full
     names = {path.stem for path in (folder / "plots").iterdir()}
     assert {"gains", "effect-validation", "effect-gain", "cost-params", "cost-seconds", "curves-accuracy"} < names
-    assert {"curves-terms", "likeness", "reliability", "best-minus-last", "generations", "class-similarity"} < names
+    assert {"curves-terms", "agreement", "reliability", "best-minus-last", "generations", "class-similarity"} < names
     assert {f"dark-knowledge-{name}" for name in ("most-torn", "typical", "surest")} < names
     assert page.tags["figure"] == len(names)
     for name in names:
@@ -148,7 +148,7 @@ def test_a_plot_brings_no_styles_or_titles_into_the_page(full):
     assert (page.tags["style"], page.tags["title"], page.tags["metadata"]) == (1, 1, 0)
 
 
-def test_the_page_asks_nothing_of_a_network(full):
+def test_the_page_loads_nothing_from_the_internet(full):
     _, page, folder = full
     for tag, name, value in page.attributes:
         if name in RESOURCES:
@@ -168,16 +168,16 @@ def test_colours_of_plots_follow_the_page_but_the_files_keep_theirs(full):
         assert colour in (folder / "plots" / "gains.svg").read_text()
 
 
-def test_savings_failures_and_published_figures_are_told(full):
+def test_savings_failures_and_published_figures_are_shown(full):
     _, page, _ = full
-    assert "12 runs are made of 14 distinct stages; each by itself, 36 would have been trained." in page.text
+    assert "12 runs are made of 14 distinct stages; without reuse, 36 would have been trained." in page.text
     assert "width: 25.0%" in page.values("style")
     assert page.tables[1][1] == ["T 0 · seed 0", "loss.temperature must be above 0, got 0"]
     assert page.tables[2][1] == ["KD", "79.42", "72.5", "73.33", "73.10 ± 0.25", "test accuracy (%)last epoch", "CRD"]
     assert page.tables[2][2][4] == "–"
 
 
-def test_what_people_wrote_is_inert(tmp_path):
+def test_text_of_users_is_escaped(tmp_path):
     one = with_run(setting(HOSTILE, {"loss": HOSTILE}), tmp_path / "run")
     other = setting(r"$\frac$", {"loss": r"$\frac$"}, 96.0)  # no formula
     made = evidence(
@@ -203,7 +203,7 @@ def test_what_people_wrote_is_inert(tmp_path):
 def test_a_report_into_the_folder_of_an_earlier_one_removes_the_plots_that_only_that_one_had(full, tmp_path):
     made, _, folder = full
     out = shutil.copytree(folder, tmp_path / "out")
-    own = ["plots/mine.png", "plots/gains.pdf", "plots/kept/steps.svg", "likeness.svg", "notes.html"]
+    own = ["plots/mine.png", "plots/gains.pdf", "plots/kept/steps.svg", "agreement.svg", "notes.html"]
     (out / "plots" / "kept").mkdir()
     for name in own:
         (out / name).write_text('<a href="plots/mine.svg">SVG</a> <a href="plots/mine.png">PNG</a>')
@@ -232,7 +232,7 @@ def test_one_run_without_baseline_teacher_or_files_makes_a_page(tmp_path):
 
 
 def test_hundreds_of_settings_are_all_in_the_table_and_a_few_in_the_plots(tmp_path):
-    values = [{"lr": 0.001 * (place + 1), "wd": place % 20 / 20} for place in range(200)]
+    values = [{"lr": 0.001 * (index + 1), "wd": index % 20 / 20} for index in range(200)]
     settings = [setting(f"lr {one['lr']:g} · wd {one['wd']:g}", one, 98 - one["wd"]) for one in values]
     path = write_page(evidence(settings, {"lr": tuple(range(200)), "wd": tuple(range(20))}), tmp_path)
     page = Page(path.read_text())

@@ -13,7 +13,7 @@ def cells(settings, heading, role="student"):
     return column.cells
 
 
-def test_uncertain_gains_are_called_that():
+def test_uncertain_gains_have_a_note():
     settings = [
         setting("a", {}, gain=(0.2, 0.5)),
         setting("b", {}, gain=(2.0, 0.5)),

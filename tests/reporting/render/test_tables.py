@@ -12,13 +12,13 @@ def lab(tmp_path):
     return Lab(tmp_path)
 
 
-def test_every_run_is_a_row_with_what_its_result_says(lab):
+def test_every_run_is_a_row_with_the_figures_of_its_result(lab):
     values = {2.0: [(95.0, 90.0, 94.0), (95.5, 90.5, 94.0)], 8.0: [(96.0, 90.0, 95.0)]}
     sweep = lab.grid("loss.temperature", values)
     with write_cells(collect([sweep]), sweep).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    told = [(row["loss.temperature"], row["seed"], row["test_accuracy"], row["val_accuracy"]) for row in rows]
-    assert told == [("8.0", "0", "96.0", "95.0"), ("2.0", "0", "95.0", "94.0"), ("2.0", "1", "95.5", "94.0")]
+    found = [(row["loss.temperature"], row["seed"], row["test_accuracy"], row["val_accuracy"]) for row in rows]
+    assert found == [("8.0", "0", "96.0", "95.0"), ("2.0", "0", "95.0", "94.0"), ("2.0", "1", "95.5", "94.0")]
     assert [float(row["gain"]) for row in rows] == [6.0, 5.0, 5.0]
     assert rows[0]["best_minus_last"] == "0.5"
     assert all((sweep / row["path"] / "result.json").is_file() for row in rows)
@@ -31,7 +31,7 @@ def table_of(text, heading):
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
 
 
-def test_the_markdown_says_question_answer_and_settings(lab):
+def test_the_markdown_has_question_answer_and_settings(lab):
     values = {2.0: [(95.0, 90.0, 94.0), (95.5, 90.1, 94.0)], 8.0: [(96.0, 90.0, 95.0), (90.0, 90.1, 95.0)]}
     evidence = collect([lab.grid("loss.temperature", values, question="Hot or cold?")])
     text = write_markdown(evidence, lab.root).read_text()

@@ -24,14 +24,14 @@ SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.random_trials=2", *SPACE]
 
 
 def height(temperature, epochs, loss):
-    """What is searched for the highest: a hill at temperature 4 and 30 epochs."""
+    """The objective: a hill at temperature 4 and 30 epochs."""
     return 90.0 - abs(temperature - 4.0) - abs(epochs - 30) / 10 - 2.0 * (loss == "response")
 
 
 def task(cfg):
     number = HydraConfig.get().job.num
     if Path(f"fail-{number}").exists():
-        raise BadInput("it was to fail")
+        raise BadInput("the test asked for a failure")
     if Path(f"kill-{number}").exists():
         Path(f"kill-{number}").unlink()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -39,12 +39,12 @@ def task(cfg):
         file.write(f"{number}\n")
     reached = height(cfg.loss.temperature, cfg.epochs, HydraConfig.get().runtime.choices.loss)
     folder = Path(cfg.paths.outputs) / f"run-{number}"
-    leave(folder, reached)
+    write_run(folder, reached)
     note_run(folder)
 
 
-def leave(folder, reached):
-    """What a run leaves that a search reads."""
+def write_run(folder, reached):
+    """Writes the files of a run that a search reads."""
     (folder / "student").mkdir(parents=True, exist_ok=True)
     write_history(folder / "student" / "metrics.csv", [{"epoch": 1, "step": 3, "val/accuracy": reached - 1.0}])
     student = {"val/accuracy": reached, "test/accuracy": 0.0}
@@ -55,13 +55,13 @@ def search(*arguments):
     return run(task, [*SEARCH, *arguments])
 
 
-def facts(folder):
-    """What the journal in a sweep's folder knows, by number."""
+def trials(folder):
+    """The trials in the journal of a sweep's folder, by number."""
     return [(trial.number, trial.params, trial.state, trial.value) for trial in open_study(folder).get_trials()]
 
 
-def drawn_by_optuna(count, size, seed):
-    """The same search in plain optuna: in memory, asked and told by hand."""
+def sampled_by_optuna(count, size, seed):
+    """The same search in plain optuna: in memory, by its ask-and-tell interface."""
     study = optuna.create_study(direction="maximize")
     for first in range(0, count, size):
         begun = []

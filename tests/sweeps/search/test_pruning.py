@@ -1,4 +1,4 @@
-"""A search that trains: who is stopped and why, and that nobody else notices."""
+"""A search that trains: which trials are stopped and why, and that the others are unchanged."""
 
 import contextlib
 import json
@@ -82,7 +82,7 @@ def test_cells_and_trials_end_alike_and_the_value_is_the_students_on_validation(
         assert trials[number].intermediate_values == accuracies(found, number)
 
 
-def test_stopped_is_who_is_below_the_median_of_the_finished_at_the_first_epoch_that_counts(found):
+def test_a_trial_below_the_median_of_the_finished_ones_is_stopped_after_the_warm_up(found):
     trials = open_study(sweep(found)).trials
     at_the_time = statistics.median(accuracies(found, number)[WARM_UP] for number in (0, 1))
     assert sorted(trials[2].intermediate_values) == [1, WARM_UP]
@@ -102,17 +102,15 @@ def test_a_stopped_student_keeps_its_checkpoint_and_leaves_no_result(found):
     assert not (directory(found, 2) / "result.json").exists()
 
 
-def test_students_are_the_same_bits_with_a_search_around_them_also_when_one_stopped_them_half_way(
-    found, tmp_path, monkeypatch
-):
+def test_students_have_the_same_bits_in_a_search_also_when_it_stopped_them_half_way(found, tmp_path, monkeypatch):
     for number in (0, 2):
         rate = cells(found)[number]["overrides"][-1]
         monkeypatch.chdir(tmp_path)
         assert run(train, [*FIXED, rate]) == 0
-        (alone,) = tmp_path.glob(f"outputs/{directory(found, number).name}/student/student.safetensors")
+        (by_itself,) = tmp_path.glob(f"outputs/{directory(found, number).name}/student/student.safetensors")
         monkeypatch.chdir(found)
-        assert number == 0 or run(train, [*FIXED, rate]) == 0  # goes on where the search stopped
-        assert (directory(found, number) / "student" / "student.safetensors").read_bytes() == alone.read_bytes()
+        assert number == 0 or run(train, [*FIXED, rate]) == 0  # continues where the search stopped
+        assert (directory(found, number) / "student" / "student.safetensors").read_bytes() == by_itself.read_bytes()
 
 
 def pruning_beside(folder, *others, **pruning):
@@ -157,7 +155,7 @@ def test_a_bad_trial_ends_after_the_epoch_that_shows_it(tmp_path, accuracies, pr
     assert ended_by(pruning_beside(tmp_path, GOOD, GOOD, **pruning), *accuracies) == expected
 
 
-def test_other_stages_and_progress_within_an_epoch_are_no_concern_of_it(tmp_path):
+def test_other_stages_and_progress_within_an_epoch_are_not_reported(tmp_path):
     pruning = pruning_beside(tmp_path, GOOD, GOOD)
     pruning(epoch_ends(1, 10.0, stage=SimpleNamespace(epochs=4)))
     pruning(Progress(STAGE, 1, 4))

@@ -28,7 +28,7 @@ def parsed(*lines):
         ("[8,16],[16,32]", CategoricalDistribution(("[8,16]", "[16,32]"))),
     ],
 )
-def test_each_kind_of_sweep_is_the_distribution_that_it_says(text, expected):
+def test_each_kind_of_sweep_is_the_distribution_that_it_describes(text, expected):
     (override,) = parsed(f"key={text}")
     assert distribution(override) == expected
 
@@ -58,7 +58,7 @@ def test_choices_with_special_characters_come_back_as_they_were():
         ("optimizer.lr=tag(log,interval(0,1))", "from a smaller to a larger number, above 0 with tag"),
         ("epochs=range(3,3)", "epochs=range(3,3): this range has no numbers in it"),
         ("seed=0,1,2", "seed=0,1,2: a search would choose the luckiest seed. Search with one seed, such as seed=0, "),
-        ("model.teacher.train.seed=range(0,3)", "such as model.teacher.train.seed=0, and give its winner several with"),
+        ("model.teacher.train.seed=range(0,3)", "such as model.teacher.train.seed=0, and train its best trial with"),
         ("data.split_seed=0,1", "the luckiest seed"),
         ("data=cifar10,cifar100", "data=cifar10,cifar100: a search compares trials on the same validation samples"),
         ("data.val_fraction=interval(0.1,0.5)", "Search on each by itself: data.val_fraction=…"),

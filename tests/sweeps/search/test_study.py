@@ -1,4 +1,4 @@
-"""The study of a search without Hydra: what it draws, and that its journal may be cut off anywhere."""
+"""The study of a search without Hydra: what it samples, and that its journal may be cut off anywhere."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from kdlab.errors import BadInput
 from kdlab.jobs.training.history import write_history
 from kdlab.runtime.sweep_records import Cell
 from kdlab.sweeps.search.conclusion import conclusion
-from kdlab.sweeps.search.journal import JOURNAL, open_study, sole_searcher
+from kdlab.sweeps.search.journal import JOURNAL, open_study, search_lock
 from kdlab.sweeps.search.space import Space
 from kdlab.sweeps.search.study import Search, pruner_of
 from kdlab.tasks.description import IMAGE_CLASSIFICATION, Description, Metric
-from tests.sweeps.search.fake import SPACE, drawn_by_optuna, facts, height, leave
+from tests.sweeps.search.fake import SPACE, height, sampled_by_optuna, trials, write_run
 
 
 def space(*lines):
@@ -33,7 +33,7 @@ def begin(folder, seed=0, lines=SPACE, fixed="this", task=IMAGE_CLASSIFICATION):
 
 def ended(folder, trial, status="finished"):
     """The record of a cell, with the run directory that it has."""
-    leave(folder / f"run-{trial.number}", height(*trial.params.values()))
+    write_run(folder / f"run-{trial.number}", height(*trial.params.values()))
     return Cell(trial.number, (), status, os.getpid(), socket.gethostname(), 1.0, 2.0, run=f"run-{trial.number}")
 
 
@@ -45,12 +45,12 @@ def play(search, total, size, status="finished"):
 
 
 @pytest.mark.parametrize(("size", "seed"), [(1, 0), (3, 5)])
-def test_draws_what_optuna_draws(tmp_path, size, seed):
+def test_samples_what_optuna_samples(tmp_path, size, seed):
     play(begin(tmp_path, seed), 8, size)
-    assert facts(tmp_path) == drawn_by_optuna(8, size, seed)
+    assert trials(tmp_path) == sampled_by_optuna(8, size, seed)
 
 
-def test_every_epoch_of_a_finished_student_is_known_to_the_study(tmp_path):
+def test_every_epoch_of_a_finished_student_is_in_the_study(tmp_path):
     play(begin(tmp_path), 2, 1)
     assert [trial.intermediate_values for trial in open_study(tmp_path).trials] == [
         {1: trial.value - 1.0} for trial in open_study(tmp_path).trials
@@ -68,17 +68,17 @@ def test_a_journal_that_ends_anywhere_is_continued_to_the_same_search(tmp_path, 
         torn = lines[kept][: len(lines[kept]) // 2] if kept % 2 else b""
         (folder / JOURNAL).write_bytes(b"".join(lines[:kept]) + torn)
         play(begin(folder), 4, size)
-        assert facts(folder) == facts(tmp_path / "whole"), kept
+        assert trials(folder) == trials(tmp_path / "whole"), kept
     assert kept > 20
 
 
 def test_more_trials_go_on_where_fewer_ended(tmp_path):
     play(begin(tmp_path), 2, 1)
     play(begin(tmp_path), 5, 1)
-    assert facts(tmp_path) == drawn_by_optuna(5, 1, seed=0)
+    assert trials(tmp_path) == sampled_by_optuna(5, 1, seed=0)
 
 
-def test_a_failed_trial_is_run_again_under_its_number_by_the_next_start_alone(tmp_path):
+def test_a_failed_trial_is_run_again_under_its_number_by_the_next_start_only(tmp_path):
     search = begin(tmp_path)
     for status in ("finished", "failed", "finished"):
         (trial,) = search.next_batch(1, 3)
@@ -94,7 +94,7 @@ def test_a_cell_that_did_not_end_well_is_a_failed_trial(tmp_path, record):
     search = begin(tmp_path)
     (trial,) = search.next_batch(1, 1)
     search.conclude(trial.number, record and ended(tmp_path, trial, record))
-    assert facts(tmp_path)[0][2:] == (TrialState.FAIL, None)
+    assert trials(tmp_path)[0][2:] == (TrialState.FAIL, None)
     assert search.best is None
 
 
@@ -105,11 +105,11 @@ def test_a_stopped_cell_is_a_pruned_trial_and_never_the_best(tmp_path):
     (stopped,) = search.next_batch(1, 2)
     optuna.trial.Trial(search.study, stopped._trial_id).report(99.0, 1)
     search.conclude(1, ended(tmp_path, stopped, "stopped"))
-    assert facts(tmp_path)[1][2:] == (TrialState.PRUNED, 99.0)
+    assert trials(tmp_path)[1][2:] == (TrialState.PRUNED, 99.0)
     assert search.best.number == 0
 
 
-def test_a_folder_keeps_to_one_search(tmp_path):
+def test_a_folder_has_one_search(tmp_path):
     begin(tmp_path)
     begin(tmp_path)
     with pytest.raises(BadInput, match=r"hydra\.sweep\.dir has a search with other fixed settings in it"):
@@ -133,11 +133,11 @@ def test_of_a_metric_that_is_better_low_the_lowest_is_the_best(tmp_path):
     assert "is cell 2, val/perplexity 7.000:" in conclusion(search, [])
 
 
-def test_one_process_at_a_time_draws_trials(tmp_path):
+def test_one_process_at_a_time_samples_trials(tmp_path):
     with (
-        sole_searcher(tmp_path),
-        pytest.raises(BadInput, match="another process is at this search, in "),
-        sole_searcher(tmp_path),
+        search_lock(tmp_path),
+        pytest.raises(BadInput, match="another process runs this search, in "),
+        search_lock(tmp_path),
     ):
         pass
     with FileLock(tmp_path / "search.lock"):

@@ -17,7 +17,7 @@ def network():
 
 
 @pytest.fixture
-def ask(network):
+def forward(network):
     """Logits, and the mean over pixels and channels as a feature of one number."""
     with torch.no_grad():
         yield lambda images: Outputs(network(images), {"mean": images.float().mean((1, 2, 3))[:, None]})
@@ -31,41 +31,41 @@ def test_the_size_of_its_batch_is_the_next_multiple_of_16():
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
-def test_outputs_are_those_of_the_network_in_order(ask, count):
-    said, expected = FixedBatch(ask, 16)(IMAGES[:count]), ask(IMAGES[:count])
-    assert said.logits.shape == (count, 10)
-    torch.testing.assert_close(said.logits, expected.logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(said.features["mean"], expected.features["mean"])
+def test_outputs_are_those_of_the_network_in_order(forward, count):
+    outputs, expected = FixedBatch(forward, 16)(IMAGES[:count]), forward(IMAGES[:count])
+    assert outputs.logits.shape == (count, 10)
+    torch.testing.assert_close(outputs.logits, expected.logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs.features["mean"], expected.features["mean"])
 
 
-def test_no_bit_depends_on_neighbours_or_place(ask):
-    kernel = FixedBatch(ask, 16)
-    together = kernel(IMAGES).logits
+def test_no_bit_depends_on_neighbours_or_position(forward):
+    fixed = FixedBatch(forward, 16)
+    together = fixed(IMAGES).logits
     for chosen in (torch.tensor([7]), torch.tensor([3, 49, 20]), torch.randperm(50)):
-        assert torch.equal(kernel(IMAGES[chosen]).logits, together[chosen])
-    assert not kernel.depends_on_position(IMAGES[:16])
+        assert torch.equal(fixed(IMAGES[chosen]).logits, together[chosen])
+    assert not fixed.depends_on_position(IMAGES[:16])
 
 
-def test_the_network_sees_batches_of_one_size():
-    seen = []
+def test_the_network_gets_batches_of_one_size():
+    shapes = []
 
-    def ask(images):
-        seen.append(tuple(images.shape))
+    def forward(images):
+        shapes.append(tuple(images.shape))
         return Outputs(images.float().flatten(1))
 
-    FixedBatch(ask, 32)(IMAGES)
-    assert seen == [(32, 3, 32, 32), (32, 3, 32, 32)]
+    FixedBatch(forward, 32)(IMAGES)
+    assert shapes == [(32, 3, 32, 32), (32, 3, 32, 32)]
 
 
-def test_a_network_that_looks_at_its_place_is_found_out():
-    class Counts(nn.Module):
+def test_detects_a_network_that_depends_on_the_position():
+    class PositionDependent(nn.Module):
         def forward(self, images):
             return Outputs(images.float().flatten(1) + torch.arange(len(images))[:, None] * 1e-4)
 
-    assert FixedBatch(Counts(), 16).depends_on_position(IMAGES[:16])
+    assert FixedBatch(PositionDependent(), 16).depends_on_position(IMAGES[:16])
 
 
-def test_inputs_by_keyword_are_filled_up_alike():
+def test_inputs_by_keyword_are_padded_too():
     inputs = {"ids": torch.arange(20).view(10, 2), "mask": torch.ones(10)}
-    kernel = FixedBatch(lambda given: Outputs(given["ids"] * given["mask"][:, None]), 16)
-    assert torch.equal(kernel(inputs).logits, inputs["ids"].float())
+    fixed = FixedBatch(lambda given: Outputs(given["ids"] * given["mask"][:, None]), 16)
+    assert torch.equal(fixed(inputs).logits, inputs["ids"].float())

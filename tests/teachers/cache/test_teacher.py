@@ -1,4 +1,4 @@
-"""Outputs that are stored once: the same bits as computing each time, and never those of anything else."""
+"""The teacher cache: the same bits as computing at every step, and another folder for whatever changes outputs."""
 
 import json
 import shutil
@@ -19,19 +19,19 @@ from kdlab.store.store import Store
 from kdlab.teachers.cache.fixed_batch import FixedBatch
 from tests.small import tiny_plan
 
-LONG = ("epochs=6", "data.padding=1")  # nine views: most samples are met in the same view again
+LONG = ("epochs=6", "data.padding=1")  # nine views: most samples recur in the same view
 
 
-def unheard(event):
-    """Nobody listens."""
+def ignore(event):
+    """A listener that does nothing."""
 
 
 @pytest.fixture(scope="module")
 def teachers(tmp_path_factory):
-    """A store that has the tiny plans' teachers, and none of their outputs."""
+    """A store with the tiny plans' teachers and an empty cache."""
     root = tmp_path_factory.mktemp("teachers")
     for overrides in ((), LONG):
-        execute(tiny_plan(*overrides).stages[:1], Store(root), unheard)
+        execute(tiny_plan(*overrides).stages[:1], Store(root), ignore)
     return root
 
 
@@ -42,10 +42,10 @@ def store(teachers, tmp_path):
 
 
 def run(store, *overrides):
-    """The result of the student alone; a teacher that is not in the store is trained first."""
+    """The student's result, without a baseline; a teacher that is not in the store is trained first."""
     plan = tiny_plan("baseline=false", *overrides)
-    execute(plan.stages, store, unheard)
-    return Store(store.root).result(plan.student)  # afresh: a store reads each result once
+    execute(plan.stages, store, ignore)
+    return Store(store.root).result(plan.student)  # a new store: it caches each result that it reads
 
 
 def student_folder(store, *overrides):
@@ -56,7 +56,7 @@ def weights(store, *overrides):
     return safetensors.torch.load_file(student_folder(store, *overrides) / "student.safetensors")
 
 
-def forget_student(store, *overrides):
+def delete_student(store, *overrides):
     shutil.rmtree(student_folder(store, *overrides))
 
 
@@ -69,7 +69,7 @@ def assert_same(one, other):
 
 
 def distinct_visits(*overrides):
-    """Independent of the cache: the pairs that the data module yields."""
+    """The pairs that the data module yields, independent of the cache."""
     stage = tiny_plan(*overrides).student
     data = make_data(stage.data)
     data.setup()
@@ -82,11 +82,11 @@ def test_reading_gives_the_bits_of_computing_at_every_step(store):
     computed = run(store, *LONG, "cache.enabled=false")
     before = weights(store, *LONG)
     assert (computed["teacher_forwards"], computed["teacher_recalls"]) == (6 * 96, 0)
-    forget_student(store, *LONG)
+    delete_student(store, *LONG)
     filled = run(store, *LONG)
     assert filled["teacher_forwards"] == len(distinct_visits(*LONG)) < 6 * 96
     assert_same(weights(store, *LONG), before)
-    forget_student(store, *LONG)
+    delete_student(store, *LONG)
     read = run(store, *LONG)
     assert (read["teacher_forwards"], read["teacher_recalls"]) == (0, 6 * 96)
     assert_same(weights(store, *LONG), before)
@@ -101,33 +101,33 @@ def test_a_sweep_computes_each_image_in_each_view_once(store):
 
 def test_a_teacher_whose_outputs_are_all_stored_is_never_loaded(store, monkeypatch):
     run(store)
-    forget_student(store)
+    delete_student(store)
     monkeypatch.setattr("kdlab.jobs.training.preparation.load_network", lambda *given, **named: pytest.fail("loaded"))
     run(store)
 
 
-def test_batches_are_full_as_long_as_anything_is_to_come(store, monkeypatch):
+def test_batches_are_full_while_samples_are_upcoming(store, monkeypatch):
     sizes, compute = [], FixedBatch.__call__
     monkeypatch.setattr(FixedBatch, "__call__", lambda self, inputs: sizes.append(len(inputs)) or compute(self, inputs))
     run(store, *LONG)
-    assert sizes[:3] == [32, 32, 32]  # the shape of the outputs, and that positions make no difference
+    assert sizes[:3] == [32, 32, 32]  # the shapes of the outputs, and the check that they do not depend on the position
     assert sum(sizes[3:]) == len(distinct_visits(*LONG))
     assert len([size for size in sizes if size < 32]) <= 6  # the last of an epoch
 
 
-def test_a_cache_that_is_filled_ahead_leaves_nothing_to_compute(store):
+def test_a_cache_that_was_filled_before_has_only_hits(store):
     stage = tiny_plan(*LONG).student
-    filled = filled_ahead(stage, store)
+    filled = fill_cache(stage, store)
     assert filled["complete"] and filled["computed"] == filled["stored"] == len(distinct_visits(*LONG))
     assert run(store, *LONG)["teacher_forwards"] == 0
-    again = filled_ahead(stage, store)
+    again = fill_cache(stage, store)
     assert (again["computed"], again["stored"]) == (0, filled["stored"])
 
 
-def filled_ahead(stage, store):
-    """Of its only teacher."""
+def fill_cache(stage, store):
+    """The result of filling the cache of its only teacher."""
     folder = store.folder(CacheFill(stage))
-    (found,) = CacheFill(stage).run(folder, [store.folder(teacher) for teacher in stage.needs], unheard)["teachers"]
+    (found,) = CacheFill(stage).run(folder, [store.folder(teacher) for teacher in stage.needs], ignore)["teachers"]
     return found
 
 
@@ -147,7 +147,7 @@ def filled_ahead(stage, store):
         "cache.top_k=3",
     ],
 )
-def test_other_outputs_have_another_folder(override, store):
+def test_settings_that_change_outputs_change_the_folder(override, store):
     assert cache_folder(store) != cache_folder(store, override)
 
 
@@ -168,12 +168,12 @@ def test_other_outputs_have_another_folder(override, store):
         "cache.max_gb=1",
     ],
 )
-def test_the_same_outputs_have_the_same_folder(override, store):
+def test_settings_that_keep_outputs_keep_the_folder(override, store):
     assert cache_folder(store) == cache_folder(store, override)
 
 
 def cache_folder(store, *overrides):
-    """Of the outputs of a teacher whose weights are the same, whatever else differs."""
+    """The cache folder of a teacher with fixed weights, under any other overrides."""
     stage = tiny_plan(*overrides).student
     folder = store.folder(stage.teachers[0][0])
     folder.mkdir(exist_ok=True)
@@ -201,32 +201,32 @@ def test_storing_changes_no_fingerprint_and_rounding_does():
 
 
 @pytest.mark.parametrize("override", ["cache.dtype=float16", "cache.top_k=3"])
-def test_what_is_rounded_is_rounded_alike_stored_or_not(override, store):
+def test_rounding_is_the_same_with_and_without_the_cache(override, store):
     run(store, override)
     stored = weights(store, override)
-    forget_student(store, override)
+    delete_student(store, override)
     run(store, override, "cache.enabled=false")
     assert_same(weights(store, override), stored)
     run(store)
     assert any(not torch.equal(stored[name], tensor) for name, tensor in weights(store).items())
 
 
-def test_damage_is_found_and_made_good(store):
+def test_damaged_rows_are_computed_again(store):
     run(store, *LONG)
     before = weights(store, *LONG)
     (rows,) = (store.root / "cache").glob("*/rows.bin")
     content = bytearray(rows.read_bytes())
     content[::500] = bytes(value ^ 1 for value in content[::500])
     rows.write_bytes(bytes(content))
-    forget_student(store, *LONG)
+    delete_student(store, *LONG)
     assert run(store, *LONG)["teacher_forwards"] > 0
     assert_same(weights(store, *LONG), before)
 
 
-def test_what_finds_no_room_is_said_once_and_computed(store, caplog):
+def test_a_full_cache_warns_once_and_the_rest_is_computed(store, caplog):
     run(store)
     before = weights(store)
-    forget_student(store)
+    delete_student(store)
     shutil.rmtree(store.root / "cache")
     assert run(store, "cache.max_gb=2e-5")["teacher_forwards"] == 2 * 96
     assert "cache.max_gb" in caplog.text and caplog.text.count("is full") == 1
@@ -235,7 +235,7 @@ def test_what_finds_no_room_is_said_once_and_computed(store, caplog):
 
 def test_vectors_are_stored_and_maps_are_not(store):
     run(store, *LONG)
-    for loss in ("loss=rkd", "loss=relation"):  # vectors alone, and beside logits
+    for loss in ("loss=rkd", "loss=relation"):  # vectors only, and with logits
         assert run(store, loss, *LONG)["teacher_forwards"] == len(distinct_visits(*LONG))
     assert len(caches(store)) == 3
     result = run(store, "loss=attention")
@@ -250,7 +250,7 @@ def test_a_transfer_set_is_stored_by_its_own_samples(store):
     assert json.loads(about.read_text())["depends_on"]["pixels"]["set"] == "Digits"
 
 
-def test_a_data_set_of_the_users_is_cached_when_it_says_what_its_pixels_are(store, monkeypatch):
+def test_a_data_set_of_the_users_is_cached_if_it_declares_its_pixels(store, monkeypatch):
     class Mine(Digits):
         """Its augmentation may be anything."""
 
@@ -271,10 +271,11 @@ def test_a_data_set_of_the_users_is_cached_when_it_says_what_its_pixels_are(stor
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed in /proc")
 def test_no_file_stays_open(store):
     run(store)
-    assert not [path for path in Path("/proc/self/fd").iterdir() if "rows.bin" in str(path.resolve())]
+    still_open = [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in still_open if path.is_relative_to(store.root.resolve())]
 
 
-def test_two_teachers_have_a_folder_each(store):
+def test_two_teachers_have_separate_folders(store):
     second = ("model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[4,4,4,4]")
     result = run(store, *second, "model.teachers.second.train.epochs=1")
     assert len(caches(store)) == 2

@@ -1,7 +1,7 @@
-"""Processes that write rows at the same time, or are killed over it.
+"""Processes that write rows at the same time, or are killed while writing.
 
 python -m tests.teachers.cache.writers FOLDER SEED      writes random batches
-python -m tests.teachers.cache.writers FOLDER           is killed at each of its calls to the disk once, half way
+python -m tests.teachers.cache.writers FOLDER           is killed half way through each of its write calls in turn
 """
 
 import os
@@ -18,7 +18,7 @@ ADDRESSES = 300
 
 
 def content(addresses):
-    """Rows that anybody can tell from their addresses."""
+    """Rows that are determined by their addresses."""
     return np.stack(
         [np.random.default_rng(address).integers(0, 256, ROW_BYTES, np.uint8) for address in addresses.tolist()]
     )
@@ -36,7 +36,7 @@ def write_random_batches(folder, seed):
 
 
 def die_in_call(folder, call):
-    """Write five rows, be killed in the middle of that call; False once there are not that many."""
+    """Writes five rows and is killed in the middle of that write call; False if there are fewer calls."""
     child = os.fork()
     if not child:
         calls, pwrite = iter(range(call)), os.pwrite

@@ -1,4 +1,4 @@
-"""What picking the best epoch would have added: how optimistic a peak is."""
+"""Best minus last epoch: how optimistic the best validation figure of a run is."""
 
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.figures.forest import Row, forest
@@ -6,7 +6,7 @@ from kdlab.reporting.render.figures.style import Picture
 
 
 def best_minus_last(evidence: Evidence) -> Picture | None:
-    """What the best epoch is better than the last on validation, of each setting, in the order of the table."""
+    """By how much the best epoch beats the last on validation, for each setting in the order of the table."""
     rows = [
         Row(setting.label, setting.figures["best_minus_last"], is_best=setting is evidence.best)
         for setting in evidence.settings

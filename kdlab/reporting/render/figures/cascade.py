@@ -1,4 +1,4 @@
-"""Chains of students: what each generation, or each step down in size, came to."""
+"""Chains of students: the test figure of each generation, or of each step down in size."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,15 +13,15 @@ MOST_CHAINS = 8
 
 
 def generations(evidence: Evidence) -> Picture | None:
-    """The headline metric on test of each generation, and of the control that trained as long in one go."""
+    """The headline metric on test of each generation, and of the control that trained as long in one run."""
     chains = _chains(evidence, "generations")
     if not chains:
         return None
     figure, axes = single(top=0.1)
-    for place, (setting, chain) in enumerate(chains):
+    for index, (setting, chain) in enumerate(chains):
         steps = range(1, len(chain[0]) + 1)
-        _draw(axes, list(steps), _mean(chain, setting.task.outcome), setting, place)
-        _control(axes, [len(steps)], setting, place)
+        _draw(axes, list(steps), _mean(chain, setting.task.outcome), setting, index)
+        _control(axes, [len(steps)], setting, index)
     axes.set(xlabel="generation", ylabel=evidence.task.headline.axis("test"))
     axes.locator_params(axis="x", integer=True)
     axes.legend()
@@ -29,17 +29,17 @@ def generations(evidence: Evidence) -> Picture | None:
 
 
 def steps(evidence: Evidence) -> Picture | None:
-    """What each step of a cascade reaches on test against its size, from the teacher down, and the control."""
+    """The headline metric on test of each step of a cascade by size, from the teacher down, and of the control."""
     chains = _chains(evidence, "steps")
     if not chains:
         return None
     figure, axes = single(top=0.1)
-    for place, (setting, chain) in enumerate(chains):
+    for index, (setting, chain) in enumerate(chains):
         sizes = _mean(chain, "params")
         reached = _mean([[step["figures"] for step in run] for run in chain], setting.task.outcome)
-        _draw(axes, sizes, reached, setting, place)
-        _control(axes, sizes[-1:], setting, place)
-        if place == 0 and (teacher := setting.reached("teacher")):
+        _draw(axes, sizes, reached, setting, index)
+        _control(axes, sizes[-1:], setting, index)
+        if index == 0 and (teacher := setting.reached("teacher")):
             size = setting.figures["teacher/params"].mean
             axes.plot([size, sizes[0]], [teacher.mean, reached[0]], ":", color=MUTED, linewidth=1)
             axes.plot(size, teacher.mean, "s", color=INK, ms=7, label="teacher")
@@ -75,15 +75,15 @@ def _mean(chain: Chain, key: str) -> list[float]:
     return [float(value) for value in np.mean([[link[key] for link in run] for run in chain], axis=0)]
 
 
-def _draw(axes: Axes, x: Sequence[float], y: Sequence[float], setting: Setting, place: int) -> None:
-    colour = ACCENT if place == 0 else FAINT
-    axes.plot(x, y, "-o", color=colour, lw=2 if place == 0 else 1.2, ms=6, label=shortened(setting.label or "student"))
+def _draw(axes: Axes, x: Sequence[float], y: Sequence[float], setting: Setting, index: int) -> None:
+    colour = ACCENT if index == 0 else FAINT
+    axes.plot(x, y, "-o", color=colour, lw=2 if index == 0 else 1.2, ms=6, label=shortened(setting.label or "student"))
 
 
-def _control(axes: Axes, x: Sequence[float], setting: Setting, place: int) -> None:
+def _control(axes: Axes, x: Sequence[float], setting: Setting, index: int) -> None:
     if control := setting.reached("control"):
         axes.plot(
-            x, [control.mean], "X", color=INK if place == 0 else MUTED, ms=8, label="control" if not place else None
+            x, [control.mean], "X", color=INK if index == 0 else MUTED, ms=8, label="control" if not index else None
         )
 
 
@@ -92,5 +92,5 @@ def _alt(link: str, chains: Sequence[tuple[Setting, Chain]]) -> str:
     figures = [[item.get("figures", item) for item in run] for run in chain]
     metric, control = setting.task.headline, setting.reached("control")
     listed = ", ".join(metric.show(value) for value in _mean(figures, setting.task.outcome))
-    beside = f"; the control {metric.show(control.mean)}" if control else ""
-    return f"Test {metric.label} of each {link} of {setting.label or 'the run'}: {listed}{beside}."
+    control_text = f"; the control {metric.show(control.mean)}" if control else ""
+    return f"Test {metric.label} of each {link} of {setting.label or 'the run'}: {listed}{control_text}."

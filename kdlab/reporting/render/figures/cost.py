@@ -1,4 +1,4 @@
-"""What accuracy costs: in parameters, in arithmetic, in time to train."""
+"""Accuracy against cost: parameters, FLOPs, training time."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -30,17 +30,17 @@ LOOKS: Mapping[str, tuple[str, str, float]] = {
 
 
 class Cost(NamedTuple):
-    """A figure that is better when smaller: its key, its name, and whose it is compared."""
+    """A figure that is better when smaller: its key, its name, and the roles that are compared."""
 
     key: str
-    words: str
+    name: str
     roles: tuple[str, ...]
 
 
 COSTS = (
     Cost("params", "parameters", ("student", "baseline", "teacher")),
     Cost("flops", "FLOPs per sample", ("student", "baseline", "teacher")),
-    Cost("seconds", "training seconds", ("student", "baseline")),  # a teacher may come trained
+    Cost("seconds", "training seconds", ("student", "baseline")),  # a teacher may be pretrained
 )
 
 
@@ -73,16 +73,16 @@ def _cost(evidence: Evidence, cost: Cost) -> Picture | None:
         logarithmic(axes, "x")
     else:
         axes.xaxis.set_major_formatter(lambda value, _: scaled(value))
-    axes.set(xlabel=cost.words, ylabel=metric.axis("test"))
+    axes.set(xlabel=cost.name, ylabel=metric.axis("test"))
     axes.legend(loc="best")
     named = "; ".join(f"{point.label}, {scaled(point.cost)}, {metric.show(point.reached)}" for point in front[:6])
     alt = (
-        f"Test {metric.label} against {cost.words} of {len(points)} networks. On the Pareto front, cheapest first: "
+        f"Test {metric.label} against {cost.name} of {len(points)} networks. On the Pareto front, cheapest first: "
         f"{named}."
     )
     caption = (
-        f"Line: the Pareto front, networks that none beats in both. {metric.label.capitalize()} of each setting is a "
-        "mean over seeds."
+        f"Line: the Pareto front, the networks that no other beats in both. {metric.label.capitalize()} of each "
+        "setting is a mean over seeds."
     )
     return Picture(f"cost-{cost.key}", figure, alt, caption)
 

@@ -1,4 +1,4 @@
-"""How the trainings went, epoch by epoch."""
+"""Learning curves of the runs, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +40,7 @@ def curves(evidence: Evidence) -> list[Picture]:
 def _spread(settings: Sequence[Setting]) -> list[Setting]:
     if len(settings) <= MOST_THIN:
         return list(settings)
-    return [settings[place] for place in np.linspace(0, len(settings) - 1, MOST_THIN).round().astype(int)]
+    return [settings[index] for index in np.linspace(0, len(settings) - 1, MOST_THIN).round().astype(int)]
 
 
 def _headline(
@@ -74,10 +74,10 @@ def _terms(shown: Setting, students: Histories, baselines: Histories, thin: Hist
     if not names:
         return None
     figure, panels = drawing(0.8 + 1.3 * len(names), len(names))
-    for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
+    for index, (axes, name) in enumerate(zip(panels, names, strict=True)):
         _draw(axes, name, students, baselines, thin)
         axes.set_title(name.removeprefix(TRAIN))
-        axes.tick_params(labelbottom=place == len(names) - 1)
+        axes.tick_params(labelbottom=index == len(names) - 1)
     panels[-1].set_xlabel("epoch")
     panels[0].legend(loc="upper right")
     ends = ", ".join(f"{name.removeprefix(TRAIN)} {_last(students, name):.4g}" for name in names)
@@ -88,16 +88,16 @@ def _terms(shown: Setting, students: Histories, baselines: Histories, thin: Hist
 def _draw(axes: Axes, key: str, students: Histories, baselines: Histories, thin: Histories) -> None:
     for found in thin:
         _plot(axes, found, key, color=FAINT, linewidth=0.7, alpha=0.7, zorder=2)
-    for place, found in enumerate(baselines):
-        _plot(axes, found, key, color=INK, linewidth=1.3, linestyle=(0, (4, 2)), label=_once("baseline", place))
-    for place, found in enumerate(students):
-        _plot(axes, found, key, color=ACCENT, linewidth=1.8, label=_once("student", place))
+    for index, found in enumerate(baselines):
+        _plot(axes, found, key, color=INK, linewidth=1.3, linestyle=(0, (4, 2)), label=_once("baseline", index))
+    for index, found in enumerate(students):
+        _plot(axes, found, key, color=ACCENT, linewidth=1.8, label=_once("student", index))
     axes.locator_params(axis="x", integer=True)
     axes.tick_params(colors=MUTED)
 
 
-def _once(label: str, place: int) -> str | None:
-    return label if place == 0 else None
+def _once(label: str, index: int) -> str | None:
+    return label if index == 0 else None
 
 
 def _plot(axes: Axes, found: Mapping[str, Column], key: str, **look: object) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of dark knowledge: a teacher's softened answers, and the likeness of classes that they reveal."""
+"""Dark knowledge: a teacher's softened probabilities, and the class similarity that they show."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,12 +25,12 @@ from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, 
 MOST_CLASSES = 10
 MOST_NAMED = 20
 MOST_COMPARED = 1000
-REVEALING = 4
-"""Temperature at which classes are compared."""
+COMPARED_AT = 4
+"""Temperature of the class-similarity matrix."""
 RULES = {
-    "most torn": "Most torn: the highest entropy at T 1",
-    "typical": "Typical: the median entropy at T 1",
-    "surest": "Surest: the lowest entropy at T 1",
+    "most torn": "Highest entropy at T 1",
+    "typical": "Median entropy at T 1",
+    "surest": "Lowest entropy at T 1",
 }
 SIDE, BESIDE = 0.95, 1.05  # of a sample's picture, and the room that it takes, in inches
 
@@ -39,7 +39,7 @@ Pixels = NDArray[np.uint8]
 
 
 def dark_knowledge(evidence: Evidence) -> list[Picture]:
-    """Three telling test samples through a teacher's eyes, and its class-similarity matrix."""
+    """A teacher's softened probabilities for three test samples, and its class-similarity matrix."""
     for run in (run for setting in evidence.settings for run in setting.runs if run.task.names_classes):
         if found := predictions(run.path / "teacher"):
             logits, targets = found
@@ -50,14 +50,14 @@ def dark_knowledge(evidence: Evidence) -> list[Picture]:
 
 
 def _samples(logits: Logits, targets: NDArray[np.int64], shown: Examples) -> Iterator[Picture]:
-    for words, index in telling_samples(logits).items():
+    for kind, index in telling_samples(logits).items():
         target = int(targets[index])
         entropies = ", ".join(f"{entropy(softened(logits[index], t)):.2f} nats at T {t}" for t in TEMPERATURES)
         sample = f"Test sample {index}, true class {shown.names[target]}"
-        alt = f"The teacher's softened probabilities. {sample}, {words}: entropy {entropies}."
-        caption = f"{RULES[words]}. {sample} (blue). Bars: probability; above them its entropy in nats."
+        alt = f"The teacher's softened probabilities. {RULES[kind]}. {sample}: entropy {entropies}."
+        caption = f"{RULES[kind]}. {sample} (blue). Bars: probability; above them its entropy in nats."
         figure = _columns(logits[index], target, shown.names, shown.pictures.get(index))
-        yield Picture(f"dark-knowledge-{words.replace(' ', '-')}", figure, alt, caption)
+        yield Picture(f"dark-knowledge-{kind.replace(' ', '-')}", figure, alt, caption)
 
 
 def _columns(logits: Logits, target: int, names: Sequence[str], pixels: Pixels | None) -> Figure:
@@ -70,14 +70,14 @@ def _columns(logits: Logits, target: int, names: Sequence[str], pixels: Pixels |
     labels = [shortened(names[label], 14) for label in shown]
     left = room(labels) + (0 if pixels is None else BESIDE)
     figure, axes = single(0.65 + 0.21 * len(shown), left=left, top=0.5, bottom=0.1)
-    places = np.arange(len(shown))
+    positions = np.arange(len(shown))
     colours = [ACCENT if label == target else FAINT for label in shown]
     for column, temperature in enumerate(TEMPERATURES):
         probabilities = softened(logits, temperature)
-        axes.barh(places, 0.9 * probabilities[shown], left=column, color=colours, height=0.72)
+        axes.barh(positions, 0.9 * probabilities[shown], left=column, color=colours, height=0.72)
         axes.plot([column, column], [-0.5, len(shown) - 0.5], color=FAINT, linewidth=0.8)
         axes.text(column, -0.8, f"T {temperature}\n{entropy(probabilities):.2f}", va="bottom", fontsize=9.5)
-    axes.set_yticks(places, labels)
+    axes.set_yticks(positions, labels)
     axes.tick_params(length=0, labelcolor=INK)
     axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, len(TEMPERATURES)), xticks=[])
     axes.grid(visible=False)
@@ -95,7 +95,7 @@ def _show(figure: Figure, pixels: Pixels) -> None:
 
 
 def _similarity(logits: Logits, targets: NDArray[np.int64], class_names: Sequence[str]) -> Picture:
-    matrix = class_similarity(logits, targets, REVEALING)
+    matrix = class_similarity(logits, targets, COMPARED_AT)
     classes = range(len(matrix))
     names = class_names if len(matrix) <= MOST_NAMED else ()
     widest = room(names or ("100",))
@@ -112,9 +112,9 @@ def _similarity(logits: Logits, targets: NDArray[np.int64], class_names: Sequenc
         f"{class_names[row]} as {class_names[column]}, {100 * matrix[row, column]:.1f} %"
         for row, column in _top(matrix)
     )
-    alt = f"Class similarity at T {REVEALING}: the mean softened probability by true class. Strongest: {pairs}."
+    alt = f"Class similarity at T {COMPARED_AT}: the mean softened probability by true class. Strongest: {pairs}."
     caption = (
-        f"Mean probability at T {REVEALING} that the teacher gives each other class, by true class; "
+        f"Mean probability at T {COMPARED_AT} that the teacher gives each other class, by true class; "
         f"the diagonal is left out. Strongest: {pairs}."
     )
     return Picture("class-similarity", figure, alt, caption)

@@ -1,4 +1,4 @@
-"""What the varied numbers do: a line for one of them, a grid for two."""
+"""The effect of numeric settings: a line for one of them, a grid for two."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -39,14 +39,14 @@ class Quantity:
 
     Attributes:
         name: for files.
-        words: with its unit.
-        of: how to get it.
+        title: with its unit.
+        of: its value for a setting.
         is_signed: whether zero means something.
         is_better_high: whether the highest is the best.
     """
 
     name: str
-    words: str
+    title: str
     of: Measure
     is_signed: bool = False
     is_better_high: bool = True
@@ -59,7 +59,7 @@ class Grid:
     Attributes:
         columns: values of the first setting, ascending.
         rows: values of the second setting, ascending.
-        cells: `(rows, columns)`; the mean of what falls there, NaN where nothing does.
+        cells: `(rows, columns)`; the mean of the points there, NaN where there are none.
     """
 
     columns: tuple[float, ...]
@@ -68,7 +68,7 @@ class Grid:
 
     @property
     def is_filled(self) -> bool:
-        """Whether it looks like a grid that was asked for."""
+        """Whether enough cells have a value to be drawn as a grid."""
         return bool(np.isfinite(self.cells).mean() >= LEAST_FILLED)
 
 
@@ -84,19 +84,19 @@ def grid(points: Sequence[tuple[float, float, float]]) -> Grid:
     """Arranges values by two coordinates.
 
     Args:
-        points: first coordinate, second coordinate, value; several at one place are averaged.
+        points: first coordinate, second coordinate, value; several with the same coordinates are averaged.
     """
     columns, rows = (tuple(sorted({point[axis] for point in points})) for axis in (0, 1))
     total, count = np.zeros((len(rows), len(columns))), np.zeros((len(rows), len(columns)))
     for x, y, value in points:
-        place = rows.index(y), columns.index(x)
-        total[place] += value
-        count[place] += 1
+        cell = rows.index(y), columns.index(x)
+        total[cell] += value
+        count[cell] += 1
     return Grid(columns, rows, np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
 
 
 def _quantities(evidence: Evidence) -> tuple[Quantity, Quantity]:
-    """What is chosen by, and what it is worth."""
+    """The validation figure that settings are ranked by, and the gain."""
     role, metric = chosen_role(evidence.varied), evidence.task.headline
     validation = metric.axis("validation" if role == "student" else f"validation (of the {role})")
     return (
@@ -126,13 +126,13 @@ def _plane(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictu
         _heatmap(axes, whole, colours, norm, quantity.is_better_high)
     else:
         _scatter(axes, points, colours, norm)
-    axes.set(xlabel=keys[0], ylabel=keys[1], title=f"{quantity.words[0].upper()}{quantity.words[1:]}")
+    axes.set(xlabel=keys[0], ylabel=keys[1], title=f"{quantity.title[0].upper()}{quantity.title[1:]}")
     best, other, extremes = (max, min, ("highest", "lowest"))
     if not quantity.is_better_high:
         best, other, extremes = min, max, extremes[::-1]
     top = best(points, key=lambda point: point[2])
     alt = (
-        f"{quantity.words} over {keys[0]} and {keys[1]}: {extremes[0]}, {top[2]:.2f}, at {keys[0]} {top[0]:g} and "
+        f"{quantity.title} over {keys[0]} and {keys[1]}: {extremes[0]}, {top[2]:.2f}, at {keys[0]} {top[0]:g} and "
         f"{keys[1]} {top[1]:g}; {extremes[1]} {other(point[2] for point in points):.2f}."
     )
     return Picture(f"effect-{quantity.name}", figure, alt, _plane_caption(evidence, keys, whole, extremes[0]))
@@ -193,8 +193,8 @@ def _line(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictur
     if not lines:
         return None
     figure, axes = single()
-    for place, (others, line) in enumerate(list(lines.items())[:MOST_LINES]):
-        _draw_line(axes, others, line, is_first=place == 0)
+    for index, (others, line) in enumerate(list(lines.items())[:MOST_LINES]):
+        _draw_line(axes, others, line, is_first=index == 0)
     if quantity.is_signed:
         axes.axhline(0, color=MUTED, linewidth=1)
     values = sorted({x for line in lines.values() for x, _ in line})
@@ -203,11 +203,11 @@ def _line(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictur
     if len(values) <= 8:
         axes.set_xticklabels([f"{value:g}" for value in values])
         axes.minorticks_off()
-    axes.set(xlabel=keys[0], title=f"{quantity.words[0].upper()}{quantity.words[1:]}")
+    axes.set(xlabel=keys[0], title=f"{quantity.title[0].upper()}{quantity.title[1:]}")
     if len(lines) > 1:
         axes.legend()
     first = ", ".join(f"{value.mean:.2f} at {x:g}" for x, value in next(iter(lines.values()))[:12])
-    alt = f"{quantity.words} over {keys[0]}: {first}."
+    alt = f"{quantity.title} over {keys[0]}: {first}."
     return Picture(f"effect-{quantity.name}", figure, alt, _line_caption(lines))
 
 

@@ -1,4 +1,4 @@
-"""Estimates with their intervals, one a row: how any figure of many settings is compared."""
+"""Forest plot: estimates with their intervals, one a row, for any figure of many settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Row:
     """One estimate.
 
     Attributes:
-        label: in front of it.
+        label: left of it.
         points: the estimate.
         wider: a second interval, drawn thin.
         is_best: drawn in the accent colour.

@@ -1,4 +1,4 @@
-"""What each setting gained over the same student without a teacher."""
+"""The gain of each setting over the same student without a teacher."""
 
 from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.figures.forest import Row, forest

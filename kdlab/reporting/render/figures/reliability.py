@@ -1,4 +1,4 @@
-"""Whether the networks are as often right as they are sure."""
+"""Reliability diagram: accuracy of the networks against their confidence."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -35,18 +35,19 @@ def calibration(evidence: Evidence) -> Picture | None:
     figure, axes = single(3.4, top=0.1)
     axes.plot([0, 100], [0, 100], color=GRID, linewidth=3, zorder=1)
     for role, bins in found.items():
-        sure, right = ([100 * place[axis] for place in bins] for axis in (0, 1))
+        confidence, accuracy = ([100 * entry[axis] for entry in bins] for axis in (0, 1))
         look = LOOKS[role]
-        axes.plot(sure, right, linewidth=1.2, linestyle=look.line, color=look.colour, label=_label(role, bins))
-        axes.scatter(sure, right, _sizes(bins), marker=look.marker, color=look.colour, edgecolors=PAPER, zorder=3)
+        axes.plot(confidence, accuracy, lw=1.2, linestyle=look.line, color=look.colour, label=_label(role, bins))
+        sizes = _sizes(bins)
+        axes.scatter(confidence, accuracy, sizes, marker=look.marker, color=look.colour, edgecolors=PAPER, zorder=3)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 102), ylim=(0, 102))
     axes.legend(loc="lower right")
     errors = ", ".join(f"{role} {_error(bins):.3f}" for role, bins in found.items())
     alt = f"Reliability diagram: accuracy against confidence. Expected calibration error: {errors}."
-    whose = f"of {setting.label}" if setting.label else "of the run"
+    label = f"of {setting.label}" if setting.label else "of the run"
     caption = (
-        f"Networks {whose}, first seed, on the test set; 15 bins of equal width. "
-        "On the diagonal a network is right as often as it is sure; below it, it is too sure. "
+        f"Networks {label}, first seed, on the test set; 15 bins of equal width. "
+        "On the diagonal, accuracy equals confidence; below it, a network is overconfident. "
         "Larger marks: more samples."
     )
     return Picture("reliability", figure, alt, caption)
@@ -57,12 +58,12 @@ def _label(role: str, bins: Bins) -> str:
 
 
 def _sizes(bins: Bins) -> list[float]:
-    """Areas of the marks: the root of each bin's share, so that small bins are still seen."""
+    """Areas of the marks: the root of each bin's share, so that small bins stay visible."""
     samples = sum(count for *_, count in bins)
     return [12 + 90 * (count / samples) ** 0.5 for *_, count in bins]
 
 
 def _error(bins: Bins) -> float:
-    """Expected calibration error: the distance from the diagonal, weighed by samples."""
+    """Expected calibration error: the distance from the diagonal, weighted by samples."""
     samples = sum(count for *_, count in bins)
-    return sum(abs(sure - right) * count for sure, right, count in bins) / samples
+    return sum(abs(confidence - accuracy) * count for confidence, accuracy, count in bins) / samples

@@ -1,4 +1,4 @@
-"""What all pictures share: size, type, colours, and how they are kept as SVG and PNG."""
+"""What all pictures share: size, type, colours, and how they are saved as SVG and PNG."""
 
 import io
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ class Picture:
 
 
 def in_style() -> AbstractContextManager[None]:
-    """While its body runs, figures are made and kept in the report's style."""
+    """A context in which figures are drawn and saved in the report's style."""
     return matplotlib.rc_context(STYLE)
 
 
@@ -110,7 +110,7 @@ def single(height: float = 3.2, *, left: float = 0.65, top: float = 0.3, bottom:
 
 
 def room(labels: Iterable[str]) -> float:
-    """What labels of the vertical axis need, in inches."""
+    """The width that labels of the vertical axis need, in inches."""
     return 0.15 + 0.085 * max(map(len, labels))
 
 
@@ -128,7 +128,7 @@ def logarithmic(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def keep(picture: Picture, folder: Path) -> str:
+def save(picture: Picture, folder: Path) -> str:
     """Writes `<name>.svg` and `<name>.png`.
 
     Returns:

@@ -1,4 +1,4 @@
-// A click on a heading sorts the table of settings by it; a second click turns the order round.
+// A click on a heading sorts the table of settings by it; a second click reverses the order.
 for (const heading of document.querySelectorAll("#settings thead th")) {
   const button = document.createElement("button");
   button.append(...heading.childNodes);

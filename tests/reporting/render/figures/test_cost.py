@@ -21,12 +21,12 @@ def test_the_front_is_named_cheapest_first_and_leaves_out_what_is_beaten():
     assert "cheapest first: small, 1 k, 90.00 %; large, 5 k, 95.00 %; teacher, 43.7 k, 98.40 %." in params.alt
 
 
-def test_students_baselines_and_the_one_teacher_have_their_marks():
+def test_students_baselines_and_the_one_teacher_have_their_markers():
     (axes,) = costs(made())[0].figure.axes
-    marks = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_marker() != "None"}
-    assert marks["student"] == [1000, 3000, 5000]
-    assert marks["teacher"] == [43_674]
-    assert marks["best setting"] == [1000]
+    markers = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_marker() != "None"}
+    assert markers["student"] == [1000, 3000, 5000]
+    assert markers["teacher"] == [43_674]
+    assert markers["best setting"] == [1000]
 
 
 def test_a_cost_that_is_the_same_for_all_has_no_plot():

@@ -20,7 +20,7 @@ def test_accuracy_and_each_term_of_student_and_baseline_by_epoch(tmp_path):
     assert "student 35.00 %, baseline 15.00 %" in accuracy.alt
 
 
-def test_of_many_settings_some_are_drawn_thin_and_the_caption_says_so(tmp_path):
+def test_of_many_settings_some_are_drawn_thin_and_the_caption_counts_them(tmp_path):
     many = [with_run(setting(f"T {i}", {}), tmp_path / str(i), epochs=2) for i in range(MOST_THIN + 6)]
     accuracy, _ = curves(evidence(many))
     (axes,) = accuracy.figure.axes

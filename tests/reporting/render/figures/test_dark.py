@@ -13,10 +13,10 @@ def test_bars_are_the_teachers_softened_probabilities_with_their_entropy(tmp_pat
     pictures = dark_knowledge(evidence([with_run(setting("T 4", {}), tmp_path / "run")]))
     logits = load_file(tmp_path / "run" / "teacher" / "predictions.safetensors")["logits"].astype(float)
     entropies = scipy.stats.entropy(scipy.special.softmax(logits, axis=-1), axis=-1)
-    torn = logits[entropies.argmax()]
+    uncertain = logits[entropies.argmax()]
     axes = pictures[0].figure.axes[0]
     widths = np.reshape([bar.get_width() for bar in axes.patches], (len(TEMPERATURES), 10))
-    expected = [scipy.special.softmax(torn / temperature) for temperature in TEMPERATURES]
+    expected = [scipy.special.softmax(uncertain / temperature) for temperature in TEMPERATURES]
     np.testing.assert_allclose(widths, 0.9 * np.array(expected), rtol=1e-5)
     assert [text.get_text().split("\n")[1] for text in axes.texts] == [
         f"{scipy.stats.entropy(one):.2f}" for one in expected
@@ -26,7 +26,7 @@ def test_bars_are_the_teachers_softened_probabilities_with_their_entropy(tmp_pat
     np.testing.assert_array_equal(picture.get_array(), np.full((4, 6, 3), entropies.argmax()))
 
 
-@pytest.mark.parametrize("content", [None, b"torn", b"\x02\0\0\0\0\0\0\0{}"])
+@pytest.mark.parametrize("content", [None, b"damaged", b"\x02\0\0\0\0\0\0\0{}"])
 def test_without_examples_of_the_stage_there_are_numbers_and_no_picture(content, tmp_path):
     one = with_run(setting("T 4", {}), tmp_path / "run")
     file = tmp_path / "run" / "teacher" / "examples.safetensors"
@@ -38,7 +38,7 @@ def test_without_examples_of_the_stage_there_are_numbers_and_no_picture(content,
     assert [text.get_text() for text in similarity.figure.axes[0].get_xticklabels()] == list("0123456789")
 
 
-def test_the_strongest_likeness_is_named(tmp_path):
+def test_the_strongest_similarity_is_named(tmp_path):
     *_, picture = dark_knowledge(evidence([with_run(setting("T 4", {}), tmp_path / "run")]))
     content = load_file(tmp_path / "run" / "teacher" / "predictions.safetensors")
     probabilities = scipy.special.softmax(content["logits"].astype(float) / 4, axis=-1)

@@ -6,11 +6,11 @@ from kdlab.reporting.render.figures.effects import effects, grid
 from tests.reporting.made_up import evidence, setting, temperatures
 
 
-def test_a_grid_has_each_value_in_its_place_and_means_where_several_meet():
-    placed = grid([(4, 0.9, 1.0), (2, 0.5, 2.0), (4, 0.5, 3.0), (4, 0.9, 5.0)])
-    assert placed.columns == (2, 4)
-    assert placed.rows == (0.5, 0.9)
-    np.testing.assert_array_equal(placed.cells, [[2.0, 3.0], [np.nan, 3.0]])
+def test_a_grid_has_each_value_in_its_cell_and_the_mean_of_several():
+    arranged = grid([(4, 0.9, 1.0), (2, 0.5, 2.0), (4, 0.5, 3.0), (4, 0.9, 5.0)])
+    assert arranged.columns == (2, 4)
+    assert arranged.rows == (0.5, 0.9)
+    np.testing.assert_array_equal(arranged.cells, [[2.0, 3.0], [np.nan, 3.0]])
 
 
 def test_two_numbers_make_heatmaps_that_write_and_frame_their_values():
@@ -51,6 +51,6 @@ def test_a_search_is_points_in_the_plane():
     assert axes.get_xscale() == "log"
 
 
-def test_words_have_no_axis():
+def test_settings_that_are_text_have_no_axis():
     settings = [setting(loss, {"loss": loss}) for loss in ("dkd", "response")]
     assert effects(evidence(settings, {"loss": ("dkd", "response")})) == []

@@ -3,7 +3,7 @@ from kdlab.reporting.render.figures.forest import MOST_ROWS, Row, forest
 
 
 def rows(count):
-    return [Row(f"T {place}", Interval(count - place, 0.5, 3), (0.0, 1.0), place == 0) for place in range(count)]
+    return [Row(f"T {index}", Interval(count - index, 0.5, 3), (0.0, 1.0), index == 0) for index in range(count)]
 
 
 def dots(axes):

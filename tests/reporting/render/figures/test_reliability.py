@@ -11,13 +11,13 @@ def test_the_lines_are_those_of_the_bins_and_the_error_is_that_of_the_definition
     picture = calibration(evidence([with_run(setting("T 4", {}), tmp_path / "run")]))
     content = load_file(tmp_path / "run" / "student" / "predictions.safetensors")
     probabilities = scipy.special.softmax(content["logits"].astype(float), axis=-1)
-    sure, right = probabilities.max(-1), probabilities.argmax(-1) == content["targets"]
-    bins = [(sure >= i / 15) & (sure < (i + 1) / 15) for i in range(15)]
-    error = sum(abs(sure[one].mean() - right[one].mean()) * one.mean() for one in bins if one.any())
+    confidence, right = probabilities.max(-1), probabilities.argmax(-1) == content["targets"]
+    bins = [(confidence >= i / 15) & (confidence < (i + 1) / 15) for i in range(15)]
+    error = sum(abs(confidence[one].mean() - right[one].mean()) * one.mean() for one in bins if one.any())
     assert f"student {error:.3f}" in picture.alt
     (line,) = [line for line in picture.figure.axes[0].lines if line.get_label().startswith("student")]
     assert line.get_ydata() == pytest.approx([100 * right[one].mean() for one in bins if one.any()])
-    assert line.get_xdata() == pytest.approx([100 * sure[one].mean() for one in bins if one.any()], rel=1e-5)
+    assert line.get_xdata() == pytest.approx([100 * confidence[one].mean() for one in bins if one.any()], rel=1e-5)
 
 
 def test_only_networks_with_predictions_are_shown(tmp_path):

@@ -1,4 +1,4 @@
-"""How far each student became its teacher."""
+"""How closely each student matches its teacher."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from kdlab.reporting.evidence import Evidence
 from kdlab.reporting.render.figures.style import ACCENT, FAINT, MUTED, PAPER, Picture, single
 
 
-def likeness(evidence: Evidence) -> Picture | None:
+def agreement(evidence: Evidence) -> Picture | None:
     """Agreement with the teacher against the distance from its probabilities, one point a setting."""
     points = [
         (setting.figures["kl_to_teacher"].mean, setting.figures["agreement"].mean, setting)
@@ -20,9 +20,9 @@ def likeness(evidence: Evidence) -> Picture | None:
     for x, y, setting in points:
         if setting is evidence.best:
             axes.plot(x, y, "o", color=ACCENT, ms=9, mec=PAPER, label="best setting")
-    alone = [s.figures["agreement_baseline"].mean for *_, s in points if "agreement_baseline" in s.figures]
-    if alone:
-        axes.axhline(float(np.mean(alone)), color=MUTED, linewidth=1, linestyle=(0, (4, 2)), label="baseline, mean")
+    baselines = [s.figures["agreement_baseline"].mean for *_, s in points if "agreement_baseline" in s.figures]
+    if baselines:
+        axes.axhline(float(np.mean(baselines)), color=MUTED, linewidth=1, linestyle=(0, (4, 2)), label="baseline, mean")
     axes.set(xlabel="KL from teacher to student (nats)", ylabel="agreement with the teacher (%)")
     axes.legend()
     closest = max(points, key=lambda point: point[1])
@@ -31,4 +31,4 @@ def likeness(evidence: Evidence) -> Picture | None:
         f"on {closest[1]:.2f} % of the test set at {closest[0]:.4g} nats."
     )
     caption = "Up and left is more like the teacher. Agreement: share of the test set for which both predict the same."
-    return Picture("likeness", figure, alt, caption)
+    return Picture("agreement", figure, alt, caption)

@@ -1,4 +1,4 @@
-"""A training that takes turns: it stops between two steps until it is asked for more, and says how long they took."""
+"""Training in rounds: it pauses between two steps until the next round is requested, and replies with its seconds."""
 
 import json
 import sys
@@ -14,19 +14,19 @@ STATUS = Path("/proc/self/status")
 KIB = 1024
 
 
-class Turns:
-    """Talks with the process that measures, in lines of JSON.
+class Rounds:
+    """The training's side of the exchange with the process that measures, in lines of JSON.
 
-    A turn is asked for as `{"untimed": 1, "timed": 5}` and answered, after so many steps, with the seconds of the timed
-    ones and the memory so far. The very first step is answered without being asked for: it ends the start-up.
+    The request `{"untimed": 1, "timed": 5}` starts a round of so many steps. The reply, after them, has the seconds of
+    the timed ones and the peak memory so far. The very first step gets a reply without a request: it ends the start-up.
 
     Args:
-        asks: where turns are asked for; its end ends the training.
-        answers: where they are answered.
+        requests: one a line; at its end the training stops.
+        replies: one line for each round.
     """
 
-    def __init__(self, asks: TextIO, answers: TextIO) -> None:
-        self._asks, self._answers = asks, answers
+    def __init__(self, requests: TextIO, replies: TextIO) -> None:
+        self._requests, self._replies = requests, replies
         self._untimed, self._timed = 0, 1
         self._started = time.perf_counter()
 
@@ -34,7 +34,7 @@ class Turns:
         """To be called after each step.
 
         Raises:
-            StoppedEarly: nobody asks any more.
+            StoppedEarly: there are no more requests.
         """
         if self._untimed:
             self._untimed -= 1
@@ -43,23 +43,23 @@ class Turns:
             return
         self._timed -= 1
         if not self._timed:
-            self._answer()
+            self._reply()
             self._wait()
 
     def _begin(self) -> None:
-        _settle()
+        _synchronize()
         self._started = time.perf_counter()
 
-    def _answer(self) -> None:
-        _settle()
-        said = {"seconds": time.perf_counter() - self._started, "memory_bytes": peak_memory()}
-        print(json.dumps(said), file=self._answers, flush=True)
+    def _reply(self) -> None:
+        _synchronize()
+        reply = {"seconds": time.perf_counter() - self._started, "memory_bytes": peak_memory()}
+        print(json.dumps(reply), file=self._replies, flush=True)
 
     def _wait(self) -> None:
-        asked = self._asks.readline()
-        if not asked:
-            raise StoppedEarly("nobody asks for more steps")
-        self._untimed, self._timed = (json.loads(asked)[name] for name in ("untimed", "timed"))
+        request = self._requests.readline()
+        if not request:
+            raise StoppedEarly("no further steps are requested")
+        self._untimed, self._timed = (json.loads(request)[name] for name in ("untimed", "timed"))
         if not self._untimed:
             self._begin()
 
@@ -68,7 +68,7 @@ def peak_memory() -> int:
     """The most memory so far in bytes: of the GPU where one is in use, otherwise of this process (resident)."""
     if _has_gpu():
         return torch.cuda.max_memory_allocated()
-    if STATUS.is_file():  # unlike getrusage, free of what the parent process held when it forked
+    if STATUS.is_file():  # unlike getrusage, without what the parent process held when it forked
         (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * KIB
     import resource  # not on Windows
@@ -77,7 +77,7 @@ def peak_memory() -> int:
     return most if sys.platform == "darwin" else most * KIB
 
 
-def _settle() -> None:
+def _synchronize() -> None:
     if _has_gpu():
         torch.cuda.synchronize()
 

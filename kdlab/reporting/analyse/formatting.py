@@ -1,4 +1,4 @@
-"""Figures in words, the same in every sentence and table."""
+"""Figures as text, the same in every sentence and table."""
 
 from kdlab.reporting.evidence import Interval
 from kdlab.tasks.description import Metric
@@ -23,17 +23,17 @@ def points(figure: Interval, metric: Metric) -> str:
 
 
 def size(figure: Interval, metric: Metric) -> str:
-    """`points` without the sign, for sentences that say which way."""
+    """`points` without the sign, for sentences that state the direction."""
     return f"{abs(figure.mean):.1f}{_half(figure)} {metric.gain_unit}"
 
 
 def seeds(count: int) -> str:
-    """Such as `3 seeds`; of one it says what is missing."""
+    """Such as `3 seeds`; with one, also that there is no interval."""
     return "one seed: no interval" if count == 1 else f"{count} seeds"
 
 
 def gained(figure: Interval, over: str, metric: Metric) -> str:
-    """What was gained over something, or lost against it, and whether that can be told from nothing."""
+    """A gain over something, or a loss against it, and whether it is smaller than its uncertainty."""
     doubt = f", {SMALLER}" if is_doubtful(figure) else ""
     if abs(figure.mean) < EQUAL:
         return f"no gain over {over}"
@@ -43,7 +43,7 @@ def gained(figure: Interval, over: str, metric: Metric) -> str:
 
 
 def is_doubtful(figure: Interval) -> bool:
-    """Whether a difference is to be called smaller than its uncertainty: its interval is known and holds zero."""
+    """Whether a difference is smaller than its uncertainty: its interval is known and holds zero."""
     return figure.half is not None and figure.is_uncertain
 
 

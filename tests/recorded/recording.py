@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kdlab.store.versions import components, versions
 
-BOOK = Path(__file__).with_name("values.json")
+VALUES_FILE = Path(__file__).with_name("values.json")
 TOLERANCE = 1e-4  # relative; between processors and releases of torch float32 differs by about 1e-6
 
 Values = Mapping[str, Any]  # integers and texts are compared exactly, floats and summaries of tensors with tolerance
@@ -20,11 +20,11 @@ Values = Mapping[str, Any]  # integers and texts are compared exactly, floats an
 
 @dataclass(frozen=True)
 class Case:
-    """Something that is computed, small and always alike.
+    """A small, deterministic computation.
 
     Attributes:
-        components: all of kdlab whose change may change the result.
-        compute: gives the results.
+        components: those of kdlab that the result depends on, with their versions.
+        compute: returns the results.
     """
 
     components: Callable[[], Mapping[str, int]]
@@ -32,19 +32,19 @@ class Case:
 
 
 def case_of(component: str, compute: Callable[[], Values], *others: str) -> Case:
-    """A case that tests one component, perhaps with the help of others."""
+    """A case that tests one component and may use others."""
     return Case(lambda: versions([component, *others]), compute)
 
 
 def owner(thing: Any) -> str:
-    """The component that a loss or a network is."""
+    """The component of a loss or a network."""
     found = components(thing)
     assert len(found) == 1, f"{thing} has no version: it is no component of kdlab"
     return found.pop()
 
 
 def summary(*tensors: Tensor) -> list[float]:
-    """A component along a fixed direction, and the sum of magnitudes: tensors that differ have others."""
+    """A projection on a fixed direction, and the sum of magnitudes: they differ where tensors differ."""
     values = torch.cat([tensor.detach().double().flatten() for tensor in tensors])
     return [(values * torch.cos(torch.arange(len(values)))).sum().item(), values.abs().sum().item()]
 
@@ -69,8 +69,8 @@ def agree(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def trouble(name: str, case: Case, entry: Mapping[str, Any] | None) -> str | None:
-    """What is wrong with a case and what to do about it; None where its results are the recorded ones."""
+def failure(name: str, case: Case, entry: Mapping[str, Any] | None) -> str | None:
+    """The message for a case that differs from what is recorded, with the fix; None where it agrees."""
     found = dict(case.components())
     if entry is None:
         return f"{name} is not recorded yet. Record it: python -m tests.recorded"
@@ -90,16 +90,16 @@ def trouble(name: str, case: Case, entry: Mapping[str, Any] | None) -> str | Non
     return None
 
 
-def record(cases: Mapping[str, Case], book: Mapping[str, Any]) -> dict[str, Any]:
-    """The book with new cases and those whose versions changed; the others stay as they are."""
+def record(cases: Mapping[str, Case], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of all cases: new where a case or its versions are new, otherwise as recorded."""
     entries = {}
     for name, case in cases.items():
-        found, entry = dict(case.components()), book.get(name)
+        found, entry = dict(case.components()), recorded.get(name)
         current = entry is not None and entry["versions"] == found
         entries[name] = entry if current else {"versions": found, "values": dict(case.compute())}
     return entries
 
 
-def read_book() -> dict[str, Any]:
-    """By case, `versions` and `values`."""
-    return json.loads(BOOK.read_text()) if BOOK.is_file() else {}
+def read_recorded() -> dict[str, Any]:
+    """The recorded `versions` and `values` of each case."""
+    return json.loads(VALUES_FILE.read_text()) if VALUES_FILE.is_file() else {}

@@ -1,16 +1,16 @@
-"""Sentences about several baselines: how much of a gain is left over the best-tuned of them."""
+"""Sentences for sweeps with several baselines: the gain that is left over the best-tuned one."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
+from kdlab.reporting.analyse.formatting import SMALLER, brief, gained, is_doubtful, points, seeds
 from kdlab.reporting.analyse.ranking import TUNED_BASELINE, lead, ranked, validation, why_unranked
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.statistics import interval
 from kdlab.reporting.analyse.summary import differences, gains_of
-from kdlab.reporting.analyse.words import SMALLER, brief, gained, is_doubtful, points, seeds
 from kdlab.reporting.evidence import Evidence, Run, Setting
 
-OFF = (None, 0, 0.0)  # values at which a setting that the student lacks does nothing
+OFF = (None, 0, 0.0)  # values that switch a setting off
 
 
 def closed_gap(evidence: Evidence) -> str:
@@ -39,23 +39,23 @@ def gain_over_best_baseline(settings: Sequence[Setting]) -> str | None:
     """
     first = settings[0]
     size = first.figures.get("baseline/params")
-    rivals = [one for one in settings if size is not None and one.figures.get("baseline/params") == size]
-    if not _are_several(rivals) or why_unranked(rivals, "baseline"):
+    comparable = [one for one in settings if size is not None and one.figures.get("baseline/params") == size]
+    if not _are_several(comparable) or why_unranked(comparable, "baseline"):
         return None
-    best = ranked(rivals, "baseline")[0]
+    best = ranked(comparable, "baseline")[0]
     gains = differences(first.runs, best.runs, "student", "baseline")
     if not gains:
         return None
     found, metric = interval(gains_of(gains)), first.task.headline
-    rival = f"the best of them by validation {metric.label}"
+    reference = f"the best of them by validation {metric.label}"
     return (
-        f"The baselines differ too: {first.label} has {gained(found, rival, metric)} "
+        f"The baselines differ too: {first.label} has {gained(found, reference, metric)} "
         f"(that of {best.label}; {seeds(found.count)})."
     )
 
 
 def _closed(evidence: Evidence, best: Setting) -> str:
-    """How much smaller the gain became by tuning the baseline."""
+    """By how much tuning the baseline reduced the gain."""
     metric = best.task.headline
     own = next((setting for setting in evidence.settings if _is_students_recipe(setting)), None)
     if own is None:
@@ -82,13 +82,13 @@ def _is_students_recipe(setting: Setting) -> bool:
 
 def _are_several(settings: Sequence[Setting]) -> bool:
     """Whether the settings have different baselines at any one seed."""
-    met: dict[int, set[str]] = defaultdict(set)
+    by_seed: dict[int, set[str]] = defaultdict(set)
     for run in (run for setting in settings for run in setting.runs):
-        met[seed(run)].add(_identity(run))
-    return any(len(baselines) > 1 for baselines in met.values())
+        by_seed[seed(run)].add(_identity(run))
+    return any(len(baselines) > 1 for baselines in by_seed.values())
 
 
 def _identity(run: Run) -> str:
-    """The store's folder of the baseline, or its figures where that is gone."""
+    """The store's folder of the baseline, or its figures where the folder is gone."""
     link = run.path / "baseline"
     return str(link.resolve() if link.exists() else run.result.get("baseline"))

@@ -1,23 +1,23 @@
+from kdlab.reporting.render.figures.agreement import agreement
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
 from kdlab.reporting.render.figures.gains import gains
-from kdlab.reporting.render.figures.likeness import likeness
 from tests.reporting.made_up import evidence, setting, temperatures
 
 
 def test_each_setting_is_a_point_of_divergence_and_agreement():
     made = temperatures()
-    picture = likeness(made)
+    picture = agreement(made)
     points = picture.figure.axes[0].lines[0].get_xydata().tolist()
     assert points == [[s.figures["kl_to_teacher"].mean, s.figures["agreement"].mean] for s in made.settings]
     assert f"{made.settings[0].label} agrees most" in picture.alt
 
 
 def test_one_point_is_no_plot():
-    assert likeness(evidence([setting("T 4", {})])) is None
+    assert agreement(evidence([setting("T 4", {})])) is None
     assert best_minus_last(evidence([setting("T 4", {})])) is None
 
 
-def test_gains_say_how_many_exclude_zero():
+def test_the_caption_of_gains_counts_those_that_exclude_zero():
     settings = [
         setting("a", {}, gain=(2.0, 0.5)),
         setting("b", {}, gain=(0.2, 0.5)),
