@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from functools import cache
 
-from kdlab.errors import KdlabError
+from kdlab.errors import BadInput, KdlabError
 from kdlab.jobs.plan import Networks, Plan
 from kdlab.jobs.training.stage import Stage
-from kdlab.models.scaling import count_parameters
+from kdlab.models.scaling import count_parameters, scaled_network
 from kdlab.store.store import Store
 
 LARGE_STEP = 5  # times the parameters of the student, above which an assistant may help (arXiv:1902.03393)
@@ -26,23 +26,36 @@ def hints(plan: Plan, store: Store) -> list[str]:
 
 def _large_step(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str:
     pair = f"{teacher.network['name']} → {student.network['name']}"
-    middle = _middle_network(teacher, student, store, networks) or "…"
-    return (
-        f"{pair} is a step of {_ratio(teacher, student, store):.0f}×: an assistant between them may help "
-        f"(plan=assistant plan.assistants=[{middle}])"
-    )
+    step = f"{pair} is a step of {_ratio(teacher, student, store):.0f}×: an assistant between them may help"
+    if middle := _middle_network(teacher, student, store, networks):
+        return f"{step} (plan=assistant plan.assistants=[{middle}])"
+    return f"{step} (plan=assistant)" if _can_be_scaled(teacher, student, store) else step
 
 
 def _ratio(teacher: Stage, student: Stage, store: Store) -> float:
     return float(store.result(teacher)["params"] / store.result(student)["params"])
 
 
+def _middle(teacher: Stage, student: Stage, store: Store) -> float:
+    """Parameters half way between both, on a logarithmic scale."""
+    return float((store.result(teacher)["params"] * store.result(student)["params"]) ** 0.5)
+
+
 def _middle_network(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str | None:
-    """The option of the teacher's source that is nearest to the middle of both sizes, on a logarithmic scale."""
+    """The option of the teacher's source that is nearest to the middle of both sizes."""
     largest, smallest = (store.result(stage)["params"] for stage in (teacher, student))
     sizes = {size: name for name, size in _sizes(teacher, networks) if smallest < size < largest}
-    middle = (largest * smallest) ** 0.5
+    middle = _middle(teacher, student, store)
     return sizes[min(sizes, key=lambda size: max(size / middle, middle / size))] if sizes else None
+
+
+def _can_be_scaled(teacher: Stage, student: Stage, store: Store) -> bool:
+    """Whether `plan=assistant` can build a network in the middle from the teacher's family."""
+    try:
+        scaled_network(teacher.network, teacher.network["num_classes"], round(_middle(teacher, student, store)))
+    except BadInput:
+        return False
+    return True
 
 
 def _sizes(stage: Stage, networks: Networks) -> Iterator[tuple[str, int]]:

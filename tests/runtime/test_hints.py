@@ -1,7 +1,10 @@
+import re
 from dataclasses import replace
 
 import pytest
 
+import kdlab
+from kdlab.models.scaling import count_parameters
 from kdlab.runtime.hints import hints
 from tests.small import tiny_plan
 
@@ -40,9 +43,22 @@ def test_a_step_is_large_above_five_times_the_parameters(plan, size, count):
     assert len(hints(plan, Sizes(teacher=size, student=100))) == count
 
 
-def test_without_a_network_in_between_the_hint_names_none(plan):
-    (line,) = hints(plan, Sizes(teacher=600, student=100))
-    assert line.endswith("(plan=assistant plan.assistants=[…])")
+def test_without_a_network_in_between_one_is_built_where_the_family_can_be_scaled(plan):
+    (line,) = hints(replace(plan, networks={}), Sizes(teacher=853_018, baseline=75_290, student=75_290))
+    assert line.endswith("may help (plan=assistant)")
+    vgg = replace(plan.teacher, network={"source": "cifar", "name": "vgg13", "kwargs": {}, "num_classes": 10})
+    student = replace(plan.student, teachers=((vgg, 1.0),))
+    (line,) = hints(replace(plan, networks={}, stages=(vgg, student), student=student), Sizes(teacher=600, student=100))
+    assert line.endswith("may help")
+
+
+def test_the_hint_of_the_first_run_can_be_pasted(tmp_path):
+    demo = kdlab.plan(["hardware=cpu"])
+    sizes = {stage.name: {"params": count_parameters(stage.network, 10)} for stage in demo.stages}
+    (line,) = hints(demo, Sizes(**{name: size["params"] for name, size in sizes.items()}))
+    overrides = re.fullmatch(r".* may help \((.*)\)", line)[1].split()
+    plan = kdlab.plan(["hardware=cpu", *overrides])
+    assert [stage.name for stage in plan.stages] == ["teacher", "baseline", "control", "step1", "step2"]
 
 
 def test_the_control_of_a_cascade_gets_no_hint(plan):
