@@ -12,7 +12,7 @@ demo: $(READY)  ## set everything up and run the main job: a teacher, a student 
 	$(BIN)/python -m kdlab.train
 
 test: $(READY)  ## the test suite, a process per core with a thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not real_data" --numprocesses auto --dist loadfile --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not real_data" --numprocesses auto --dist loadfile --no-loadscope-reorder --durations=20
 
 test-real: $(READY)  ## the long checks, on real CIFAR-10 and published weights where they are at hand
 	$(BIN)/python -m pytest -m real_data

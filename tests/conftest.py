@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
+LONGEST_FIRST = (  # files that start many processes: begun last, one of them would keep a single core busy at the end
+    "test_documented_commands.py",
+    "test_launchers.py",
+    "test_contract.py",
+    "test_survival.py",
+    "test_sweep_survival.py",
+)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the longest files to the front; all others keep their order."""
+    order = {name: position for position, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def shared_data() -> Path:

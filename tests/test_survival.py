@@ -17,11 +17,17 @@ from tests.commands import finish, start
 from tests.small import TINY
 
 SEED = 20
-LONG = pytest.param(20, [], id="20 kills of the demo", marks=pytest.mark.real_data)
+LONG = pytest.param(20, (0.1, 0.6), [], id="20 kills of the demo", marks=pytest.mark.real_data)
 LONG_DROPOUT = pytest.param(
-    20, ["model.student.kwargs.dropout=0.2"], id="20 kills of the demo with dropout", marks=pytest.mark.real_data
+    20,
+    (0.1, 0.6),
+    ["model.student.kwargs.dropout=0.2"],
+    id="20 kills of the demo with dropout",
+    marks=pytest.mark.real_data,
 )
-SHORT = pytest.param(3, [*TINY, "model.student.kwargs.dropout=0.2"], id="3 kills of a tiny run with dropout")
+SHORT = pytest.param(  # half of its time is imports
+    2, (0.5, 0.8), [*TINY, "model.student.kwargs.dropout=0.2"], id="2 kills of a tiny run with dropout"
+)
 
 
 def run_of(folder: Path) -> Path:
@@ -62,8 +68,8 @@ def assert_same_run(found: Path, expected: Path) -> None:
         assert history(found, stage) == history(expected, stage)
 
 
-@pytest.mark.parametrize(("kills", "overrides"), [SHORT, LONG, LONG_DROPOUT])
-def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_path):
+@pytest.mark.parametrize(("kills", "shares", "overrides"), [SHORT, LONG, LONG_DROPOUT])
+def test_sigkill_at_any_moment_changes_nothing_but_time(kills, shares, overrides, tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     began = time.monotonic()
     finish(start(undisturbed, overrides))
@@ -72,7 +78,7 @@ def test_sigkill_at_any_moment_changes_nothing_but_time(kills, overrides, tmp_pa
     while kills:
         process = start(killed, overrides)
         try:
-            output, _ = process.communicate(timeout=moments.uniform(0.1, 0.6) * duration)
+            output, _ = process.communicate(timeout=moments.uniform(*shares) * duration)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

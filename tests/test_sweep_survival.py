@@ -20,7 +20,7 @@ from tests.small import TINY
 
 SEED = 31
 GRID = ["loss.temperature=2,4,6,8", "loss.alpha=0.5,0.7,0.9"]
-SHORT = pytest.param(["all"] * 3, [*TINY, "seed=0,1"], id="3 kills of a tiny sweep")
+SHORT = pytest.param(["all"] * 2, [*TINY, "seed=0,1"], id="2 kills of a tiny sweep")
 PARALLEL = pytest.param(
     ["all", "worker", "parent"] * 4,
     ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *GRID],
@@ -98,6 +98,21 @@ def test_sigkill_of_a_sweep_or_of_parts_of_it_changes_nothing_but_time(victims, 
     finish(process or start(killed, ["hardware.threads=1", *overrides], "-m"))
     assert done.items() <= completions(killed).items()
     assert_same_sweep(killed, undisturbed)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    process = start(tmp_path, [*TINY, *launcher, "baseline=false", "epochs=10000", "seed=0,1"], "-m")
+    while len(pids := workers(tmp_path, process.pid)) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    for pid in pids:
+        deadline = time.monotonic() + 30
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < deadline, "a worker goes on without its parent"
+            time.sleep(0.1)
 
 
 def test_three_broken_cells_of_twelve_leave_nine_results_and_exit_code_1(tmp_path, capsys):

@@ -2,7 +2,10 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from kdlab.runtime.sweep_records import Sweep
 from kdlab.sweeps.attempt import Task
 
+POLL_SECONDS = 1.0
 OVERSUBSCRIBED = 1.5  # threads per core from which a hint is printed
 
 
@@ -21,20 +25,34 @@ def with_parent_settings(task: Task) -> Task:
 
     Relative paths and the user's own modules are then found in the worker too. `hardware.threads=null` means this
     process's number of threads: launchers set other numbers in their workers, and a stage's results depend on it by
-    rounding.
+    rounding. A worker that this process started ends with it, also by SIGKILL.
 
     Args:
         task: of one cell; pickled by value if it is a closure, like the task that is returned.
     """
-    folder, modules, threads = Path.cwd(), tuple(sys.path), torch.get_num_threads()
+    folder, modules, threads, parent = Path.cwd(), tuple(sys.path), torch.get_num_threads(), os.getpid()
 
     def work(cfg: DictConfig) -> object:
+        if os.getppid() == parent:  # on a cluster others start the workers
+            end_with_parent()
         os.chdir(folder)
         sys.path.extend(module for module in modules if module not in sys.path)
         torch.set_num_threads(threads)
         return task(cfg)
 
     return work
+
+
+@cache
+def end_with_parent() -> None:
+    """Ends this process soon after its parent, however that ended: the store has what was saved."""
+    threading.Thread(target=_exit_after, args=(os.getppid(),), daemon=True).start()
+
+
+def _exit_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
 
 
 def oversubscription_hint(sweep: Sweep, config: DictConfig) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -20,9 +20,6 @@ from kdlab.tasks.dark_knowledge import telling_samples
 from kdlab.tasks.description import Description
 from kdlab.tasks.predictions import predict
 from kdlab.teachers.companion import Companion
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate_and_save(
