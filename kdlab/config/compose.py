@@ -92,7 +92,7 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
             added = _added(typed, [base], loader)
             lines = [_line(override, added, loader) for override in typed]
             written = [replace(override, input_line=line) for override, line in zip(typed, lines, strict=True)]
-            return Checked(lines, _with_values(base, written, loader), None)
+            return Checked(lines, base if typed == chosen else _with_values(base, written, loader), None)
         return _checked_sweep(typed, base, loader)
 
 
