@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "evaluate the network of a finished run on any data",
     "report": "report on any mix of runs and sweeps, as a page, tables and one sentence",
     "benchmark": "measure what a step costs, beside a plain loop",
+    "doctor": "show versions, processors, folders and disk space, and what would break a run",
 }
 USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
     f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()

@@ -18,6 +18,7 @@ from kdlab.benchmarking.measure import Timing
 from kdlab.benchmarking.scaling import Scaling
 from kdlab.cache import cache
 from kdlab.config.compose import checked_overrides
+from kdlab.doctor import doctor
 from kdlab.models.cifar import resnet56
 from kdlab.sweeps.cli import run
 from kdlab.train import train
@@ -53,6 +54,7 @@ def test_there_are_commands_and_each_is_of_a_known_kind():
         "kdlab.evaluate",
         "kdlab.report",
         "kdlab.benchmark",
+        "kdlab.doctor",
         "tests.recorded",
         "pytest",
     )
@@ -130,6 +132,13 @@ def test_a_benchmark_shows_and_keeps_what_it_measured(command, tmp_path, monkeyp
     printed = capsys.readouterr().out
     assert all(f"\n{variant} " in printed for variant in VARIANTS)
     assert [path.is_file() for path in tmp_path.glob("*.json")] == [True] * ("--json" in command)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if ".doctor" in command])
+def test_nothing_would_break_a_run_here(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert doctor(shlex.split(command)[3:]) == 0
+    assert "torch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

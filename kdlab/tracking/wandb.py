@@ -198,6 +198,18 @@ def has_credentials() -> bool:
     return _has_credentials(wandb.setup().settings)
 
 
+def mode(explicit: str | None = None) -> str:
+    """The mode in which a run is recorded with `logger=wandb`.
+
+    Args:
+        explicit: the setting `logger.mode`.
+    """
+    import wandb
+
+    session = wandb.setup().settings
+    return _possible(_requested(explicit, session), session)
+
+
 def _open(settings: WandbSettings, fingerprint: str, identity: dict[str, Any]) -> "Run | None":
     try:
         return _init(settings, run_id(fingerprint, settings.group), identity)
@@ -240,14 +252,23 @@ def _destination(settings: WandbSettings) -> dict[str, Any]:
 
 
 def _mode(explicit: str | None, session: "Settings", name: str) -> str:
+    requested = _requested(explicit, session)
+    mode = _possible(requested, session)
+    if requested and mode != requested:
+        log.warning("Weights & Biases has no API key: %s is recorded offline (run `wandb login`)", name)
+    return mode
+
+
+def _requested(explicit: str | None, session: "Settings") -> str | None:
     # `wandb offline` stores its mode in the session; "online" there is only the default.
     chosen = session.mode if session.mode != "online" else None
-    requested = explicit or os.environ.get("WANDB_MODE") or chosen
-    if requested not in (None, "online") or _has_credentials(session):
-        return requested or "online"
-    if requested:
-        log.warning("Weights & Biases has no API key: %s is recorded offline (run `wandb login`)", name)
-    return "offline"
+    return explicit or os.environ.get("WANDB_MODE") or chosen
+
+
+def _possible(requested: str | None, session: "Settings") -> str:
+    if requested not in (None, "online"):
+        return str(requested)
+    return "online" if _has_credentials(session) else "offline"
 
 
 def _has_credentials(session: "Settings") -> bool:

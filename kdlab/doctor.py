@@ -1,0 +1,60 @@
+"""`python -m kdlab.doctor`: the installation, the machine and the folders of a run, and what would break it."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from kdlab.diagnosis.packages import absent
+
+USAGE = """usage: python -m kdlab.doctor [--json] [group=option …] [key=value …]
+
+Shows versions, processors, threads, folders, disk space and W&B of this installation, and what would break a run, with
+the fix. Nothing is trained or written, and no network is used.
+
+  --json              the same as JSON, for a bug report
+  group=option …      as for python -m kdlab.train: the folders and threads of that run
+
+Exit code 0: nothing would break a run; 1: something would.
+
+python -m kdlab.doctor
+python -m kdlab.doctor paths.outputs=outputs data=cifar10 --json"""
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """Prints the diagnosis for a command line of the train command; returns the exit code.
+
+    Raises:
+        BadInput: the command line is wrong.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    from kdlab.config.compose import compose_config
+    from kdlab.diagnosis.diagnose import as_json, diagnose, problems
+    from kdlab.diagnosis.table import show
+
+    args = get_args_parser().parse_intermixed_args([word for word in arguments if word != "--json"])
+    sections = diagnose(compose_config(args.overrides, args.config_dir, multirun=args.multirun))
+    if "--json" in arguments:
+        print(json.dumps(as_json(sections), indent=2, ensure_ascii=False))
+    else:
+        show(sections)
+    return 1 if problems(sections) else 0
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:
+        print(USAGE)
+        return 0
+    if missing := absent():  # without which nothing else can be imported
+        print(f"kdlab needs {', '.join(missing)}, and {sys.executable} does not have them.", file=sys.stderr)
+        print("Use the Python that kdlab is installed in, or install it: python -m pip install -e .", file=sys.stderr)
+        return 1
+    from kdlab.sweeps.cli import explained
+
+    return explained(lambda: doctor(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
