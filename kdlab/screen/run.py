@@ -4,14 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import rich.progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from kdlab.data.image.resemblance import transfer_warning
@@ -23,6 +16,7 @@ from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.outcome import outcome
+from kdlab.screen.progress import Bar, Lines
 from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
@@ -30,7 +24,7 @@ LEARNERS = {"teacher": "model.teacher.train.epochs", "baseline": "epochs"}  # an
 
 
 class Screen:
-    """A listener that prints to the terminal; without one, plain lines and no bars.
+    """A listener that prints to the terminal; without one, plain lines instead of bars. The log file has the lines too.
 
     Args:
         console: to print on; None is the terminal.
@@ -41,6 +35,7 @@ class Screen:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.brief = brief
         self._bar: Bar | None = None
+        self._lines = Lines()
 
     def __call__(self, event: Event) -> None:
         """Prints an event."""
@@ -49,8 +44,8 @@ class Screen:
                 self.say(f"  {job.name:<10} {reason}")
             case Started(job) if self.console.is_terminal:
                 self._bar = Bar(self.console, job.name)
-            case Progress() if self._bar:
-                self._bar.show(event)
+            case Progress():
+                self._show(event)
             case Finished(job, _, figures, reused):
                 self._close_bar()
                 self.console.print(f"[green]✓[/] {job.name:<10} {job.outcome(figures, reused)}")
@@ -60,6 +55,13 @@ class Screen:
     def say(self, text: str) -> None:
         """Prints one line."""
         self.console.print(text)
+
+    def _show(self, event: Progress) -> None:
+        if self._bar:
+            self._bar.show(event)
+        line = self._lines.line(event)
+        if line and not self._bar:
+            self.console.print(line, markup=False)
 
     def _close_bar(self) -> None:
         if self._bar:
@@ -95,38 +97,6 @@ class Screen:
         if all(stage["reused"] for stage in result["stages"]):
             self.console.print("Every stage was in the store already: nothing was trained.")
         self.console.print(f"[dim]{folder}/result.json[/]")
-
-
-class Bar:
-    """The progress bar of one job, removed when the job ends.
-
-    Args:
-        console: a terminal.
-        name: of the job.
-    """
-
-    def __init__(self, console: Console, name: str) -> None:
-        columns = (
-            TextColumn("  {task.description:<10}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        self._progress = rich.progress.Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task(name, total=None, text="")
-        self._progress.start()
-
-    def show(self, event: Progress) -> None:
-        """Updates the bar and the figures beside it."""
-        self._progress.update(self._task, total=event.total, completed=event.done)
-        if event.text:
-            self._progress.update(self._task, text=event.text)
-
-    def close(self) -> None:
-        """Removes the bar."""
-        self._progress.stop()
 
 
 def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:
@@ -280,5 +250,5 @@ COSTS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
     ("FLOPs per sample", "flops", scaled),
     ("size (bytes)", "size_bytes", scaled),
     ("training samples/s", "samples_per_second", lambda value: f"{value:.0f}"),
-    ("training seconds", "seconds", lambda value: f"{value:.1f}" if value else "–"),
+    ("seconds, with evaluation", "seconds", lambda value: f"{value:.1f}" if value else "–"),
 )

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from kdlab.reporting.render.magnitude import duration
 from kdlab.runtime.sweep_records import Cell, read_cells
-
-MINUTE, HOUR = 60, 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -66,25 +65,12 @@ class Progress:
         return median(took) * self.missing / max(len(self.running), 1)
 
     def __str__(self) -> str:
-        """Such as `7 of 12 done, 2 running, 1 failed, about 3 minutes left`."""
+        """Such as `7 of 12 done, 2 running, 1 failed, about 3 min left`."""
         total = f" of {self.expected}" if self.expected else ""
         parts = [f"{len(self.ended)}{total} done", *_counted(self.running, "running")]
         parts += [*_counted(self.with_status("failed"), "failed"), *_counted(self.lost, "lost")]
         left = self.seconds_left
-        return ", ".join([*parts, f"about {in_words(left)} left"] if left and self.missing else parts)
-
-
-def in_words(seconds: float) -> str:
-    """A duration to one unit: `40 seconds`, `3 minutes`, `2.5 hours`."""
-    if round(seconds) < MINUTE:
-        return _counted_unit(f"{seconds:.0f}", "second")
-    if round(seconds / MINUTE) < MINUTE:
-        return _counted_unit(f"{seconds / MINUTE:.0f}", "minute")
-    return f"{seconds / HOUR:.1f} hours"
-
-
-def _counted_unit(count: str, unit: str) -> str:
-    return f"{count} {unit}" if count == "1" else f"{count} {unit}s"
+        return ", ".join([*parts, f"about {duration(left)} left"] if left and self.missing else parts)
 
 
 def _counted(cells: Iterable[Cell], what: str) -> list[str]:

@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 
+from kdlab.reporting.render.magnitude import duration
 from kdlab.runtime.sweep_records import Cell, Sweep, read_cell, read_cells, read_sweep
 from kdlab.screen.outcome import outcome
 from kdlab.sweeps.cell import sweep_folder
-from kdlab.sweeps.progress import Progress, in_words
+from kdlab.sweeps.progress import Progress
 
 POLL_SECONDS = 0.5
 OUTCOMES = {"finished": "[green]✓[/]", "failed": "[red]✗[/]", "stopped": "[yellow]–[/]"}
@@ -115,7 +116,7 @@ def announce_cell() -> None:
 def cell_line(cell: Cell, sweep: Sweep) -> str:
     """How one cell ended, such as `✓ cell 3 of 12  loss.temperature=4  98.40 %, gain +5.60`."""
     ended = f"{OUTCOMES[cell.status]} {_number(cell, sweep)}  {escape(own_overrides(cell, sweep))}"
-    took = f"[dim]{in_words((cell.ended or cell.started) - cell.started)}[/]"
+    took = f"[dim]{duration((cell.ended or cell.started) - cell.started)}[/]"
     return f"{ended}  {_outcome(cell, sweep.folder)}  {took}"
 
 

@@ -53,6 +53,10 @@ def test_the_override_in_the_remark_removes_it():
     assert remarks("epochs=3", line.split(": ")[1].split()[0]) == []
 
 
+def test_an_old_name_of_an_option_gets_a_remark_with_the_new_one():
+    assert remarks("loss=fitnet") == ["loss=fitnet is the old name of loss=hint."]
+
+
 def test_each_teacher_is_mentioned_by_its_own_key():
     lines = remarks("epochs=3", "+model/teacher@model.teachers.second=resnet20")
     assert [line.split(": ")[1].split("=")[0] for line in lines] == [

@@ -6,10 +6,9 @@ import pytest
 from rich.console import Console
 
 from kdlab.jobs.events import Failed, Finished, Progress, Started, Waiting
-from kdlab.jobs.job import Job
-from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.run import Screen, conclusions, figures_table, steps_table
 from kdlab.tasks.description import IMAGE_CLASSIFICATION
+from tests.screen.nap import NAP
 from tests.small import tiny_plan
 
 
@@ -41,22 +40,6 @@ def shown(renderable):
     return [line.split() for line in console.file.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (5006, "5.01 k"),
-        (43_634, "43.6 k"),
-        (853_018, "853 k"),
-        (23_500_000, "23.5 M"),
-        (4e13, "40 T"),
-    ],
-)
-def test_large_numbers_have_three_digits_and_a_prefix(value, text):
-    assert scaled(value) == text
-
-
 def test_the_table_has_a_column_a_network_and_leaves_out_empty_rows():
     found = result(99.0, 92.0, 98.0, 0.857)
     rows = shown(figures_table({role: found[role] for role in ("teacher", "baseline", "student")}, found))
@@ -84,15 +67,6 @@ def test_without_a_baseline_nothing_is_concluded():
     assert conclusions({"gain": None}) == []
 
 
-class Nap(Job):
-    name = "nap"
-    fingerprint = "0" * 16
-
-    def run(self, folder, inputs, emit):
-        return {}
-
-
-NAP = Nap()
 RUNNING = (Started(NAP, Path()), Progress(NAP, 1, 3, text="epoch 1/3  loss 0.500"))
 
 

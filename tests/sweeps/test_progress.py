@@ -1,13 +1,13 @@
 import pytest
 
-from kdlab.sweeps.progress import Progress, in_words
+from kdlab.sweeps.progress import Progress
 from tests.sweeps.folders import cell, dead_process, write_cells
 
 
 def test_cells_are_counted_by_status():
     gone = cell(3, "running", pid=dead_process())
     progress = Progress((cell(0), cell(1, "failed", error="no"), cell(2, "running"), gone, cell(4, "stopped")), 12)
-    assert str(progress) == "3 of 12 done, 1 running, 1 failed, 1 lost, about 2 minutes left"  # 9 of 10 s each
+    assert str(progress) == "3 of 12 done, 1 running, 1 failed, 1 lost, about 90 s left"  # 9 of 10 s each
     assert [len(progress.ended), len(progress.running), len(progress.lost), progress.missing] == [3, 1, 1, 9]
 
 
@@ -28,11 +28,3 @@ def test_the_time_left_is_not_guessed(cells, expected):
 def test_records_of_an_earlier_start_are_left_out(tmp_path):
     write_cells(tmp_path, cell(0, started=50.0), cell(1))
     assert [one.cell for one in Progress.of(tmp_path, 3, lambda one: one.started >= 100).cells] == [1]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(1, "1 second"), (59.4, "59 seconds"), (60, "1 minute"), (59.6 * 60, "1.0 hours"), (9000, "2.5 hours")],
-)
-def test_durations_in_words(seconds, text):
-    assert in_words(seconds) == text

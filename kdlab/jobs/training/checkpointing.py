@@ -4,7 +4,7 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from kdlab.errors import Interrupted, StoppedEarly
 from kdlab.jobs.training.history import History, Row
+from kdlab.methods.base import Distiller
 from kdlab.store.atomic import write_atomically
 
 SECONDS_BETWEEN_SAVES = 60.0
@@ -86,7 +87,9 @@ class KeepLast(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **figures, "lr": rate}
+        samples = trainer.world_size * cast(Distiller, pl_module).progress.samples
+        counts = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "samples": samples}
+        row = {**counts, **figures, "lr": rate}
         self._report_step(trainer, self.history.add({**row, "seconds": round(self.seconds, 3)}))
         self._save(trainer)
         self._raise_if_stopped()

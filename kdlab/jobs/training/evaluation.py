@@ -96,7 +96,7 @@ def _training(keep: KeepLast, method: Distiller, task: Task) -> dict[str, Any]:
     return {
         "epochs": len(rows),
         "seconds": round(keep.seconds, 2) if rows else 0.0,
-        "samples_per_second": method.trainer.world_size * method.progress.samples / keep.seconds if rows else None,
+        "samples_per_second": rows[-1]["samples"] / rows[-1]["seconds"] if rows and "samples" in rows[-1] else None,
         "teacher_forwards": sum(teacher.forwards for teacher in method.teachers),
         "teacher_recalls": sum(teacher.hits for teacher in method.teachers),
         "best_minus_last": _best_minus_last(rows, task.description),

@@ -28,8 +28,10 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from kdlab.errors import Interrupted, KdlabError, TrainingFailed
+from kdlab.jobs.training.checkpointing import Report, no_report
 from kdlab.jobs.training.hardware import thread_count
 from kdlab.jobs.training.loop import train
+from kdlab.jobs.training.rank_reports import VARIABLE, RankReports, report_to_parent
 from kdlab.store.atomic import write_text_atomically
 from kdlab.teachers.cache.spec import CacheSpec
 
@@ -47,6 +49,7 @@ def train_with_ranks(
     specs: Sequence[CacheSpec],
     count: int,
     *,
+    report: Report = no_report,
     address: str = "127.0.0.1",
 ) -> dict[str, Any]:
     """Trains a stage with `count` processes on this machine; any that fails ends the others.
@@ -57,6 +60,7 @@ def train_with_ranks(
         teachers: the folders of `stage.teachers`, in order.
         specs: their cache specs, in order.
         count: number of processes.
+        report: is called with the progress of rank 0; an error that it raises ends all ranks.
         address: of this machine, for the rendezvous of the ranks.
 
     Returns:
@@ -68,18 +72,20 @@ def train_with_ranks(
     """
     hardware = {**stage.hardware, "threads": thread_count(stage)}  # a rank's own default would differ
     payload = pickle.dumps((replace(stage, hardware=hardware), folder, list(teachers), list(specs)))
-    rendezvous = _rendezvous(address)
+    rendezvous, reports = _rendezvous(address), RankReports(report)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for rank in range(count):
-            processes.append(_start(rank, count, rendezvous, payload, folder))
-        _wait(processes, folder)
-    except KeyboardInterrupt:
+            environment = _environment(rank, count, rendezvous, reports.writer)
+            processes.append(_start(environment, payload, folder / f"rank{rank}.log", reports.writer))
+        _wait(processes, folder, reports)
+    except (KeyboardInterrupt, Interrupted):
         raise Interrupted("the last whole epoch is saved; the same command continues it") from None
     finally:
         for process in processes:
             process.kill()
             process.wait()
+        reports.close()
     figures: dict[str, Any] = json.loads((folder / FIGURES).read_text())
     return figures
 
@@ -91,8 +97,8 @@ def _rendezvous(address: str) -> TCPStore:
     return TCPStore(address, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
 
 
-def _start(rank: int, count: int, rendezvous: TCPStore, payload: bytes, folder: Path) -> subprocess.Popen[bytes]:
-    environment = {
+def _environment(rank: int, count: int, rendezvous: TCPStore, pipe: int) -> dict[str, str]:
+    return {
         **os.environ,
         "MASTER_ADDR": rendezvous.host,
         "MASTER_PORT": str(rendezvous.port),
@@ -100,14 +106,19 @@ def _start(rank: int, count: int, rendezvous: TCPStore, payload: bytes, folder: 
         "WORLD_SIZE": str(count),
         "NODE_RANK": "0",
         "LOCAL_RANK": str(rank),
+        **({VARIABLE: str(pipe)} if rank == 0 else {}),
     }
-    with (folder / f"rank{rank}.log").open("wb") as log:
+
+
+def _start(environment: dict[str, str], payload: bytes, log: Path, pipe: int) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "kdlab.jobs.training.ranks"],
             stdin=subprocess.PIPE,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            pass_fds=(pipe,),
             start_new_session=True,
         )
     assert process.stdin is not None
@@ -116,11 +127,12 @@ def _start(rank: int, count: int, rendezvous: TCPStore, payload: bytes, folder: 
     return process
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
+def _wait(processes: Sequence[subprocess.Popen[bytes]], folder: Path, reports: RankReports) -> None:
     codes: list[int | None] = [None]
     while None in codes:
         time.sleep(POLL_SECONDS)
         codes = [process.poll() for process in processes]
+        reports.read()
         if any(codes):
             raise TrainingFailed(_first_failure(codes, [folder / f"rank{rank}.log" for rank in range(len(codes))]))
 
@@ -159,7 +171,7 @@ def main() -> None:
     stage, folder, teachers, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        figures = train(stage, folder, teachers, specs)
+        figures = train(stage, folder, teachers, specs, report=report_to_parent())
         if figures is not None:
             write_text_atomically(folder / FIGURES, json.dumps(figures))
     except BaseException as error:

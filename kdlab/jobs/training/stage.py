@@ -10,7 +10,7 @@ from kdlab.jobs.job import Artifact, Figures, Job
 from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.gpus import on_free_gpu
 from kdlab.jobs.training.hardware import ranks
-from kdlab.jobs.training.history import Row, read_history
+from kdlab.jobs.training.history import Row
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.parts import make_task
@@ -91,13 +91,13 @@ class Stage(Job):
         reason = f"waits for a GPU: each already trains {self.hardware.get('jobs_per_gpu')} (hardware.jobs_per_gpu)"
         with on_free_gpu(self, store, lambda: emit(Waiting(self, reason))) as stage:
             specs = cache_specs(self, store)
+
+            def report(done: int, total: int | None, row: Row) -> None:
+                emit(self._progress(done, total, row))
+
             if count == 1 or not self.epochs:
-                figures = train(stage, folder, inputs, specs, report=lambda *step: emit(self._progress(*step)))
-                return figures or {}
-            figures = train_with_ranks(stage, folder, inputs, specs, count)
-            for row in read_history(folder / "metrics.csv"):
-                emit(self._progress(int(row["step"]), int(row["step"]), row))
-            return figures
+                return train(stage, folder, inputs, specs, report=report) or {}
+            return train_with_ranks(stage, folder, inputs, specs, count, report=report)
 
     def _progress(self, done: int, total: int | None, row: Row) -> Progress:
         loss = f"  loss {row['train/loss']:.3f}" if "train/loss" in row else ""

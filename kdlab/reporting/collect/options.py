@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kdlab.reporting.evidence import Run
+from kdlab.settings.old_names import OLD_NAMES
 
 GROUPS = {  # group: the node of the config that its options fill
     "model": "model",
@@ -50,7 +51,7 @@ def _options(
         option = overrides.get(group) or by_content.get(_content(run, GROUPS[group]))
         if option:
             found[group] = option
-    return found
+    return {group: OLD_NAMES.get(group, {}).get(option, option) for group, option in found.items()}
 
 
 def _content(run: Run, node: str) -> Hashable:

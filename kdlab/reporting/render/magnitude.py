@@ -1,4 +1,4 @@
-"""Large numbers, abbreviated."""
+"""Large numbers and durations, abbreviated."""
 
 PREFIXES = ("", " k", " M", " G", " T")
 
@@ -9,3 +9,10 @@ def scaled(number: float) -> str:
     while abs(number) >= 999.5 and prefix < len(PREFIXES) - 1:
         number, prefix = number / 1000, prefix + 1
     return f"{number:.3g}{PREFIXES[prefix]}"
+
+
+def duration(seconds: float) -> str:
+    """Such as `45 s`, `12 min` or `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -13,6 +13,7 @@ from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.summary import differences
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
+from kdlab.reporting.render.magnitude import duration
 from kdlab.store.atomic import write_text_atomically
 from kdlab.tasks.description import Metric
 
@@ -144,7 +145,7 @@ def saved(evidence: Evidence) -> str:
     runs = "1 run is" if savings.cells == 1 else f"{savings.cells} runs are"
     text = (
         f"{runs} made of {savings.stages} distinct stages; without reuse, {savings.uses} would have been trained. "
-        f"Training took {_duration(trained)} instead of {_duration(without_reuse)}{share}."
+        f"Training took {duration(trained)} instead of {duration(without_reuse)}{share}."
     )
     if hits := savings.cache_hits:
         outputs = savings.teacher_outputs
@@ -187,12 +188,6 @@ def _shown(figure: Interval | None, metric: Metric) -> str:
 
 def _figure(number: float | None) -> str:
     return "–" if number is None else f"{number:g}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _inert(text: str) -> str:

@@ -156,7 +156,7 @@ DOES_NOT_FIT = [
 ]
 
 
-@pytest.mark.parametrize("loss", ["ce", "response", "fitnet"])
+@pytest.mark.parametrize("loss", ["ce", "response", "hint"])
 @pytest.mark.parametrize(("source", "name", "text"), DOES_NOT_FIT)
 def test_a_network_that_cannot_take_the_data_is_named_before_any_teacher_trains(source, name, text, loss):
     plan = tiny_plan("data.image_size=64", f"loss={loss}")
@@ -186,7 +186,7 @@ def test_the_network_of_a_finished_stage_is_not_run():
     check_stages([replace(plan.student, network=network)], finished=lambda stage: True)
 
 
-@pytest.mark.parametrize("loss", ["response", "fitnet"])
+@pytest.mark.parametrize("loss", ["response", "hint"])
 def test_each_distinct_network_is_built_and_each_data_set_read_once(loss, monkeypatch):
     plan, built, read = tiny_plan(f"loss={loss}"), [], []
     make, make_data = kdlab.jobs.checks.stages.initial_network, kdlab.jobs.checks.stages.make_data
@@ -201,7 +201,7 @@ def test_each_distinct_network_is_built_and_each_data_set_read_once(loss, monkey
 
 
 def test_checks_change_the_state_of_no_random_generator():
-    stages = tiny_plan("loss=fitnet", "data._target_=tests.jobs.checks.test_stages.Noisy").stages
+    stages = tiny_plan("loss=hint", "data._target_=tests.jobs.checks.test_stages.Noisy").stages
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     check_stages(stages)
     assert torch.equal(torch.get_rng_state(), states[0])

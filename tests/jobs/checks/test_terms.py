@@ -163,8 +163,8 @@ def test_the_terms_of_every_stage_are_checked_also_where_only_logits_are_read():
 
 
 @pytest.fixture(scope="module")
-def fitnet():
-    return tiny_plan("loss=fitnet").student
+def hint():
+    return tiny_plan("loss=hint").student
 
 
 NETWORKS = [
@@ -177,9 +177,9 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize(("source", "name"), NETWORKS)
-def test_the_error_for_a_missing_role_lists_modules_that_exist(source, name, fitnet):
-    network = {**fitnet.network, "source": source, "name": name, "kwargs": {}, "taps": {}}
-    stage = replace(fitnet, network=network)
+def test_the_error_for_a_missing_role_lists_modules_that_exist(source, name, hint):
+    network = {**hint.network, "source": source, "name": name, "kwargs": {}, "taps": {}}
+    stage = replace(hint, network=network)
     with pytest.raises(BadInput, match=rf"^model\.student\.taps\.mid is missing: .* and {name} has none\. ") as raised:
         check_stages([stage])
     listed = re.search(r"such as (.*): model\.student\.taps\.mid=…$", str(raised.value))

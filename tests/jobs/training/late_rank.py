@@ -41,5 +41,5 @@ def collective(folder, rank, failure=None):
 pause = Pause()
 
 if __name__ == "__main__":
-    ranks.train = lambda stage, *_: collective(*stage)
+    ranks.train = lambda stage, *_, report: collective(*stage)
     ranks.main()

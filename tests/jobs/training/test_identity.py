@@ -94,6 +94,10 @@ def test_settings_that_change_no_result_change_no_fingerprint(override):
     assert changed(override) == set()
 
 
+def test_the_old_name_of_a_class_changes_no_fingerprint():
+    assert changed("loss._target_=kdlab.methods.SelfDistillation", base=["loss=mean_teacher"]) == set()
+
+
 @pytest.mark.parametrize(
     ("override", "stages"),
     [
@@ -106,7 +110,7 @@ def test_settings_that_change_no_result_change_no_fingerprint(override):
     ],
 )
 def test_a_tap_belongs_to_the_student_whose_loss_reads_it(override, stages):
-    assert changed(override, base=["loss=fitnet"]) == stages
+    assert changed(override, base=["loss=hint"]) == stages
 
 
 @pytest.mark.parametrize(
@@ -179,7 +183,7 @@ def test_a_raised_version_reaches_exactly_the_stages_that_run_it(component, stag
     [
         (["loss=feature", "loss.terms.rkd_distance.weight=0"], "losses.relation", set()),
         (["loss=feature", "loss.terms.rkd_distance.weight=25"], "losses.relation", {"student"}),
-        (["loss=fitnet"], "adapters", {"student"}),
+        (["loss=hint"], "adapters", {"student"}),
         (["loss=mutual", "model/teacher=small_cnn"], "models.small_cnn", {"student"}),  # its peer
         (["loss=mutual"], "teachers", set()),
         (["model/teacher=small_cnn"], "models.small_cnn", {"teacher", "student"}),  # the student through its teacher

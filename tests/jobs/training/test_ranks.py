@@ -10,17 +10,17 @@ import torch
 from kdlab.config.compose import CONF
 from kdlab.errors import TrainingFailed
 from kdlab.jobs.training import ranks
+from kdlab.jobs.training.checkpointing import no_report
 from kdlab.jobs.training.identity import stage_parts
+from kdlab.jobs.training.rank_reports import RankReports
 from tests.small import tiny_plan
 
 
 def test_ranks_use_the_thread_count_of_their_stage_and_not_their_default(tmp_path, monkeypatch):
     stage = tiny_plan("hardware.threads=null", "trainer.devices=2").student
     sent = []
-    monkeypatch.setattr(
-        ranks, "_start", lambda rank, count, rendezvous, payload, folder: sent.append(pickle.loads(payload))
-    )
-    monkeypatch.setattr(ranks, "_wait", lambda processes, folder: processes.clear())
+    monkeypatch.setattr(ranks, "_start", lambda environment, payload, log, pipe: sent.append(pickle.loads(payload)))
+    monkeypatch.setattr(ranks, "_wait", lambda processes, folder, reports: processes.clear())
     (tmp_path / ranks.FIGURES).write_text("{}")
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
@@ -75,7 +75,7 @@ def test_the_first_rank_to_fail_is_quoted_also_when_all_have_ended(scripts, text
     for process in processes:
         process.wait()
     with pytest.raises(TrainingFailed) as raised:
-        ranks._wait(processes, tmp_path)
+        ranks._wait(processes, tmp_path, RankReports(no_report))
     assert str(raised.value) == text
 
 

@@ -84,7 +84,7 @@ def test_a_compiled_student_trains_with_its_taps_and_is_evaluated_as_it_is_saved
 
     monkeypatch.setattr(nn.Module, "compile", compile_cheaply)
     torch.compiler.reset()
-    base = ("loss=self_attention", "epochs=1", "data.image_size=16", "optimizer.lr=0.001")
+    base = ("loss=self_attention_distillation", "epochs=1", "data.image_size=16", "optimizer.lr=0.001")
     one = stage_in(tmp_path, tiny_plan(*base), "student")
     two = stage_in(tmp_path, tiny_plan(*base, "hardware.compile=reduce-overhead"), "student")
     assert modes == ["reduce-overhead"]

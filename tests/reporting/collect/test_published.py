@@ -4,6 +4,7 @@ from omegaconf import OmegaConf
 from kdlab.config.folders import CONF
 from kdlab.reporting.assemble import collect
 from kdlab.reporting.collect.published import table
+from kdlab.settings.old_names import without_old_names
 from tests.reporting.lab import Lab
 
 PAIR = {"data._target_": "kdlab.data.CIFAR100", "model.teacher.name": "resnet56", "model.student.name": "resnet20"}
@@ -20,6 +21,12 @@ def test_published_figures_stand_beside_the_method_of_the_same_pair(tmp_path):
     assert len(rows) == 10
 
 
+def test_a_run_of_an_options_old_name_counts_as_one_of_its_new_name(tmp_path):
+    Lab(tmp_path).run(70.0, 69.0, settings={**PAIR, "name": "fitnet"})
+    rows = {row["method"]: row for row in collect([tmp_path]).published}
+    assert rows["FitNet"]["here"].mean == 70.0
+
+
 def test_other_pairs_and_other_data_have_no_rows(tmp_path):
     Lab(tmp_path).run(70.0, 69.0, settings={**PAIR, "data._target_": "kdlab.data.Digits"})
     assert collect([tmp_path]).published == ()
@@ -28,7 +35,7 @@ def test_other_pairs_and_other_data_have_no_rows(tmp_path):
 def test_the_benchmark_is_complete_with_kdlabs_names():
     rows = [row for row in table() if row["data"] == "CIFAR100" and row["teacher_network"]]
     networks = {OmegaConf.load(path).get("name") for path in (CONF / "network").glob("*.yaml")}
-    losses = {path.stem for path in (CONF / "loss").glob("*.yaml")}
+    losses = set(without_old_names("loss", (path.stem for path in (CONF / "loss").glob("*.yaml"))))
     assert len({(row["teacher_network"], row["student_network"]) for row in rows}) == 14  # 13 pairs and one more
     assert {row[role] for row in rows for role in ("teacher_network", "student_network")} <= networks
     assert {row["loss"] for row in rows} <= losses
