@@ -9,6 +9,7 @@ from kdlab.config.compose import compose_config
 from kdlab.config.folders import CONF
 from kdlab.models.build import build_network
 from kdlab.models.taps import Taps
+from kdlab.settings.old_names import without_old_names
 
 # Teacher, student, learning rate of the student, and DKD's beta: Tian et al. 2020, table 1 and 2; Zhao et al. 2022.
 PAIRS = {
@@ -32,7 +33,7 @@ STAGES = ["low", "mid", "high"]
 # The weight of the labels, and the settings of each other term.
 LOSSES = {
     "response": (0.1, {"response_kd": {"weight": 0.9, "temperature": 4}}),
-    "fitnet": (1, {"hint": {"weight": 100, "taps": ["mid"]}}),
+    "hint": (1, {"hint": {"weight": 100, "taps": ["mid"]}}),
     "attention": (1, {"attention": {"weight": 1000, "power": 2, "taps": STAGES}}),
     "similarity": (1, {"similarity_preserving": {"weight": 3000, "taps": ["high"]}}),
     "correlation": (1, {"correlation_congruence": {"weight": 0.02, "taps": ["embedding"]}}),
@@ -43,7 +44,7 @@ LOSSES = {
     "nst": (1, {"nst": {"weight": 50, "taps": STAGES}}),
     "crd": (1, {"crd": {"weight": 0.8, "negatives": 16384, "temperature": 0.07, "momentum": 0.5, "dimension": 128}}),
     "dkd": (1, {"dkd": {"weight": 1, "target_weight": 1, "temperature": 4, "warmup": 20}}),
-    "logit_standard": (0.1, {"standardised_kd": {"weight": 9, "temperature": 2}}),
+    "standardised_kd": (0.1, {"standardised_kd": {"weight": 9, "temperature": 2}}),
     "review": (1, {"review": {"weight": 5, "warmup": 20, "taps": [STAGES]}}),
 }
 SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False}
@@ -58,7 +59,7 @@ def composed(loss, pair, *overrides):
 
 
 def test_every_loss_with_published_figures_is_an_option():
-    assert set(LOSSES) <= {path.stem for path in (CONF / "loss").glob("*.yaml")}
+    assert set(LOSSES) <= set(without_old_names("loss", (path.stem for path in (CONF / "loss").glob("*.yaml"))))
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -132,7 +133,7 @@ PARAMETERS = {
 
 def test_wide_resnets_are_tapped_where_the_published_figures_were_measured():
     for side in ("teacher", "student"):
-        taps = composed("fitnet", "wrn_40_2_wrn_16_2")["model"][side]["taps"]
+        taps = composed("hint", "wrn_40_2_wrn_16_2")["model"][side]["taps"]
         assert [taps[role] for role in STAGES] == ["block1", "block2", "block3"]
 
 

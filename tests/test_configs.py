@@ -15,6 +15,7 @@ from kdlab import __main__
 from kdlab.config.compose import checked_overrides, compose_config, hydra_app
 from kdlab.config.folders import CONF, ROOT
 from kdlab.errors import BadInput
+from kdlab.settings.old_names import OLD_NAMES
 from kdlab.sweeps.cli import run
 from kdlab.sweeps.question import sweep_of
 from kdlab.sweeps.search.conclusion import shared_settings
@@ -28,7 +29,8 @@ FILES = {
     if path.parent != CONF and not path.stem.startswith("_") and path.parts[len(CONF.parts)] != "network"
     if path.parent.name not in ("base", "details")
 }
-OPTIONS = sorted(FILES | {f"{side}/{name}" for side in SIDES for name in NETWORKS})
+OLD = {f"{group}/{name}" for group, names in OLD_NAMES.items() for name in names}
+OPTIONS = sorted(FILES - OLD | {f"{side}/{name}" for side in SIDES for name in NETWORKS})
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 NEEDED = {"data=image_folder": ["data.root=photos"]}  # what has no default
 LATER = {"params", "optimizer", "total_steps"}  # what a `_partial_` gets when it is used

@@ -16,13 +16,14 @@ from kdlab.config.folders import CONF
 from kdlab.data.batch import Batch
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
+from kdlab.settings.old_names import without_old_names
 from kdlab.store.store import Store
 from tests.jobs.training.test_stage import Crash, CrashAt, assert_same_stage, stage_in, weights
 from tests.ranks_contract import pair_plan
 from tests.small import tiny_plan
 
-LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
-WITHOUT_TEACHER = ("ce", "mean_teacher", "mutual", "self_attention")  # no frozen teacher
+LOSSES = without_old_names("loss", sorted(path.stem for path in (CONF / "loss").glob("*.yaml")))
+WITHOUT_TEACHER = ("ce", "mean_teacher", "mutual", "self_attention_distillation")  # no frozen teacher
 
 
 def plan_of(loss, *overrides):

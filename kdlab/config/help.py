@@ -6,6 +6,7 @@ from textwrap import fill
 from omegaconf import OmegaConf
 
 from kdlab.config.folders import CONF, ROOT
+from kdlab.settings.old_names import without_old_names
 
 WIDTH = 110
 INDENT = 20  # where options begin
@@ -25,4 +26,4 @@ def _options() -> dict[str, str]:
         folder.name: sorted(path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_"))
         for folder in folders
     }
-    return {group: ", ".join(names) for group, names in named.items() if names}
+    return {group: ", ".join(without_old_names(group, names)) for group, names in named.items() if names}

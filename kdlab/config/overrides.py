@@ -23,6 +23,7 @@ from kdlab.config.package_overrides import (
     package_of,
 )
 from kdlab.errors import BadInput
+from kdlab.settings.old_names import without_old_names
 
 OPEN = (  # nodes below which any key may be added
     "trainer",
@@ -269,6 +270,7 @@ def _listed(node: Mapping[str, Any], prefix: str) -> str:
 
 
 def _closest_option(group: str, choice: str, options: Sequence[str]) -> str:
+    options = without_old_names(group, options)
     close = get_close_matches(choice, options, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {'+' if group == 'sweeps' else ''}{group}={close[0]}?"

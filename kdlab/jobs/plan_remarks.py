@@ -1,11 +1,12 @@
-"""Remarks on a plan before it trains: on very few training steps, and on a teacher that keeps its own epochs."""
+"""Remarks on a plan before it trains: on very few training steps, a teacher that keeps its own epochs, old names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kdlab.data.module import Addressed
 from kdlab.jobs.plan import Plan
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
+from kdlab.settings.old_names import OLD_NAMES
 
 FEW_STEPS = 100  # of a whole training
 FEW_BATCHES = 5  # of an epoch: with more, the number of epochs makes the training short, not the batch size
@@ -18,7 +19,8 @@ def plan_remarks(plan: Plan, overrides: Sequence[str] = ()) -> list[str]:
         plan: the plan that is about to run.
         overrides: of the command line, such as `epochs=3`.
     """
-    return [*_few_steps(plan), *_own_epochs(plan, overrides)]
+    given = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    return [*_few_steps(plan), *_own_epochs(plan, given), *_old_names(given)]
 
 
 def _few_steps(plan: Plan) -> list[str]:
@@ -44,9 +46,8 @@ def _batches(stage: Stage) -> int:
     return len(data.train_dataloader())
 
 
-def _own_epochs(plan: Plan, overrides: Sequence[str]) -> list[str]:
+def _own_epochs(plan: Plan, given: Mapping[str, str]) -> list[str]:
     """A remark for each teacher, where `epochs` was overridden: it changes the student's epochs only."""
-    given = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     if "epochs" not in given:
         return []
     teachers = [teacher for teacher, _ in plan.teachers if teacher.epochs and not _has_own_epochs(teacher, given)]
@@ -58,6 +59,15 @@ def _own_epochs(plan: Plan, overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def _has_own_epochs(teacher: Stage, given: dict[str, str]) -> bool:
+def _has_own_epochs(teacher: Stage, given: Mapping[str, str]) -> bool:
     prefixes = (f"{teacher.setting}.train", f"plan.{teacher.name}")
     return not teacher.setting.startswith("model.teacher") or any(key.startswith(prefixes) for key in given)
+
+
+def _old_names(given: Mapping[str, str]) -> list[str]:
+    """A remark for each option that was chosen by its old name."""
+    return [
+        f"{group}={given[group]} is the old name of {group}={names[given[group]]}."
+        for group, names in OLD_NAMES.items()
+        if given.get(group) in names
+    ]

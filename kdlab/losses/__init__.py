@@ -7,17 +7,18 @@ from kdlab.losses.crd import ContrastiveRepresentation
 from kdlab.losses.dist import dist
 from kdlab.losses.dkd import dkd
 from kdlab.losses.factor import FactorTransfer, factor_transfer
-from kdlab.losses.feature import cosine_distance, hint, normalised_distance
+from kdlab.losses.feature import cosine_distance, normalised_distance
 from kdlab.losses.fsp import FlowOfSolution, fsp
+from kdlab.losses.hint import hint
 from kdlab.losses.jsd import generalised_jsd
 from kdlab.losses.labels import ce
-from kdlab.losses.logit_standard import standardised_kd
 from kdlab.losses.nst import nst
 from kdlab.losses.pkt import pkt
 from kdlab.losses.relation import rkd_angle, rkd_distance
 from kdlab.losses.response import response_kd
 from kdlab.losses.review import Review, hierarchical_context
 from kdlab.losses.similarity import similarity_preserving
+from kdlab.losses.standardised_kd import standardised_kd
 from kdlab.losses.vid import VariationalInformation
 
 __all__ = [

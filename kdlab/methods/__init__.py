@@ -4,9 +4,9 @@ from kdlab.methods.attention_transfer import AttentionTransfer
 from kdlab.methods.base import Distiller
 from kdlab.methods.born_again import BornAgain
 from kdlab.methods.feature import FeatureDistillation
+from kdlab.methods.mean_teacher import MeanTeacher
 from kdlab.methods.mutual_learning import MutualLearning
 from kdlab.methods.progressive import Progressive
-from kdlab.methods.self_distillation import SelfDistillation
 from kdlab.methods.soft_targets import DecoupledDistillation, SoftTargets
 from kdlab.methods.teacher_student import TeacherStudent
 
@@ -16,9 +16,11 @@ __all__ = [
     "DecoupledDistillation",
     "Distiller",
     "FeatureDistillation",
+    "MeanTeacher",
     "MutualLearning",
     "Progressive",
-    "SelfDistillation",
     "SoftTargets",
     "TeacherStudent",
 ]
+
+SelfDistillation = MeanTeacher  # its old name, in configs from before

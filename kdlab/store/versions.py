@@ -70,12 +70,17 @@ PART_OF = {
     "data.base": "views",
     "data.memory": "views",
     "data.module": "views",
+    "losses.hint": "losses.feature",
+    "losses.standardised_kd": "losses.logit_standard",
     "methods.base": "training",
+    "methods.mean_teacher": "methods.self_distillation",
     "models.network": "networks",
     "teachers.moving_average": "methods.self_distillation",
     "teachers.peer": "methods.mutual_learning",
 }
-"""Modules that others build on, and the shared component that each is part of."""
+"""Modules that others build on, and the shared component that each is part of; renamed ones, and their first name."""
+FIRST_NAMES = {"kdlab.methods.MeanTeacher": "kdlab.methods.SelfDistillation"}
+"""Renamed classes, and the name that fingerprints of finished stages have for each."""
 
 
 def component(module: str) -> str | None:

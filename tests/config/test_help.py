@@ -2,12 +2,14 @@
 
 from kdlab.config.folders import CONF, ROOT
 from kdlab.config.help import INDENT, WIDTH, help_page
+from kdlab.settings.old_names import without_old_names
 
 
 def test_every_option_of_every_group_is_on_it():
     page = help_page()
     for folder in (*CONF.iterdir(), ROOT / "sweeps"):
         names = [path.stem for path in folder.glob("*.yaml")] if folder.is_dir() else []
+        names = without_old_names(folder.name, names)
         assert [name for name in names if f"{name}" not in page.replace(",", " ").split()] == [], folder
 
 

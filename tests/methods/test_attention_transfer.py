@@ -100,7 +100,7 @@ def test_only_taps_of_the_attention_term_need_several_positions():
 
 
 def test_within_one_network_only_the_earlier_map_of_a_pair_gets_a_gradient():
-    method, batch = ready(tiny_plan("loss=self_attention", "loss.terms.ce.weight=0").student)
+    method, batch = ready(tiny_plan("loss=self_attention_distillation", "loss.terms.ce.weight=0").student)
     student, _ = method.see(batch, 0)
     low, mid, high = (student.features[role].detach().numpy() for role in ("low", "mid", "high"))
     loss = method.training_step(batch, 0)

@@ -14,6 +14,7 @@ from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.preparation import initial_network
 from kdlab.jobs.training.stage import Stage
 from kdlab.models.saved import save_network
+from kdlab.settings.old_names import without_old_names
 from kdlab.store.store import Store
 from tests.recorded.recording import Case, Values, summary
 from tests.small import tiny_plan
@@ -24,8 +25,9 @@ GENTLER = {  # likewise loss weights that are large for an untrained teacher
     "factor": " loss.terms.factor.weight=1",
     "similarity": " loss.terms.similarity_preserving.weight=30",
 }
+LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
 OPTIONS = [
-    *(f"loss={path.stem}{GENTLER.get(path.stem, '')}" for path in sorted((CONF / "loss").glob("*.yaml"))),
+    *(f"loss={name}{GENTLER.get(name, '')}" for name in without_old_names("loss", LOSSES)),
     "loss=born_again loss.treatment=cwtm",
     "loss=born_again loss.treatment=dkpp",
     "loss=feature loss.alpha=0.3 loss.beta=0.5 loss.gamma=0.2 loss.terms.rkd_angle.weight=1",

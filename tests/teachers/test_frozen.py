@@ -110,7 +110,7 @@ def outputs_of(**settings):
 
 
 @pytest.mark.parametrize(
-    ("loss", "reads"), [("response", True), ("dkd", True), ("feature", True), ("fitnet", False), ("crd", False)]
+    ("loss", "reads"), [("response", True), ("dkd", True), ("feature", True), ("hint", False), ("crd", False)]
 )
 def test_a_step_runs_each_teacher_once_and_no_further_than_it_reads(loss, reads):
     second = ("+model/teacher@model.teachers.second=resnet8", "+model.teachers.second.kwargs.widths=[2,2,4,4]")
@@ -125,7 +125,7 @@ def test_a_step_runs_each_teacher_once_and_no_further_than_it_reads(loss, reads)
 
 
 def test_the_error_for_a_loss_that_is_not_finite_omits_empty_teacher_logits():
-    method, batch = ready(tiny_plan("plan=single", "loss=fitnet").student)
+    method, batch = ready(tiny_plan("plan=single", "loss=hint").student)
     method.trainer.global_step = 0
     method.training_step(batch, 0)
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_preparing_a_method_that_reads_logits_does_not_load_its_teacher():
 
 
 def test_a_method_that_reads_features_uses_the_teacher_loaded_for_the_probe():
-    assert loads_of("loss=fitnet") == 1
+    assert loads_of("loss=hint") == 1
 
 
 def loads_of(*overrides):

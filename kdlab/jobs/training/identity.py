@@ -17,7 +17,7 @@ from kdlab.models.build import SOURCES
 from kdlab.settings.targets import find
 from kdlab.store.fingerprint import file_hash, fingerprint
 from kdlab.store.source import own_code
-from kdlab.store.versions import components, versions
+from kdlab.store.versions import FIRST_NAMES, components, versions
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -134,7 +134,7 @@ def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
     terms = loss.get("terms") or {}
     replaced = active - set(terms)  # a method may replace some terms by its own
     kept = {name: term for name, term in terms.items() if name in active or replaced}
-    return {**loss, "terms": kept}
+    return {**loss, "_target_": FIRST_NAMES.get(loss["_target_"], loss["_target_"]), "terms": kept}
 
 
 def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:

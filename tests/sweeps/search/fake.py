@@ -19,7 +19,7 @@ from kdlab.sweeps.cli import run
 from kdlab.sweeps.search.journal import open_study
 from kdlab.sweeps.search.study import trial_seed
 
-SPACE = ["loss.temperature=interval(1,16)", "epochs=range(5,50,5)", "loss=response,logit_standard"]
+SPACE = ["loss.temperature=interval(1,16)", "epochs=range(5,50,5)", "loss=response,standardised_kd"]
 SEARCH = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.random_trials=2", *SPACE]
 
 
@@ -71,7 +71,7 @@ def sampled_by_optuna(count, size, seed):
             begun.append(study.ask())
             begun[-1].suggest_float("loss.temperature", 1, 16)
             begun[-1].suggest_int("epochs", 5, 45, step=5)
-            begun[-1].suggest_categorical("loss", ["response", "logit_standard"])
+            begun[-1].suggest_categorical("loss", ["response", "standardised_kd"])
         for trial in begun:
             study.tell(trial, height(*trial.params.values()))
     return [(trial.number, trial.params, trial.state, trial.value) for trial in study.trials]

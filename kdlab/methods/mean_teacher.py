@@ -1,4 +1,4 @@
-"""Self-distillation: an exponential moving average of the student is its teacher."""
+"""Mean teacher: an exponential moving average of the student is its teacher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from kdlab.teachers.protocol import Teacher
 WARMUP = 5  # epochs: at first the average is little better than the student
 
 
-class SelfDistillation(TeacherStudent):
+class MeanTeacher(TeacherStudent):
     """Distils from the exponential moving average of the student's weights (Mean Teacher, arXiv:1703.01780).
 
     Args:

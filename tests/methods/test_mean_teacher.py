@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from kdlab.errors import BadInput
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.preparation import initial_network
-from kdlab.methods import SelfDistillation
+from kdlab.methods import MeanTeacher
 from kdlab.tasks.image_classification import ImageClassification
 from kdlab.tasks.predictions import predict
 from tests.jobs.training.test_stage import stage_in, weights
@@ -136,4 +136,4 @@ def test_features_of_the_average_are_targets_too():
 )
 def test_values_out_of_their_range_are_refused(arguments, text):
     with pytest.raises(BadInput, match=text):
-        SelfDistillation(**{"temperature": 1.0, "alpha": 0.5, **arguments})
+        MeanTeacher(**{"temperature": 1.0, "alpha": 0.5, **arguments})
