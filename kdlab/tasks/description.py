@@ -1,5 +1,6 @@
 """Descriptions of tasks: name, unit and metrics. Free of torch, so that reports import it cheaply."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -50,6 +51,11 @@ class Metric:
     def merit(self, value: float) -> float:
         """The value, negated where lower is better: of two, the greater merit is the better one."""
         return value if self.higher_is_better else -value
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest possible value, for plots."""
+        return (0.0, 100.0) if self.is_share_of_correct else (-math.inf, math.inf)
 
     def gain(self, ours: float, theirs: float) -> float:
         """By how much ours is better, below 0 if worse: in points or, where gains are relative, percent of theirs."""

@@ -23,7 +23,7 @@ from kdlab.reporting.render.figures.effects import effects
 from kdlab.reporting.render.figures.gains import gains
 from kdlab.reporting.render.figures.reliability import calibration
 from kdlab.reporting.render.figures.style import Picture, in_style, save
-from kdlab.reporting.render.settings_table import columns, with_interval
+from kdlab.reporting.render.settings_table import Column, columns, with_interval
 from kdlab.reporting.render.svg import inlined
 from kdlab.reporting.render.tables import saved
 from kdlab.store.atomic import write_text_atomically
@@ -68,13 +68,15 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
     plots.mkdir(parents=True, exist_ok=True)
     with in_style():
         sections = list(_sections(evidence, plots))
-    table = columns(evidence.settings, chosen_role(evidence.varied))
+    measured = columns(evidence.settings, chosen_role(evidence.varied))
+    table = [column for column in measured if not column.is_shared]
     content = (
         _environment()
         .get_template("page.html")
         .render(
             evidence=evidence,
             columns=table,
+            size=_size([column for column in measured if column.is_shared]),
             rows=list(zip(evidence.settings, zip(*(column.cells for column in table), strict=True), strict=True)),
             references=_references(evidence),
             ranking=f"validation {evidence.task.headline.label}",
@@ -93,6 +95,11 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             (plots / f"{name}.{suffix}").unlink(missing_ok=True)
     write_text_atomically(page, content)
     return page
+
+
+def _size(shared: Sequence[Column]) -> str:
+    sizes = [f"{cell.text} {column.heading}" for column in shared if (cell := column.cells[0])]
+    return f" Every student has {' and '.join(sizes)}." if sizes else ""
 
 
 def _linked(page: Path) -> set[str]:

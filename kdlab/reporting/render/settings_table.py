@@ -32,6 +32,12 @@ class Column:
     meaning: str
     cells: tuple[Cell | None, ...]
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a size that several settings have in common: one sentence states it, in place of a column."""
+        texts = {cell.text if cell else None for cell in self.cells}
+        return self.heading in SIZES and len(self.cells) > 1 and len(texts) == 1
+
 
 def columns(settings: Sequence[Setting], role: str = "student") -> list[Column]:
     """The columns for which any setting has a value, in the order in which they are read.
@@ -128,6 +134,7 @@ def _columns(metric: Metric, role: str) -> Iterator[tuple[str, str, Callable[[Se
     yield from COLUMNS
 
 
+SIZES = ("parameters", "FLOPs")
 COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
     ("bootstrap", "95 % interval of the gain by a paired bootstrap over test samples", _bootstrap),
     ("p (Holm)", "probability of such a gain if there were none, corrected for as many settings as are compared", _p),

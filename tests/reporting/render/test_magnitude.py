@@ -13,6 +13,9 @@ from kdlab.reporting.render.magnitude import duration, scaled
         (853_018, "853 k"),
         (23_500_000, "23.5 M"),
         (4e13, "40 T"),
+        (724, "724"),
+        (999_600, "1 M"),
+        (4.1e9, "4.1 G"),
     ],
 )
 def test_large_numbers_have_three_digits_and_a_prefix(value, text):

@@ -1,9 +1,6 @@
 from dataclasses import replace
 
-import pytest
-
 from kdlab.reporting.evidence import Gain, Interval
-from kdlab.reporting.render.magnitude import scaled
 from kdlab.reporting.render.settings_table import columns
 from tests.reporting.made_up import setting
 
@@ -42,8 +39,8 @@ def test_columns_without_any_value_are_left_out_and_single_gaps_stay():
     assert [cell and cell.number for cell in cells([with_p, without], "p (Holm)")] == [0.0123, None]
 
 
-@pytest.mark.parametrize(
-    ("number", "text"), [(724, "724"), (5006, "5.01 k"), (999_600, "1 M"), (11_173_962, "11.2 M"), (4.1e9, "4.1 G")]
-)
-def test_large_numbers_are_short(number, text):
-    assert scaled(number) == text
+def test_a_size_that_settings_share_needs_no_column():
+    one, other = setting("a", {}), setting("b", {}, **{"student/params": Interval(9000, 0.0, 3)})
+    shared = {column.heading: column.is_shared for column in columns([one, other])}
+    assert not shared["parameters"] and shared["FLOPs"] and not shared["agreement %"]
+    assert not any(column.is_shared for column in columns([one]))

@@ -43,6 +43,7 @@ class Quantity:
         of: its value for a setting.
         is_signed: whether zero means something.
         is_better_high: whether the highest is the best.
+        limits: the least and the greatest possible value; no band goes beyond.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Quantity:
     of: Measure
     is_signed: bool = False
     is_better_high: bool = True
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def _quantities(evidence: Evidence) -> tuple[Quantity, Quantity]:
     role, metric = chosen_role(evidence.varied), evidence.task.headline
     validation = metric.axis("validation" if role == "student" else f"validation (of the {role})")
     return (
-        Quantity("validation", validation, lambda one: one.validated(role), is_better_high=metric.higher_is_better),
+        Quantity(
+            "validation", validation, lambda one: one.validated(role), False, metric.higher_is_better, metric.limits
+        ),
         Quantity(
             "gain", f"gain ({metric.gain_words('test')})", lambda one: one.gain.points if one.gain else None, True
         ),
@@ -194,7 +198,7 @@ def _line(evidence: Evidence, keys: Sequence[str], quantity: Quantity) -> Pictur
         return None
     figure, axes = single()
     for index, (others, line) in enumerate(list(lines.items())[:MOST_LINES]):
-        _draw_line(axes, others, line, is_first=index == 0)
+        _draw_line(axes, others, line, is_first=index == 0, limits=quantity.limits)
     if quantity.is_signed:
         axes.axhline(0, color=MUTED, linewidth=1)
     values = sorted({x for line in lines.values() for x, _ in line})
@@ -222,12 +226,14 @@ def _lines(evidence: Evidence, key: str, quantity: Quantity) -> dict[str, list[t
     return {others: sorted(line, key=lambda point: point[0]) for others, line in lines.items()}
 
 
-def _draw_line(axes: Axes, others: str, line: Sequence[tuple[float, Interval]], is_first: bool) -> None:
+def _draw_line(
+    axes: Axes, others: str, line: Sequence[tuple[float, Interval]], is_first: bool, limits: tuple[float, float]
+) -> None:
     colour = ACCENT if is_first else MUTED
     x, means = [point[0] for point in line], [point[1].mean for point in line]
     axes.plot(x, means, "-o", color=colour, linewidth=2 if is_first else 1.2, markersize=5, label=shortened(others))
     if is_first and all(value.half is not None for _, value in line):
-        low, high = (np.array([v.mean + sign * (v.half or 0) for _, v in line]) for sign in (-1, 1))
+        low, high = (np.clip([v.mean + sign * (v.half or 0) for _, v in line], *limits) for sign in (-1, 1))
         axes.fill_between(x, low, high, color=FAINT, alpha=0.4, linewidth=0)
 
 

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 
+from kdlab.reporting.evidence import Interval
 from kdlab.reporting.render.figures.effects import effects, grid
 from tests.reporting.made_up import evidence, setting, temperatures
 
@@ -38,6 +39,15 @@ def test_one_number_makes_a_line_with_the_band_of_its_intervals():
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices[:, 1]
     np.testing.assert_allclose([heights.min(), heights.max()], [91.7 - 0.55, 97.7 + 0.55])
+
+
+def test_the_band_of_a_share_ends_at_100_percent():
+    wide = {"student/val/accuracy": Interval(98.5, 3.0, 3)}
+    settings = [setting(f"T {t}", {"loss.temperature": t}, **wide) for t in (2, 4)]
+    validation, _ = effects(evidence(settings, {"loss.temperature": (2, 4)}))
+    (band,) = validation.figure.axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose([heights.min(), heights.max()], [95.5, 100])
 
 
 def test_a_search_is_points_in_the_plane():
