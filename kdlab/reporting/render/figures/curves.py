@@ -53,7 +53,7 @@ def _headline(
     _draw(axes, key, students, baselines, thin)
     title = metric.axis("validation")
     axes.set(xlabel="epoch", title=f"{title[0].upper()}{title[1:]}")
-    _legend(axes)
+    axes.legend(loc="best")
     last = {name: _last(found, key) for name, found in (("student", students), ("baseline", baselines))}
     ends = ", ".join(f"{name} {metric.show(value)}" for name, value in last.items() if value is not None)
     alt = f"Validation {metric.label} by epoch of {shown.label or 'the run'}; after the last epoch: {ends}."
@@ -79,7 +79,7 @@ def _terms(shown: Setting, students: Histories, baselines: Histories, thin: Hist
         axes.set_title(name.removeprefix(TRAIN))
         axes.tick_params(labelbottom=index == len(names) - 1)
     panels[-1].set_xlabel("epoch")
-    _legend(panels[0])
+    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)  # it covers no line
     ends = ", ".join(f"{name.removeprefix(TRAIN)} {_last(students, name):.4g}" for name in names)
     alt = f"Training loss of {shown.label or 'the run'} and its terms by epoch; in the last epoch: {ends}."
     return Picture("curves-terms", figure, alt, "Terms before they are weighted; the loss is their weighted sum.")
@@ -94,11 +94,6 @@ def _draw(axes: Axes, key: str, students: Histories, baselines: Histories, thin:
         _plot(axes, found, key, color=ACCENT, linewidth=1.8, label=_once("student", index))
     axes.locator_params(axis="x", integer=True)
     axes.tick_params(colors=MUTED)
-
-
-def _legend(axes: Axes) -> None:
-    """Beside the title, where it covers no line."""
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
 
 
 def _once(label: str, index: int) -> str | None:
