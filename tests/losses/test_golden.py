@@ -1,10 +1,20 @@
 """Every recorded value of public implementations, and the call of kdlab's that has to match it."""
 
+import re
+
 import pytest
 
 from kdlab.losses import (
+    ContrastiveRepresentation,
+    FactorTransfer,
+    FlowOfSolution,
+    Review,
+    VariationalInformation,
     attention_transfer,
+    ce,
+    confidence_weighted_ce,
     correlation_congruence,
+    cosine_distance,
     dist,
     dkd,
     factor_transfer,
@@ -12,6 +22,7 @@ from kdlab.losses import (
     generalised_jsd,
     hierarchical_context,
     hint,
+    normalised_distance,
     nst,
     pkt,
     response_kd,
@@ -20,7 +31,7 @@ from kdlab.losses import (
     similarity_preserving,
     standardised_kd,
 )
-from tests.losses.golden import EXPECTED, golden_input
+from tests.losses.golden import EXPECTED, FOLDER, golden_input, with_golden_weights
 
 LOGITS = ("student_logits", "teacher_logits")
 LABELLED = (*LOGITS, "labels")
@@ -30,6 +41,10 @@ LARGER = ("student_map", "teacher_map_large")
 VECTORS = ("student_vec", "teacher_vec")
 TOKENS = ("student_tokens", "teacher_tokens", "token_labels")
 FLOWS = ("student_map_same", "teacher_map", "teacher_maps_2")
+WIDENED = ("student_map", "student_maps_2", "teacher_map", "teacher_maps_2")
+STUDENT_LEVELS = ("student_map", "review_student_mid", "review_student_high")
+TEACHER_LEVELS = ("teacher_map", "review_teacher_mid", "review_teacher_high")
+CONTRASTED = (*VECTORS, "crd_labels", "crd_index", "crd_negatives")
 
 
 def kd_at(temperature):
@@ -64,6 +79,44 @@ def standardised_without_its_factor(student, teacher):
     return standardised_kd(student, teacher, temperature=2) / 2**2
 
 
+def shapes(*maps):
+    return [one.shape[1:] for one in maps]
+
+
+def variational(student, teacher):
+    return with_golden_weights("vid", VariationalInformation(*shapes(student, teacher)), student)(student, teacher)
+
+
+def widened_flow(low, high, *teacher):
+    loss = with_golden_weights("fsp", FlowOfSolution(shapes(low, high), shapes(*teacher)), low)
+    return loss((low, high), teacher)
+
+
+def transferred_factors(student, teacher):
+    return with_golden_weights("factor", FactorTransfer(*shapes(student, teacher)), student)(student, teacher)
+
+
+def review_of_three_levels(*levels):
+    """The highest is a vector: a map of one position."""
+    maps = [level.reshape(*level.shape, *[1] * (4 - level.ndim)) for level in levels]
+    student, teacher = maps[:3], maps[3:]
+    loss = with_golden_weights("review", Review(shapes(*student), shapes(*teacher)), student[0])
+    return loss(student, teacher)
+
+
+def contrast_in_batch(number):
+    """The first batch sets the constants and updates the banks; the second has the student's samples in reverse."""
+
+    def call(student, teacher, labels, index, negatives):
+        settings = {"dimension": 8, "negatives": 6, "temperature": 0.2, "momentum": 0.3}
+        loss = ContrastiveRepresentation(*shapes(student, teacher), labels, **settings)
+        with_golden_weights("crd", loss, student).draw_negatives = lambda at, seed: negatives[seed]
+        batches = (student, student.flip(0))[:number]
+        return [loss(own, teacher, index[seed], seed) for seed, own in enumerate(batches)][-1]
+
+    return call
+
+
 CALLS = {
     **{f"kd_T{temperature}": (kd_at(temperature), LOGITS) for temperature in (1, 2, 4, 6, 8)},
     "hint_mse": (hint, ALIKE),
@@ -86,12 +139,29 @@ CALLS = {
     "jsd_beta0.5": (jsd_at(0.5), TOKENS),
     "jsd_beta1": (jsd_at(1), TOKENS),
     "jsd_beta0_T2": (jsd_at(0, temperature=2), TOKENS),
+    "ce": (ce, ("student_logits", "labels")),
+    "confidence_weighted_ce": (confidence_weighted_ce, LABELLED),
+    "cosine_distance": (cosine_distance, ALIKE),
+    "normalised_distance": (normalised_distance, ALIKE),
+    "vid": (variational, MAPS),
+    "vid_teacher_larger": (variational, LARGER),
+    "fsp_widened": (widened_flow, WIDENED),
+    "factor_module": (transferred_factors, MAPS),
+    "review_fused": (review_of_three_levels, (*STUDENT_LEVELS, *TEACHER_LEVELS)),
+    "crd_batch1": (contrast_in_batch(1), CONTRASTED),
+    "crd_batch2": (contrast_in_batch(2), CONTRASTED),
 }
 
 
 def test_every_value_has_a_call_and_every_call_a_value():
     assert sorted(CALLS) == sorted(EXPECTED)
-    assert len(CALLS) == 29
+    assert len(CALLS) == 40
+
+
+def test_every_value_has_a_row_that_says_where_it_comes_from():
+    rows = [line.split(" | ") for line in (FOLDER / "README.md").read_text().splitlines() if line.count(" | ") == 3]
+    named = [key for row in rows for key in re.findall(r"`([\w.]+)`", row[0])]
+    assert sorted(named) == sorted(EXPECTED)
 
 
 @pytest.mark.parametrize("key", sorted(CALLS))
