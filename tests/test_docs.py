@@ -6,6 +6,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+import kdlab.losses
 from kdlab.settings.old_names import without_old_names
 from tests.pages import PAGES, ROOT, blocks
 from tests.small import TINY
@@ -84,6 +85,13 @@ def test_every_loss_has_a_row():
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     options = without_old_names("loss", (path.stem for path in (ROOT / "conf/loss").glob("*.yaml")))
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(options)
+
+
+def test_the_reference_has_every_loss_from_where_it_is():
+    """By its module: griffe takes `kdlab.losses.dkd` for the module, not for the function."""
+    listed = re.findall(r"^::: (.+)$", (ROOT / "docs/api/losses.md").read_text(), flags=re.MULTILINE)
+    exported = [getattr(kdlab.losses, name) for name in sorted(kdlab.losses.__all__)]
+    assert listed == [f"{loss.__module__}.{loss.__name__}" for loss in exported]
 
 
 def test_the_places_for_new_things_are_in_folders_that_layers_know():

@@ -26,6 +26,14 @@ def attention_transfer(student: Tensor, teacher: Tensor, power: float = 2.0) -> 
 
     Raises:
         ValueError: the features are not maps, have one position only, or the power is below 1.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import attention_transfer
+        >>> student = tensor([[[[1.0, 0.0]]]])  # active at the first position
+        >>> teacher = tensor([[[[0.0, 2.0]], [[0.0, 1.0]]]])  # at the second
+        >>> attention_transfer(student, teacher)  # ((1 − 0)² + (0 − 1)²) / 2
+        tensor(1.)
     """
     check_maps("attention_transfer", student, teacher)
     check_positions("attention_transfer", student, teacher)

@@ -29,6 +29,14 @@ def confidence_weighted_ce(student: Tensor, teacher: Tensor, labels: Tensor) -> 
 
     Raises:
         ValueError: the shapes differ.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import confidence_weighted_ce
+        >>> logits, labels = tensor([[0.0, 0.0], [2.0, 0.0]]), tensor([1, 0])
+        >>> teacher = tensor([[0.0, 0.0], [20.0, 0.0]])  # confidence ½ and 1
+        >>> confidence_weighted_ce(logits, teacher, labels)  # ⅓ · 0.6931 + ⅔ · 0.1269
+        tensor(0.3157)
     """
     check_logits("confidence_weighted_ce", student, teacher)
     targets = labels.flatten()
@@ -54,6 +62,14 @@ def permuted_kd(student: Tensor, teacher: Tensor, seed: int, temperature: float 
 
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import permuted_kd
+        >>> teacher = torch.tensor([[3.0, 0.0, -1.0]])
+        >>> student = torch.zeros(1, 3)  # uniform: log 3 − entropy
+        >>> permuted_kd(student, teacher, seed=0)
+        tensor(0.8243)
     """
     check_logits("permuted_kd", student, teacher, temperature)
     return response_kd(student, _permute(teacher, seed), temperature)

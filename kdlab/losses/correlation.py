@@ -24,6 +24,14 @@ def correlation_congruence(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: the shapes differ.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import correlation_congruence
+        >>> student = tensor([[1.0, 2.0], [3.0, 0.0]])
+        >>> teacher = tensor([[0.0, 0.0], [1.0, 0.0]])
+        >>> correlation_congruence(student, teacher)  # errors (1, 2) and (2, 0)
+        tensor(2.)
     """
     check_equal("correlation_congruence", student, teacher)
     errors = (student.float() - teacher.detach().float()).abs()

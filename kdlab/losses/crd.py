@@ -35,6 +35,16 @@ class ContrastiveRepresentation(nn.Module):
 
     Raises:
         BadInput: an argument is out of its range, or the training list has no two classes to contrast.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import ContrastiveRepresentation
+        >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])  # of the whole training list
+        >>> shapes = torch.Size([8]), torch.Size([16])
+        >>> loss = ContrastiveRepresentation(*shapes, labels, dimension=4, negatives=3)
+        >>> index = torch.tensor([0, 5])
+        >>> loss(torch.randn(2, 8), torch.randn(2, 16), index, seed=0).shape
+        torch.Size([])
     """
 
     by_class: Tensor

@@ -35,6 +35,13 @@ def dist(
 
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import dist
+        >>> student, teacher = tensor([[1.0, 0.0, -1.0]]), tensor([[3.0, 0.0, -1.0]])
+        >>> dist(student, teacher, temperature=1.0)  # of one sample: over classes
+        tensor(0.0548)
     """
     check_logits("dist", student, teacher, temperature)
     probabilities = (student.float() / temperature).softmax(dim=1)

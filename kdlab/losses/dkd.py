@@ -38,6 +38,13 @@ def dkd(
 
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import dkd
+        >>> student, teacher = tensor([[1.0, 0.0, -1.0]]), tensor([[3.0, 1.0, -1.0]])
+        >>> dkd(student, teacher, labels=tensor([0]))
+        tensor(1.2038)
     """
     check_logits("dkd", student, teacher, temperature)
     labelled, classes = labels.flatten() != -100, labels.flatten().clamp(min=0)

@@ -31,6 +31,13 @@ def factor_transfer(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: the factors are not maps, or have one position only.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import factor_transfer
+        >>> student, teacher = tensor([[[[1.0, 0.0]]]]), tensor([[[[0.0, 2.0]]]])
+        >>> factor_transfer(student, teacher)  # (|1 − 0| + |0 − 1|) / 2
+        tensor(1.)
     """
     check_maps("factor_transfer", student, teacher)
     check_positions("factor_transfer", student, teacher)
@@ -54,6 +61,13 @@ class FactorTransfer(nn.Module):
 
     Raises:
         BadInput: the features are not maps or have one position only, or a number is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import FactorTransfer
+        >>> loss = FactorTransfer(torch.Size([4, 8, 8]), torch.Size([6, 4, 4]))
+        >>> loss(torch.randn(2, 4, 8, 8), torch.randn(2, 6, 4, 4)).shape
+        torch.Size([])
     """
 
     def __init__(

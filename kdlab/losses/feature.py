@@ -20,6 +20,12 @@ def normalised_distance(student: Tensor, teacher: Tensor, reduction: str = "sum"
 
     Raises:
         ValueError: the shapes differ, or the reduction is neither.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import normalised_distance
+        >>> normalised_distance(tensor([[1.0, 0.0]]), tensor([[0.0, 3.0]]))  # 1² + 1²
+        tensor(2.)
     """
     check_equal("normalised_distance", student, teacher)
     if reduction not in ("sum", "mean"):
@@ -44,6 +50,12 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: the shapes differ.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import cosine_distance
+        >>> cosine_distance(tensor([[1.0, 0.0]]), tensor([[0.0, 3.0]]))  # 90 degrees
+        tensor(1.)
     """
     check_equal("cosine_distance", student, teacher)
     cosine = F.cosine_similarity(student.float().flatten(1), teacher.detach().float().flatten(1))

@@ -32,6 +32,13 @@ def fsp(student: Pair, teacher: Pair) -> Tensor:
 
     Raises:
         ValueError: not pairs of maps, or student and teacher differ in width.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import fsp
+        >>> ones = torch.ones(1, 3, 4, 4)
+        >>> fsp((ones, ones), (3 * ones, ones))  # flows of 1 and of 3
+        tensor(4.)
     """
     _check_pairs(student, teacher, ValueError)
     for own, other in zip(student, teacher, strict=True):
@@ -54,6 +61,17 @@ class FlowOfSolution(nn.Module):
 
     Raises:
         BadInput: not pairs of maps.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import FlowOfSolution
+        >>> student_shape = [torch.Size([2, 8, 8]), torch.Size([4, 4, 4])]
+        >>> teacher_shape = [torch.Size([3, 8, 8]), torch.Size([4, 4, 4])]
+        >>> FlowOfSolution(student_shape, teacher_shape).widen
+        ModuleList(
+          (0): Conv2d(2, 3, kernel_size=(1, 1), stride=(1, 1), bias=False)
+          (1): Identity()
+        )
     """
 
     def __init__(self, student_shape: Sequence[torch.Size], teacher_shape: Sequence[torch.Size]) -> None:

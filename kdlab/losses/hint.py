@@ -21,6 +21,12 @@ def hint(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: the shapes differ.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import hint
+        >>> hint(tensor([[1.0, 2.0]]), tensor([[1.0, 4.0]]))  # (0² + 2²) / 2
+        tensor(2.)
     """
     check_equal("hint", student, teacher)
     return F.mse_loss(student.float(), teacher.detach().float())

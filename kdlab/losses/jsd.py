@@ -35,6 +35,15 @@ def generalised_jsd(
 
     Raises:
         ValueError: the shapes differ, or beta or the temperature is out of its range.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import generalised_jsd
+        >>> teacher = tensor([[2.0, 1.0, 0.0, -1.0], [0.5, -0.5, 3.0, 0.0], [1.0] * 4])
+        >>> student = tensor([[0.0, 1.0, 2.0, -1.0], [1.0, 0.0, 0.0, 2.0], [5.0] * 4])
+        >>> labels = tensor([0, 2, -100])  # the third token is padding
+        >>> generalised_jsd(student, teacher, labels, beta=0.5)
+        tensor(0.3013)
     """
     check_logits("generalised_jsd", student, teacher, temperature)
     if not 0 <= beta <= 1:

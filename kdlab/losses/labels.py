@@ -14,6 +14,13 @@ def ce(student: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
 
     Returns:
         Scalar in nats, averaged over what has a label; 0 where nothing has one. float32 under any autocast.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import ce
+        >>> logits = tensor([[0.0, 0.0], [2.0, 0.0]])
+        >>> ce(logits, labels=tensor([1, -100]))  # log 2: the second has no label
+        tensor(0.6931)
     """
     logits = student.float().flatten(0, -2)
     targets = labels.flatten()

@@ -25,6 +25,13 @@ def nst(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: the features are not maps, or have one position only.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import nst
+        >>> student, teacher = tensor([[[[1.0, 0.0]]]]), tensor([[[[0.0, 2.0]]]])
+        >>> nst(student, teacher)  # 1 + 1 − 2 · 0: no position in common
+        tensor(2.)
     """
     check_maps("nst", student, teacher)
     check_positions("nst", student, teacher)

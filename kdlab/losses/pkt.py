@@ -26,6 +26,14 @@ def pkt(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: not features of the same samples.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import pkt
+        >>> student = tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+        >>> teacher = tensor([[0.0, 2.0], [2.0, 0.0], [2.0, 1.0]])
+        >>> pkt(student, teacher)
+        tensor(0.0011)
     """
     check_samples("pkt", student, teacher)
     ours, theirs = _neighbours(student), _neighbours(teacher.detach())

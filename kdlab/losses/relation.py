@@ -26,6 +26,14 @@ def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: not features of the same samples.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import rkd_distance
+        >>> student = tensor([[0.0], [1.0], [2.0]])  # distances 1, 1, 2
+        >>> teacher = tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])  # 3, 3, √18
+        >>> rkd_distance(student, teacher)
+        tensor(0.0717)
     """
     check_samples("rkd_distance", student, teacher)
     return F.smooth_l1_loss(_distances(student), _distances(teacher.detach()))
@@ -47,6 +55,14 @@ def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: not features of the same samples.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import rkd_angle
+        >>> student = tensor([[0.0], [1.0], [2.0]])  # on a line
+        >>> teacher = tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])  # a triangle
+        >>> rkd_angle(student, teacher)
+        tensor(0.1296)
     """
     check_samples("rkd_angle", student, teacher)
     return F.smooth_l1_loss(_angles(student), _angles(teacher.detach()))

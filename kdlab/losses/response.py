@@ -22,6 +22,13 @@ def response_kd(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> T
 
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import response_kd
+        >>> student, teacher = tensor([[1.0, 0.0, -1.0]]), tensor([[3.0, 0.0, -1.0]])
+        >>> response_kd(student, teacher, temperature=2.0)
+        tensor(0.4402)
     """
     check_logits("response_kd", student, teacher, temperature)
     log_student = F.log_softmax(student.float() / temperature, dim=-1).flatten(0, -2)

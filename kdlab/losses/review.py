@@ -32,6 +32,14 @@ def hierarchical_context(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: the features are not maps, or their shapes differ.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import hierarchical_context
+        >>> student = tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
+        >>> teacher = tensor([[[[0.0, 1.0], [1.0, 0.0]]]])
+        >>> hierarchical_context(student, teacher)  # (1 · 1 + ½ · 0) / (1 + ½)
+        tensor(0.6667)
     """
     check_maps("hierarchical_context", student, teacher)
     check_equal("hierarchical_context", student, teacher)
@@ -56,6 +64,15 @@ class Review(nn.Module):
 
     Raises:
         BadInput: not several levels, or some are not maps.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import Review
+        >>> shapes = [torch.Size([4, 8, 8]), torch.Size([8, 4, 4])]  # from low to high
+        >>> loss = Review(student_shape=shapes, teacher_shape=shapes)
+        >>> maps = [torch.randn(2, *shape) for shape in shapes]
+        >>> loss(maps, maps).shape
+        torch.Size([])
     """
 
     def __init__(self, student_shape: Sequence[torch.Size], teacher_shape: Sequence[torch.Size]) -> None:

@@ -26,6 +26,13 @@ def similarity_preserving(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ValueError: not features of the same samples.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import similarity_preserving
+        >>> student, teacher = tensor([[3.0, 0.0], [0.0, 1.0]]), tensor([[1.0], [1.0]])
+        >>> similarity_preserving(student, teacher)  # (1, 0), (0, 1); (√½, √½) twice
+        tensor(0.2929)
     """
     check_samples("similarity_preserving", student, teacher)
     return (_similarities(student) - _similarities(teacher.detach())).square().mean()

@@ -25,6 +25,13 @@ def standardised_kd(student: Tensor, teacher: Tensor, temperature: float = 2.0) 
 
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.
+
+    Examples:
+        >>> from torch import tensor
+        >>> from kdlab.losses import standardised_kd
+        >>> student, teacher = tensor([[1.0, 0.0, -1.0]]), tensor([[3.0, 0.0, -1.0]])
+        >>> standardised_kd(student, teacher), standardised_kd(student, 5 * teacher)
+        (tensor(0.0218), tensor(0.0218))
     """
     check_logits("standardised_kd", student, teacher, temperature)
     return response_kd(_standardise(student), _standardise(teacher), temperature)

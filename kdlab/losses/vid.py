@@ -30,6 +30,15 @@ class VariationalInformation(nn.Module):
 
     Raises:
         BadInput: the features are not maps, or a variance is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from kdlab.losses import VariationalInformation
+        >>> shapes = torch.Size([2, 4, 4]), torch.Size([3, 4, 4])
+        >>> loss = VariationalInformation(*shapes, initial_variance=4.0)
+        >>> value = loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 4, 4))
+        >>> round(value.item(), 4)  # ½ · log 4: there is no error
+        0.6931
     """
 
     def __init__(
