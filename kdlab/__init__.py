@@ -85,7 +85,8 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":
     Raises:
         kdlab.errors.BadInput: there is no finished network, or its package is not trusted.
     """
-    from kdlab.models.saved import load_network, stage_folder
+    from kdlab.models.saved import load_network
+    from kdlab.models.stage_folder import stage_folder
 
     return load_network(stage_folder(run_dir), trusted=trusted)
 

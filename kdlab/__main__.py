@@ -4,18 +4,36 @@ import importlib
 import sys
 from difflib import get_close_matches
 
+import kdlab
+
 COMMANDS = {
-    "train": "train an experiment: teacher, baseline, student, and what distillation gained",
-    "cache": "compute the teachers' outputs of a run ahead of time, so that every epoch, run and cell only reads them",
+    "train": "train a teacher, a baseline and a student: what distillation gained",
+    "cache": "compute the teachers' outputs ahead of time",
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
-    "report": "report on any mix of runs and sweeps, as a page, tables and one sentence",
+    "report": "report on runs and sweeps: a page, tables, one sentence",
     "benchmark": "measure what a step costs, beside a plain loop",
-    "doctor": "show versions, processors, folders and disk space, and what would break a run",
+    "doctor": "show versions, processors and folders, and what would break a run",
 }
-USAGE = "usage: kdlab COMMAND [--help] [key=value …]\n\n" + "\n".join(
-    f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items()
-)
+LIST = "\n".join(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items())
+USAGE = f"""\
+usage: kdlab COMMAND [--help] [key=value …]
+
+A knowledge-distillation lab. kdlab COMMAND is python -m kdlab.COMMAND.
+
+commands:
+{LIST}
+
+options:
+  -h, --help  show this page and exit; after a command: that command's page
+  --version   show the version and exit
+
+examples:
+  kdlab train                          on real digits, a minute on a CPU
+  kdlab train --help                   every option and where to read on
+  kdlab train loss.temperature=8
+
+Start with README.md; docs/ has the guide."""
 
 
 def main() -> int:
@@ -23,6 +41,9 @@ def main() -> int:
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in ("--help", "-h"):
         print(USAGE)
+        return 0
+    if command == "--version":
+        print(f"kdlab {kdlab.__version__}")
         return 0
     if command not in COMMANDS:
         close = get_close_matches(command, COMMANDS, n=1)

@@ -1,13 +1,14 @@
 """`python -m kdlab.benchmark`: what a step costs, beside a plain loop, in ratios of one run."""
 
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from kdlab.config.command_line import CommandLine, whole_number
 from kdlab.errors import BadInput
 from kdlab.store.atomic import check_writable
 from kdlab.sweeps.cli import explained
@@ -28,20 +29,20 @@ PICTURES = (".png", ".svg", ".pdf")
 FIXED = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")
 """Prefixes of overrides that are refused: with them the variants of a pair would train different things."""
 MINIMUM = {"repeats": 1, "steps": 1, "batch_size": 2, "threads": 1}
-EXAMPLES = """
-python -m kdlab.benchmark                                            three pairs, seven variants each
-python -m kdlab.benchmark --pair resnet56_resnet20 --repeats 7 --json speed.json
-python -m kdlab.benchmark --scaling                                  and how costs scale
-python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16
-
-A repeat is a round of each variant: one step that is not timed, then --steps that are. Ratios are taken within a
-repeat; the tables show their median and [range]."""
+EXAMPLES = """\
+  python -m kdlab.benchmark                    three pairs, seven variants each
+  python -m kdlab.benchmark --pair resnet56_resnet20 --json speed.json
+  python -m kdlab.benchmark --scaling          and how costs scale
+  python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16"""
+MORE = """\
+A repeat is a round of each variant: one step that is not timed, then --steps
+that are. Ratios are taken within a repeat; the tables show their median and
+[range]. What was measured: docs/benchmark.md."""
 
 
 def main() -> int:
     """The command; returns its exit code."""
-    args = _parser().parse_args()
-    return explained(lambda: _run(args))
+    return explained(lambda: _run(_command_line().parse_intermixed_args()))
 
 
 def _run(args: Namespace) -> int:
@@ -127,26 +128,28 @@ def _check(args: Namespace) -> None:
         raise BadInput(f"--plot must end in {' or '.join(PICTURES)}, got {args.plot}. For example: --plot speed.png")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="python -m kdlab.benchmark",
-        description="Times a step of distillation: a plain loop, and kdlab without a teacher, with one, with a cache.",
-        epilog=EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+def _command_line() -> CommandLine:
+    purpose = "Times a training step of a plain loop, and of kdlab with and without a cache."
+    line = CommandLine("benchmark", purpose, EXAMPLES, MORE)
     known = ", ".join(PAIRS)
-    parser.add_argument("--pair", action="append", metavar="NAME", help=f"an option of model= (default: {known})")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each variant (default: 5)")
-    parser.add_argument("--steps", type=int, help=f"timed, of a round (default: {CPU_STEPS}; {GPU_STEPS} with a GPU)")
-    parser.add_argument("--batch-size", type=int, default=64, help="images in a step (default: 64)")
-    parser.add_argument("--threads", type=int, help="of the CPU (default: torch's own number)")
+    pairs = f"a pair, an option of model=; may be given again (default: {known})"
+    line.add_argument("--pair", action="append", metavar="NAME", help=pairs)
+    line.add_argument(
+        "--repeats", type=whole_number, default=5, metavar="N", help="rounds of each variant (default: 5)"
+    )
+    timed = f"steps that are timed in a round (default: {CPU_STEPS}; {GPU_STEPS} with a GPU)"
+    line.add_argument("--steps", type=whole_number, metavar="N", help=timed)
+    line.add_argument("--batch-size", type=whole_number, default=64, metavar="N", help="images in a step (default: 64)")
+    line.add_argument(
+        "--threads", type=whole_number, metavar="N", help="CPU threads (default: as many as torch chooses)"
+    )
     more = "also other sizes of batch, classes, data and sweep (ten minutes more)"
-    parser.add_argument("--scaling", action="store_true", help=more)
-    parser.add_argument("--growth", dest="scaling", action="store_true", help=SUPPRESS)  # the former name
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all results")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture (default: beside the JSON)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of kdlab's runs, as for kdlab.train")
-    return parser
+    line.add_argument("--scaling", action="store_true", help=more)
+    line.add_argument("--growth", dest="scaling", action="store_true", help=SUPPRESS)  # the former name
+    line.add_argument("--json", type=Path, metavar="FILE", help="write all results here (default: nowhere)")
+    line.add_argument("--plot", type=Path, metavar="FILE", help="write a picture here (default: beside the JSON)")
+    line.add_argument("overrides", nargs="*", metavar="key=value", help="overrides as for kdlab.train")
+    return line
 
 
 if __name__ == "__main__":

@@ -11,15 +11,26 @@ if TYPE_CHECKING:
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
 
-USAGE = """usage: python -m kdlab.cache [group=option …] [key=value …]
+USAGE = """\
+usage: python -m kdlab.cache [-m] [group=option …] [key=value …]
 
-The same settings as for python -m kdlab.train. Teachers that are not in the store are trained first; then their outputs
-are computed and stored for every image in every view that the students of the run use.
-For a sweep (-m, +sweeps=…) the first cell is used: the others read the same outputs unless they change teacher, data,
-data.view_seed or epochs.
+Computes the outputs of a run's teachers before training, which then only reads
+them: for every image in every view that the students of the run use. Teachers
+that are not in the store are trained first.
 
-python -m kdlab.cache data=cifar10 model=resnet56_resnet8 epochs=60
-python -m kdlab.cache +sweeps=temperature hardware=gpu"""
+arguments:
+  group=option, key=value   as for python -m kdlab.train (default: its default)
+  -m, +sweeps=…             a sweep: its first cell is used. The others read the
+                            same outputs unless they change teacher, data,
+                            data.view_seed or epochs
+  --config-dir FOLDER       further options of your own
+  -h, --help                show this page and exit
+
+examples:
+  python -m kdlab.cache data=cifar10 model=resnet56_resnet8 epochs=60
+  python -m kdlab.cache +sweeps=temperature hardware=auto
+
+What the cache holds and costs: docs/cache.md."""
 
 
 def cache(arguments: Sequence[str]) -> int:
@@ -28,16 +39,15 @@ def cache(arguments: Sequence[str]) -> int:
     Raises:
         BadInput: the command line or a setting is wrong.
     """
-    from hydra._internal.utils import get_args_parser
-
     import kdlab
+    from kdlab.config.command_line import hydra_command_line
     from kdlab.config.compose import compose_config
     from kdlab.runtime.logs import quiet_screen
     from kdlab.runtime.run import check
     from kdlab.screen.run import Screen
     from kdlab.store.store import Store
 
-    args = get_args_parser().parse_intermixed_args(arguments)
+    args = hydra_command_line("cache").parse_intermixed_args(arguments)
     cfg = compose_config(args.overrides, args.config_dir, multirun=args.multirun)
     quiet_screen()
     plan, store, screen = kdlab.plan(cfg, config_dir=args.config_dir), Store(cfg.paths.store), Screen()

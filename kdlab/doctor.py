@@ -6,18 +6,26 @@ from collections.abc import Sequence
 
 from kdlab.diagnosis.packages import absent
 
-USAGE = """usage: python -m kdlab.doctor [--json] [group=option …] [key=value …]
+USAGE = """\
+usage: python -m kdlab.doctor [--json] [group=option …] [key=value …]
 
-Shows versions, processors, threads, folders, disk space and W&B of this installation, and what would break a run, with
-the fix. Nothing is trained or written, and no network is used.
+Shows versions, processors, threads, folders, disk space and W&B of this
+installation, and what would break a run, with the fix. Nothing is trained or
+written, and no network is used.
 
-  --json              the same as JSON, for a bug report
-  group=option …      as for python -m kdlab.train: the folders and threads of that run
+arguments:
+  group=option, key=value   as for python -m kdlab.train, whose folders and
+                            threads are shown (default: its default)
+  --json                    the same as JSON, for a bug report
+  --config-dir FOLDER       further options of your own
+  -h, --help                show this page and exit
 
-Exit code 0: nothing would break a run; 1: something would.
+examples:
+  python -m kdlab.doctor
+  python -m kdlab.doctor paths.outputs=outputs --json
 
-python -m kdlab.doctor
-python -m kdlab.doctor paths.outputs=outputs data=cifar10 --json"""
+Exit code 0: nothing would break a run; 1: something would. More is in
+docs/reference.md."""
 
 
 def doctor(arguments: Sequence[str]) -> int:
@@ -26,15 +34,16 @@ def doctor(arguments: Sequence[str]) -> int:
     Raises:
         BadInput: the command line is wrong.
     """
-    from hydra._internal.utils import get_args_parser
-
+    from kdlab.config.command_line import hydra_command_line
     from kdlab.config.compose import compose_config
     from kdlab.diagnosis.diagnose import as_json, diagnose, problems
     from kdlab.diagnosis.table import show
 
-    args = get_args_parser().parse_intermixed_args([word for word in arguments if word != "--json"])
+    line = hydra_command_line("doctor")
+    line.add_argument("--json", action="store_true")
+    args = line.parse_intermixed_args(arguments)
     sections = diagnose(compose_config(args.overrides, args.config_dir, multirun=args.multirun))
-    if "--json" in arguments:
+    if args.json:
         print(json.dumps(as_json(sections), indent=2, ensure_ascii=False))
     else:
         show(sections)

@@ -1,25 +1,24 @@
 """`python -m kdlab.evaluate RUN [data=…]`: evaluates a finished network on any data."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from kdlab.config.command_line import CommandLine
 from kdlab.errors import BadInput
+from kdlab.models.stage_folder import stage_folder
 from kdlab.sweeps.cli import explained
 
 if TYPE_CHECKING:
     from kdlab.tasks.description import Description
 
-USAGE = """usage: python -m kdlab.evaluate RUN [data=… data.key=value …]
-
-  RUN        a run directory (its student), or one of its stages: outputs/…/teacher
-  data=…     other data than it was trained on, and any data.… or paths.… setting
-
-python -m kdlab.evaluate outputs/response-1a2b3c4d
-python -m kdlab.evaluate outputs/response-1a2b3c4d/teacher data=cifar10 data.batch_size=256"""
+EXAMPLES = """\
+  python -m kdlab.evaluate outputs/response-1a2b3c4d
+  python -m kdlab.evaluate outputs/response-1a2b3c4d/teacher data.split_seed=0"""
 
 
 def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -37,19 +36,19 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "Description"]:
-    import torch
+    folder = stage_folder(run)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    settings = _data_settings(Path(run), overrides) if overrides else config["data"]
+    import torch  # after what may be wrong with the arguments
 
     from kdlab.jobs.training.identity import data_facts
     from kdlab.jobs.training.parts import make_data
     from kdlab.models.cost import parameter_count
-    from kdlab.models.saved import load_network, stage_folder
+    from kdlab.models.saved import load_network
     from kdlab.tasks.base import task_of
     from kdlab.tasks.predictions import predict
 
-    folder = stage_folder(run)
     network = load_network(folder)
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    settings = _data_settings(Path(run), overrides) if overrides else config["data"]
     _check_classes(config["network"]["num_classes"], data_facts(settings).num_classes)
     data = make_data(settings)
     data.setup("test")
@@ -63,21 +62,30 @@ def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "De
 
 def main() -> int:
     """The command; returns its exit code."""
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0 if arguments else 2
-    return explained(lambda: _evaluated(*arguments))
+    return explained(lambda: _evaluated(_command_line().parse_intermixed_args()))
 
 
-def _evaluated(run: str, *overrides: str) -> int:
+def _evaluated(args: Namespace) -> int:
+    figures, task = _evaluation(args.run, args.overrides)
     from kdlab.screen.run import Screen, figures_table
 
-    figures, task = _evaluation(run, overrides)
     screen = Screen()
-    screen.console.print(figures_table({Path(run).name: figures}, {"task": task.as_dict()}))
+    screen.console.print(figures_table({Path(args.run).name: figures}, {"task": task.as_dict()}))
     screen.say(f"\non {figures[f'{task.unit}s']} test {task.unit}s")
     return 0
+
+
+def _command_line() -> CommandLine:
+    line = CommandLine(
+        "evaluate",
+        "Evaluates the network of a finished run on its test set, or on other data.",
+        EXAMPLES,
+        "The figures are explained in README.md, what data=… takes in docs/reference.md.",
+    )
+    line.add_argument("run", metavar="RUN", help="a run directory, for its student, or the folder of one of its stages")
+    data = "data=…, data.… or paths.…, on top of the run's own settings (default: its own test set)"
+    line.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=data)
+    return line
 
 
 def _data_settings(run: Path, overrides: Sequence[str]) -> dict[str, Any]:

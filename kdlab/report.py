@@ -2,29 +2,30 @@
 
 import re
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from pathlib import Path
 
+from kdlab.config.command_line import CommandLine
 from kdlab.errors import BadInput
-from kdlab.reporting.render.summary_screen import show
-from kdlab.reporting.report import report
 from kdlab.sweeps.cli import explained
 
-EXAMPLES = """
-python -m kdlab.report outputs/temperature-1a2b3c4d            one sweep; the report goes into its folder
-python -m kdlab.report outputs                                 every run and sweep there
-python -m kdlab.report outputs/response-* --out outputs/mine   some runs, a folder for the report
-python -m kdlab.report outputs/temperature-1a2b3c4d --wandb team/kdlab"""
+EXAMPLES = """\
+  python -m kdlab.report outputs/temperature-1a2b3c4d
+  python -m kdlab.report outputs                            all that is there
+  python -m kdlab.report outputs/response-* --out outputs/mine
+  python -m kdlab.report outputs/temperature-1a2b3c4d --wandb team/kdlab"""
 
 
 def main() -> int:
     """The command; returns its exit code."""
-    args = _parser().parse_args()
-    return explained(lambda: _reported(args))
+    return explained(lambda: _reported(_command_line().parse_intermixed_args()))
 
 
 def _reported(args: Namespace) -> int:
     _check_destination(args.wandb)
+    from kdlab.reporting.render.summary_screen import show  # after what may be wrong with the arguments
+    from kdlab.reporting.report import report
+
     evidence, page = report(args.folders, args.out)
     show(evidence, page)
     if args.wandb:
@@ -41,19 +42,17 @@ def _check_destination(destination: str | None) -> None:
         )
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="python -m kdlab.report",
-        description="Reads runs and sweeps, and writes what they found.",
-        epilog=EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
+def _command_line() -> CommandLine:
+    line = CommandLine(
+        "report",
+        "Reads runs and sweeps, and writes what they found: a page, tables and pictures.",
+        EXAMPLES,
+        "What is in a report: docs/reports.md.",
     )
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder that holds any of them")
-    parser.add_argument("--out", metavar="DIR", help="where the report goes (default: report/ in the first DIR)")
-    parser.add_argument(
-        "--wandb", metavar="ENTITY/PROJECT", help="publish a W&B report too, in the project of the runs"
-    )
-    return parser
+    line.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder that holds any of them")
+    line.add_argument("--out", metavar="DIR", help="where the report goes (default: report/ in the first DIR)")
+    line.add_argument("--wandb", metavar="ENTITY/PROJECT", help="publish a W&B report too, in the project of the runs")
+    return line
 
 
 if __name__ == "__main__":

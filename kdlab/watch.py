@@ -2,15 +2,16 @@
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from kdlab.errors import BadInput
+from kdlab.config.command_line import CommandLine
 from kdlab.runtime.sweep_records import Start, read_sweep
 from kdlab.sweeps.cli import explained
 from kdlab.sweeps.screen import SweepView
 
-USAGE = "usage: python -m kdlab.watch outputs/temperature-1a2b3c4d"
+EXAMPLES = """\
+  python -m kdlab.watch outputs/temperature-1a2b3c4d
+  python -m kdlab.watch outputs/sweep-1a2b3c4d"""
 
 
 def watch(folder: Path) -> int:
@@ -29,17 +30,18 @@ def watch(folder: Path) -> int:
 
 def main() -> int:
     """The command; returns its exit code."""
-    arguments = sys.argv[1:]
-    if arguments in (["--help"], ["-h"]):
-        print(f"{USAGE}\n\nShows the cells of a sweep as they end, and how far it is.")
-        return 0
-    return explained(lambda: watch(_folder(arguments)))
+    return explained(lambda: watch(_command_line().parse_args().folder))
 
 
-def _folder(arguments: Sequence[str]) -> Path:
-    if len(arguments) != 1:
-        raise BadInput(f"watch takes one folder, that of a sweep; got {len(arguments)}.\n{USAGE}")
-    return Path(arguments[0])
+def _command_line() -> CommandLine:
+    line = CommandLine(
+        "watch",
+        "Shows each cell of a running sweep as it ends, and how far the sweep is.",
+        EXAMPLES,
+        "Ctrl-C ends the watching, not the sweep. More about sweeps: docs/sweeps.md.",
+    )
+    line.add_argument("folder", type=Path, metavar="SWEEP", help="the folder of a sweep, which its first line names")
+    return line
 
 
 def _over(folder: Path, start: Start, seconds: float) -> bool:

@@ -70,7 +70,7 @@ def test_the_machine_is_named_and_the_picture_is_beside_the_json(done):
 
 
 def test_scaling_is_also_measured_under_its_former_name():
-    parser = benchmark._parser()
+    parser = benchmark._command_line()
     assert [parser.parse_args([flag]).scaling for flag in ("--scaling", "--growth")] == [True, True]
     assert "--growth" not in parser.format_help()
 
@@ -79,6 +79,11 @@ BAD = {
     "a misspelt pair": (["--pair", "resnet56_resnet2"], "model has no option 'resnet56_resnet2'", "resnet56_resnet20?"),
     "a misspelt setting": (["loss.temprature=3"], "loss.temprature is not a setting", "mean loss.temperature?"),
     "no repeat": (["--repeats", "0"], "--repeats must be a whole number, 1 or more; got 0", "--repeats 1"),
+    "a word for a number": (
+        ["--steps", "x"],
+        "argument --steps: must be a whole number, got x",
+        "kdlab.benchmark --help",
+    ),
     "no step": (["--steps", "0"], "--steps must be a whole number, 1 or more; got 0", "--steps 1"),
     "data of one's own": (
         ["data.batch_size=8"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdlab.cache import cache, main
+from kdlab.cache import cache
 from kdlab.errors import BadInput
 from kdlab.store.store import Store
 from tests.small import TINY, tiny_plan
@@ -53,9 +53,3 @@ def test_it_prints_when_nothing_can_be_stored(capsys, tmp_path):
 def test_bad_settings_are_refused_by_name(override, message, tmp_path):
     with pytest.raises(BadInput, match=message):
         cache([*TINY, f"paths.outputs={tmp_path}", override])
-
-
-def test_its_help_shows_what_it_takes(capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["kdlab.cache", "--help"])
-    assert main() == 0
-    assert "same settings as for python -m kdlab.train" in capsys.readouterr().out

@@ -80,7 +80,8 @@ def test_an_absent_run_is_an_error(monkeypatch, capsys):
     assert "error: outputs/nowhere holds no finished network. Name a run directory such as" in capsys.readouterr().err
 
 
-def test_prints_its_usage(monkeypatch, capsys):
+def test_wrong_arguments_are_an_error_before_torch_is_imported(run_dir, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
     assert evaluated(monkeypatch) == 2
-    assert evaluated(monkeypatch, "--help") == 0
-    assert capsys.readouterr().out.count("usage: python -m kdlab.evaluate RUN") == 2
+    assert "error: the following arguments are required: RUN. python -m" in capsys.readouterr().err
+    assert evaluated(monkeypatch, run_dir, "loss.temperature=3") == evaluated(monkeypatch, "nowhere") == 2

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from kdlab import report
+from kdlab.reporting.report import report as report_of
 from tests.reporting.lab import Lab
 
 
@@ -37,15 +38,15 @@ def test_the_report_goes_to_the_out_folder(lab, monkeypatch):
 
 def test_a_report_is_written_also_when_everything_failed(lab):
     lab.failed("the loss is not finite", typed=["seed=3"])
-    page = report.report([lab.root])[1]
+    page = report_of([lab.root])[1]
     assert page == lab.root / "report" / "index.html"
     assert "the loss is not finite" in page.read_text()
 
 
 def test_a_report_upon_a_report_is_the_same(lab):
     lab.run(95.0, 90.0)
-    first = report.report([lab.root])[1].with_name("cells.csv").read_text()
-    assert report.report([lab.root])[1].with_name("cells.csv").read_text() == first
+    first = report_of([lab.root])[1].with_name("cells.csv").read_text()
+    assert report_of([lab.root])[1].with_name("cells.csv").read_text() == first
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", "which is not there"), ("", "without any")])
@@ -60,7 +61,7 @@ def test_two_hundred_runs_are_read_and_reported_without_torch(lab):
         lab.run(95.0 + number % 7, 90.0 + number % 3, seed=number % 4, settings=settings)
     program = (
         "import sys, time; start = time.perf_counter()\n"
-        "from kdlab.report import report\n"
+        "from kdlab.reporting.report import report\n"
         f"evidence, _ = report([{str(lab.root)!r}])\n"
         "assert not {'torch', 'lightning', 'timm', 'wandb'} & set(sys.modules)\n"
         "print(len(evidence.settings), time.perf_counter() - start)"

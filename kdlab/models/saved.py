@@ -13,9 +13,9 @@ from kdlab.errors import BadInput
 from kdlab.models.build import SOURCES, build_network
 from kdlab.models.checkpoint import load_weights
 from kdlab.models.network import Network
+from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.atomic import write_atomically
 
-WEIGHTS = "student.safetensors"
 PREDICTIONS = "predictions.safetensors"
 EXAMPLES = "examples.safetensors"
 
@@ -64,21 +64,6 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
     network = make_network({**settings, "pretrained": False, "checkpoint": None}, channels_last=channels_last)
     load_weights(network.module, folder / WEIGHTS, setting="student.safetensors")
     return network.eval()
-
-
-def stage_folder(run: str | Path) -> Path:
-    """The stage at a path: the student of a run directory, or the folder of a stage itself.
-
-    Raises:
-        BadInput: there is no such folder, or it has no finished network.
-    """
-    for folder in (Path(run) / "student", Path(run)):
-        if (folder / WEIGHTS).is_file():
-            return folder
-    raise BadInput(
-        f"{run} holds no finished network. Name a run directory such as outputs/response-1a2b3c4d, or one of its "
-        "stages such as outputs/response-1a2b3c4d/teacher."
-    )
 
 
 def save_predictions(folder: Path, logits: Tensor, targets: Tensor) -> None:

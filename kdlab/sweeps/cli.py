@@ -7,11 +7,11 @@ from pathlib import Path
 
 import hydra
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kdlab.config.command_line import hydra_command_line
 from kdlab.config.compose import Checked, checked_overrides, hydra_app
 from kdlab.config.folders import CONF
 from kdlab.config.help import help_page
@@ -50,7 +50,7 @@ def explained(action: Callable[[], int]) -> int:
 
 
 def _run(task: Task, arguments: list[str]) -> int:
-    args = get_args_parser().parse_intermixed_args(arguments)
+    args = hydra_command_line("train").parse_intermixed_args(arguments)
     if args.help:
         print(help_page())
         return 0

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from kdlab.errors import BadInput, first_line
-from kdlab.models.saved import WEIGHTS
+from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.atomic import check_writable
 from kdlab.tracking.wandb import has_credentials
 

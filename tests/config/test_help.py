@@ -1,7 +1,9 @@
 """The page of --help."""
 
+import pytest
+
 from kdlab.config.folders import CONF, ROOT
-from kdlab.config.help import INDENT, WIDTH, help_page
+from kdlab.config.help import WIDTH, help_page
 from kdlab.settings.old_names import without_old_names
 
 
@@ -13,16 +15,31 @@ def test_every_option_of_every_group_is_on_it():
         assert [name for name in names if f"{name}" not in page.replace(",", " ").split()] == [], folder
 
 
-def test_it_fits_on_a_screen():
-    lines = help_page().splitlines()
-    assert max(map(len, lines)) <= WIDTH
-    assert len(lines) < 60
-    assert "$" not in help_page()
+@pytest.mark.parametrize(("width", "most"), [(80, 75), (WIDTH, 61)])
+def test_it_fits_on_a_screen(width, most):
+    lines = help_page(width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) < most
+    assert "$" not in help_page(width)
 
 
-def test_only_lists_of_options_are_wrapped():
-    wrapped = [line for line in help_page().splitlines() if line.startswith(" " * INDENT)]
-    assert all("," in line or " " not in line.strip() for line in wrapped), wrapped
+def test_it_is_as_wide_as_the_terminal_up_to_a_limit(monkeypatch):
+    for columns, width in ((80, 80), (100, 100), (200, WIDTH)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert help_page() == help_page(width)
+
+
+def test_no_word_and_no_command_is_broken():
+    wide, narrow = help_page(1000), help_page(80)
+    assert narrow.split() == wide.split()
+    commands = [line for line in wide.splitlines() if "python -m" in line]
+    assert [line for line in commands if line not in narrow.splitlines()] == []
+
+
+def test_a_wrapped_line_goes_on_in_its_column():
+    lines = help_page(80).splitlines()
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("  --cfg job")]
+    assert lines[first + 1].index(lines[first + 1].strip()) == lines[first].index("every key")
 
 
 def test_it_shows_how_to_begin_and_where_to_read_on():

@@ -4,12 +4,12 @@ import csv
 
 import pytest
 
-from kdlab.report import report
 from kdlab.reporting.assemble import collect
 from kdlab.reporting.render.figures.cost import costs
 from kdlab.reporting.render.figures.effects import effects
 from kdlab.reporting.render.settings_table import columns
 from kdlab.reporting.render.tables import setting_rows, write_cells, write_markdown
+from kdlab.reporting.report import report
 from kdlab.tasks.description import Description, Metric
 from tests.reporting.lab import Lab
 

@@ -287,19 +287,15 @@ def test_cfg_refuses_what_it_cannot_show(arguments, text, capsys):
 
 
 def test_help_and_cfg_do_not_load_torch():
-    commands = (
-        ["kdlab.train", "--help"],
-        ["kdlab.train", "--cfg", "job"],
-        ["kdlab", "--help"],
-        ["kdlab.evaluate", "--help"],
-    )
+    pages = [["kdlab", "--help"], *([f"kdlab.{name}", "--help"] for name in __main__.COMMANDS)]
+    commands = [["kdlab.train", "--cfg", "job"], *pages]
     program = (
         "import runpy, sys\n"
         f"for module, *arguments in {commands!r}:\n"
         "    sys.argv = [module, *arguments]\n"
         "    try: runpy.run_module(module, run_name='__main__')\n"
         "    except SystemExit as stop: assert not stop.code, stop.code\n"
-        "    heavy = {'torch', 'lightning', 'timm', 'wandb'} & set(sys.modules)\n"
+        "    heavy = {'torch', 'lightning', 'timm', 'wandb', 'scipy', 'matplotlib'} & set(sys.modules)\n"
         "    assert not heavy, (module, arguments, heavy)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)

@@ -61,7 +61,7 @@ def test_the_end_lists_every_failure_with_its_whole_error_and_what_is_missing(fo
     assert "not finished: 1. The same command runs what is missing." in output
 
 
-def test_watching_ends_with_the_sweep_and_refuses_another_folder(folder, capsys, monkeypatch):
+def test_watching_ends_with_the_sweep_and_refuses_another_folder(folder, capsys):
     with sweep(folder).running():
         pass
     write_cells(folder, cell(0, run="../response-1", started=9e9, ended=9e9 + 2))
@@ -73,5 +73,3 @@ def test_watching_ends_with_the_sweep_and_refuses_another_folder(folder, capsys,
     assert output.endswith("1 of 3 cells finished\n  not finished: 2. The same command runs what is missing.\n")
     with pytest.raises(BadInput, match="is not a sweep's folder"):
         watch.watch(Path("/"))
-    monkeypatch.setattr("sys.argv", ["watch"])
-    assert watch.main() == 2

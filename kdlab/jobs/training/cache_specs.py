@@ -8,7 +8,7 @@ import torch
 from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
 from kdlab.jobs.training.identity import code_parts, data_code, data_facts, network_code, stage_fingerprint
 from kdlab.jobs.training.parts import make_method
-from kdlab.models.saved import WEIGHTS
+from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.fingerprint import file_hash, fingerprint
 from kdlab.teachers.cache.fixed_batch import fill_size
 from kdlab.teachers.cache.spec import CacheSpec

@@ -14,7 +14,8 @@ from kdlab.jobs.training.history import Row, write_history
 from kdlab.methods.base import Distiller
 from kdlab.models.cost import flops, parameter_count
 from kdlab.models.network import Network
-from kdlab.models.saved import WEIGHTS, save_examples, save_network, save_predictions
+from kdlab.models.saved import save_examples, save_network, save_predictions
+from kdlab.models.stage_folder import WEIGHTS
 from kdlab.tasks.base import Task, task_of
 from kdlab.tasks.dark_knowledge import telling_samples
 from kdlab.tasks.description import Description

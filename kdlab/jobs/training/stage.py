@@ -15,7 +15,7 @@ from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.parts import make_task
 from kdlab.jobs.training.ranks import train_with_ranks
-from kdlab.models.saved import WEIGHTS
+from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.store import CONFIG
 from kdlab.tasks.description import Description
 

@@ -4,7 +4,7 @@ import pytest
 
 from kdlab.jobs.training.cache_specs import cache_specs
 from kdlab.jobs.training.identity import stage_fingerprint
-from kdlab.models.saved import WEIGHTS
+from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.versions import VERSIONS
 from tests.small import tiny_plan
 
