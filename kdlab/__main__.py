@@ -1,6 +1,7 @@
 """`kdlab COMMAND …`, the same as `python -m kdlab.COMMAND …`."""
 
 import importlib
+import os
 import sys
 from difflib import get_close_matches
 
@@ -15,6 +16,7 @@ COMMANDS = {
     "benchmark": "measure what a step costs, beside a plain loop",
     "doctor": "show versions, processors and folders, and what would break a run",
 }
+TAKE_OVERRIDES = ("train", "cache", "doctor")
 LIST = "\n".join(f"  {name:<10} {purpose}" for name, purpose in COMMANDS.items())
 USAGE = f"""\
 usage: kdlab COMMAND [--help] [key=value …]
@@ -45,6 +47,8 @@ def main() -> int:
     if command == "--version":
         print(f"kdlab {kdlab.__version__}")
         return 0
+    if command in ("-sc", "--shell-completion"):
+        return _completed()
     if command not in COMMANDS:
         close = get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -52,6 +56,19 @@ def main() -> int:
         return 2
     del sys.argv[1]
     return int(importlib.import_module(f"kdlab.{command}").main())
+
+
+def _completed() -> int:
+    """Completes the name of a command itself; overrides, and what the shell needs to install, are Hydra's."""
+    line = os.environ.get("COMP_LINE", "")
+    words = f"{line}|".split()  # the bar marks the word that is being typed
+    if len(words) == 2:
+        print(" ".join(COMMANDS))
+    if line and (len(words) == 2 or words[1] not in TAKE_OVERRIDES):
+        return 0
+    if line:
+        os.environ["COMP_LINE"] = line.split(maxsplit=1)[1]
+    return int(importlib.import_module("kdlab.train").main())
 
 
 if __name__ == "__main__":
