@@ -32,7 +32,7 @@ FILES = {
 OLD = {f"{group}/{name}" for group, names in OLD_NAMES.items() for name in names}
 OPTIONS = sorted(FILES - OLD | {f"{side}/{name}" for side in SIDES for name in NETWORKS})
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
-NEEDED = {"data=image_folder": ["data.root=photos"]}  # what has no default
+NEEDED = {"data=image_folder": ["data.root=photos"], "data=npz": ["data.file=mine.npz"]}  # what has no default
 LATER = {"params", "optimizer", "total_steps"}  # what a `_partial_` gets when it is used
 
 

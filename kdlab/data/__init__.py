@@ -4,6 +4,7 @@ from kdlab.data.batch import UNLABELLED, Batch, BatchIndices
 from kdlab.data.image.digits import Digits
 from kdlab.data.image.folder import ImageFolder
 from kdlab.data.image.memory import InMemory
+from kdlab.data.image.npz import NpzImages
 from kdlab.data.image.published import CIFAR10, CIFAR100, MNIST, FashionMNIST
 from kdlab.data.image.transfer import Transfer
 from kdlab.data.module import Part, StreamData
@@ -19,6 +20,7 @@ __all__ = [
     "FashionMNIST",
     "ImageFolder",
     "InMemory",
+    "NpzImages",
     "Part",
     "StreamData",
     "Transfer",

@@ -17,6 +17,7 @@ VERSIONS: dict[str, int] = {
     # Data sets.
     "data.digits": 1,
     "data.folder": 1,
+    "data.npz": 1,
     "data.published": 1,
     "data.transfer": 1,
     # Families of networks.

@@ -12,7 +12,7 @@ NAMES = sorted(path.stem for path in (CONF / "data").glob("*.yaml"))
 
 
 def composed(name, *overrides):
-    root = ["data.root=photos"] if name == "image_folder" else []
+    root = {"image_folder": ["data.root=photos"], "npz": ["data.file=mine.npz"]}.get(name, [])
     around = ["+seed=4", "+paths.data=elsewhere"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(None, [f"+data={name}", *around, *root, *overrides]).data
@@ -29,7 +29,7 @@ def test_every_argument_is_listed_and_has_the_default_of_the_class(name):
     settings = composed(name)
     data = instantiate(settings, _convert_="all")
     assert {field.name for field in fields(data)} == set(settings) - {"_target_"}
-    own = {"seed", "root", "mean", "std"} | ({"labelled_fraction"} if name == "digits" else set())
+    own = {"seed", "root", "file", "mean", "std"} | ({"labelled_fraction"} if name == "digits" else set())
     for field in fields(data):
         assert field.name in own or getattr(data, field.name) == field.default
     assert data.seed == 4

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kdlab.data import MNIST, Digits, FashionMNIST, ImageFolder, Transfer
+from kdlab.data import MNIST, Digits, FashionMNIST, ImageFolder, NpzImages, Transfer
 from kdlab.data.image.base import ImageData
 from kdlab.data.image.memory import resize
 from kdlab.data.image.views import CropFlip
@@ -82,6 +82,15 @@ def published(kind: Callable[..., ImageData]) -> Values:
         return contents(kind(root=root, image_size=20, batch_size=8, val_fraction=0.2, **SEEDS))
 
 
+def npz() -> Values:
+    draws = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as root:
+        images, labels = draws.integers(0, 256, (30, 7, 6, 3), dtype=np.uint8), np.arange(30) % 4
+        arrays = {"train_images": images, "train_labels": labels, "test_images": images[:9], "test_labels": labels[:9]}
+        np.savez(Path(root, "mine.npz"), **arrays)
+        return contents(NpzImages(file=f"{root}/mine.npz", image_size=9, batch_size=8, val_fraction=0.2, **SEEDS))
+
+
 def views() -> Values:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 6, 6), dtype=np.uint8))
     labels = torch.arange(90) % 7
@@ -100,6 +109,7 @@ def views() -> Values:
 DATA: dict[str, Case] = {
     "views": case_of("views", views),
     "data.digits": case_of("data.digits", digits, "views"),
+    "data.npz": case_of("data.npz", npz, "views"),
     "data.transfer": case_of("data.transfer", transfer, "views", "data.digits"),
     "data.folder": case_of("data.folder", folder, "views"),
     "data.folder: settings": case_of(

@@ -7,6 +7,7 @@ from inspect import isclass, isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdlab.data.image.npz import when_written
 from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
 from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
@@ -22,7 +23,7 @@ from kdlab.store.versions import FIRST_NAMES, components, versions
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
 
-NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
+NEUTRAL_DATA = frozenset({"root", "file", "download", "num_workers", "eval_batch_size"})
 NEUTRAL_TRAINER = frozenset({"log_every_n_steps", "profiler", "detect_anomaly"})
 
 
@@ -72,16 +73,19 @@ def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
 
 
 def data_facts(settings: Mapping[str, Any]) -> DataProperties:
-    """Properties of the data that settings of the group `data` describe; reads each data set once per process.
+    """Properties of the data that settings of the group `data` describe.
+
+    Reads each data set once per process, and a file of arrays again when it was written anew.
 
     Raises:
         BadInput: a user's own data module has no valid `num_classes`.
     """
-    return _data_facts(json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True))
+    key = json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True)
+    return _data_facts(key, when_written(settings["file"]) if "file" in settings else 0)
 
 
 @cache
-def _data_facts(settings: str) -> DataProperties:
+def _data_facts(settings: str, written: int) -> DataProperties:
     data = make_data(json.loads(settings))
     data.setup("fit")
     classes = getattr(data, "num_classes", None)
