@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdlab.settings.version import VERSION
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from kdlab.models.network import Network
     from kdlab.runtime.run import Result
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def plan(config: "Sequence[str] | Mapping[str, Any] | DictConfig", *, config_dir: str | None = None) -> "Plan":

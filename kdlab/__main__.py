@@ -5,7 +5,7 @@ import os
 import sys
 from difflib import get_close_matches
 
-import kdlab
+from kdlab.settings.version import VERSION
 
 COMMANDS = {
     "train": "train a teacher, a baseline and a student: what distillation gained",
@@ -45,7 +45,7 @@ def main() -> int:
         print(USAGE)
         return 0
     if command == "--version":
-        print(f"kdlab {kdlab.__version__}")
+        print(f"kdlab {VERSION}")
         return 0
     if command in ("-sc", "--shell-completion"):
         return _completed()

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from kdlab.config.command_line import CommandLine, whole_number
 from kdlab.errors import BadInput
+from kdlab.reporting.render.console import Printer
 from kdlab.store.atomic import check_writable
 from kdlab.sweeps.cli import explained
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
 PAIRS = {"resnet32x4_resnet8x4": 32, "resnet56_resnet20": 32, "resnet50_mbv3": 64}
 """The pairs that are measured unless others are named, with the side of their images in pixels."""
 SIDE = 32
-WIDTH = 100  # of the tables, in characters: a narrower terminal wraps lines, and no figure is cut off
 CPU_STEPS, GPU_STEPS = 8, 50
 SCALING_REPEATS = 3  # at most: dozens of processes start
 MIN_SAMPLES = 4096
@@ -56,7 +56,7 @@ def _run(args: Namespace) -> int:
     from kdlab.runtime.logs import quiet_screen
 
     quiet_screen()
-    cases, console = _cases(args), Console(highlight=False, soft_wrap=True, width=WIDTH)
+    cases, console = _cases(args), Printer()
     # Every case is composed before the first is measured.
     config, *_ = [compose_config(case.run_overrides(Path(), ""), FOLDER) for case in cases]
     properties = machine(config.hardware)

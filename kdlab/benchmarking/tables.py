@@ -12,6 +12,7 @@ from kdlab.benchmarking.scaling import Scaling
 from kdlab.reporting.render.magnitude import scaled
 
 MB = 1e6
+SPREADS = ("ms/step", "measured")  # columns of a median and its range, on one line
 COLUMNS = ("images/s", "ms/step", "× plain", "× student", "teacher", "MB", "start s")
 
 
@@ -26,9 +27,9 @@ def show_pair(result: PairResult, console: Console) -> None:
     """A table of the variants, then one of the promises about them."""
     case = result.case
     console.print(f"\n[bold]{case.pair}[/], {case.image_size} px, batches of {case.batch_size}")
-    console.print(_variants(result))
+    _show(_variants(result), console)
     console.print()
-    console.print(_claims(result.claims))
+    _show(_claims(result.claims), console)
     factor = result.overhead["factor"]
     console.print(f"framework overhead {100 * (factor['median'] - 1):+.1f} % of a step without a teacher")
 
@@ -39,6 +40,13 @@ def show_scaling(scaling: Scaling, console: Console) -> None:
     for variant, costs in scaling.costs.items():
         table.add_row(variant, *(_short(cost) for cost in costs))
     console.print()
+    _show(table, console)
+
+
+def _show(table: Table, console: Console) -> None:
+    """Columns are closer together where there is less room, as on 80 columns."""
+    unlimited = console.options.update(max_width=1000)
+    table.collapse_padding = console.measure(table, options=unlimited).maximum > console.width
     console.print(table)
 
 
@@ -89,5 +97,6 @@ def _short(value: float) -> str:
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index else "left", no_wrap=True)
+        together = index == 0 or header in SPREADS
+        table.add_column(header, justify="right" if index else "left", no_wrap=together, overflow="fold")
     return table

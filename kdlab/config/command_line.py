@@ -5,8 +5,8 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, RawDescription
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-import kdlab
 from kdlab.errors import BadInput
+from kdlab.settings.version import VERSION
 
 
 class CommandLine(ArgumentParser):
@@ -43,7 +43,7 @@ def hydra_command_line(command: str) -> CommandLine:
     from hydra._internal.utils import get_args_parser
 
     line = CommandLine(command, parents=[get_args_parser()], add_help=False, conflict_handler="resolve")
-    line.add_argument("--version", action="version", version=version_text())
+    line.add_argument("--version", action="version", version=f"kdlab {VERSION}")
     return line
 
 
@@ -53,8 +53,3 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise ArgumentTypeError(f"must be a whole number, got {text}") from error
-
-
-def version_text() -> str:
-    """Such as `kdlab 0.1.0`."""
-    return f"kdlab {kdlab.__version__}"

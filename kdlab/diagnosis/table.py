@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kdlab.diagnosis.diagnose import Sections, problems
+from kdlab.reporting.render.console import Printer
 
 
 def show(sections: Sections, console: Console | None = None) -> None:
@@ -14,7 +15,7 @@ def show(sections: Sections, console: Console | None = None) -> None:
         sections: of the diagnosis.
         console: to print on; None is the standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or Printer()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -26,6 +27,6 @@ def show(sections: Sections, console: Console | None = None) -> None:
     console.print(table)
     console.print()
     for problem in problems(sections):
-        console.print(Text(f"✗ {problem}", "red"), soft_wrap=True)
+        console.print(Text(f"✗ {problem}", "red"))
     if not problems(sections):
         console.print("[green]✓[/] nothing here would break a run")

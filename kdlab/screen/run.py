@@ -14,6 +14,7 @@ from kdlab.jobs.plan_remarks import plan_remarks
 from kdlab.jobs.training.hardware import precision_of_teachers
 from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
+from kdlab.reporting.render.console import Printer
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.outcome import outcome
 from kdlab.screen.progress import Bar, Lines
@@ -32,7 +33,7 @@ class Screen:
     """
 
     def __init__(self, console: Console | None = None, brief: bool = False) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Printer()
         self.brief = brief
         self._bar: Bar | None = None
         self._lines = Lines()
@@ -138,9 +139,9 @@ def generations_table(generations: Sequence[Mapping[str, Any]], task: Descriptio
 
 def _table(*headers: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for header in headers:
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", overflow="fold")
     return table
 
 

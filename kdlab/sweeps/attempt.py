@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -10,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from kdlab.errors import BadInput, Interrupted, KdlabError, StoppedEarly
+from kdlab.reporting.render.console import Printer
 from kdlab.runtime.sweep_records import read_sweep
 from kdlab.sweeps.cell import begin_cell, end_cell, ended_before, sweep_folder
 from kdlab.sweeps.screen import announce_cell
@@ -55,7 +55,7 @@ def attempt(task: Task, cfg: DictConfig) -> int:
 def print_error(error: KdlabError) -> int:
     """Prints an expected error in one message, and returns its exit code."""
     kind = "interrupted" if isinstance(error, Interrupted) else "error"
-    print(f"\n{kind}: {error}", file=sys.stderr, flush=True)
+    _print(f"\n{kind}: {error}")
     return error.exit_code
 
 
@@ -64,9 +64,13 @@ def print_bug(error: Exception) -> int:
     where = "; ".join(getattr(error, "__notes__", ()))
     if not where:
         traceback.print_exception(error)
-    print(f"\nerror: {type(error).__name__}: {error}", file=sys.stderr)
-    print(f"  (a bug, not your input: {where or 'its traceback is above'})", file=sys.stderr, flush=True)
+    _print(f"\nerror: {type(error).__name__}: {error}")
+    _print(f"  (a bug, not your input: {where or 'its traceback is above'})")
     return FAILED
+
+
+def _print(text: str) -> None:
+    Printer(stderr=True).print(text, markup=False, emoji=False)
 
 
 def _ended(status: str, code: int, reason: str) -> int:

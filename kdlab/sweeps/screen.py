@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 
+from kdlab.reporting.render.console import Printer
 from kdlab.reporting.render.magnitude import duration
 from kdlab.runtime.sweep_records import Cell, Sweep, read_cell, read_cells, read_sweep
 from kdlab.screen.outcome import outcome
@@ -33,7 +34,7 @@ class SweepView:
 
     def __init__(self, sweep: Sweep, is_new: Callable[[Cell], bool], console: Console | None = None) -> None:
         self.sweep, self.is_new = sweep, (lambda cell: True) if sweep.is_search else is_new
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Printer()
         self._shown: set[int] = set()
 
     def progress(self) -> Progress:
@@ -109,8 +110,7 @@ def announce_cell() -> None:
     sweep, start = read_sweep(folder)
     cell = read_cell(folder, int(HydraConfig.get().job.num))
     progress = SweepView(sweep, start.began).progress()
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n[bold]{_number(cell, sweep)}[/]  {escape(own_overrides(cell, sweep))}  [dim]{progress}[/]")
+    Printer().print(f"\n[bold]{_number(cell, sweep)}[/]  {escape(own_overrides(cell, sweep))}  [dim]{progress}[/]")
 
 
 def cell_line(cell: Cell, sweep: Sweep) -> str:

@@ -141,6 +141,16 @@ def test_every_column_that_there_can_be_fits_a_screen_of_100():
     assert max(len(line.rstrip()) for line in console.file.getvalue().splitlines()) <= 100
 
 
+def test_on_80_columns_no_figure_and_no_name_is_cut_off():
+    roles = ("teacher", "baseline", "control", "student", "ensemble", "majority class")
+    found = {role: {**network(100.0), "params": 123_456_789} for role in roles}
+    rows = [step("mobilenetv3_small_of_a_long_name", 123_456_789, 5.0, 240, 80.0)]
+    for table in (figures_table(found), steps_table(rows, IMAGE_CLASSIFICATION)):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(table)
+        assert "…" not in console.file.getvalue()
+
+
 def test_the_opening_names_the_networks_from_the_teacher_down():
     console = Console(file=io.StringIO(), width=100)
     chain = tiny_plan("data.batch_size=8", "plan=assistant", "plan.assistants=[resnet14]")

@@ -36,9 +36,9 @@ def folder(tmp_path):
 def test_a_cells_line_has_its_overrides_and_its_outcome(folder):
     grid = sweep(folder)
     finished, failed = (cell(0, run="../response-1"), cell(1, "failed", error="[x] is wrong\nand more"))
-    assert plain(cell_line(finished, grid)) == "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  10 seconds"
-    assert plain(cell_line(failed, grid)) == "✗ cell 2 of 3  loss.temperature=4  [x] is wrong  10 seconds"
-    assert plain(cell_line(cell(2, "stopped"), grid)) == "– cell 3 of 3  loss.temperature=8  stopped early  10 seconds"
+    assert plain(cell_line(finished, grid)) == "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  10 s"
+    assert plain(cell_line(failed, grid)) == "✗ cell 2 of 3  loss.temperature=4  [x] is wrong  10 s"
+    assert plain(cell_line(cell(2, "stopped"), grid)) == "– cell 3 of 3  loss.temperature=8  stopped early  10 s"
 
 
 def test_each_cell_is_shown_once_as_it_ends(folder, console):
@@ -68,7 +68,7 @@ def test_watching_ends_with_the_sweep_and_refuses_another_folder(folder, capsys)
     assert watch.watch(folder) == 0
     output = capsys.readouterr().out
     assert "Which temperature?" in output
-    assert "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  2 seconds" in output
+    assert "✓ cell 1 of 3  loss.temperature=2  98.40 %, gain +5.60  2 s" in output
     assert "cell 2" not in output  # of an earlier start
     assert output.endswith("1 of 3 cells finished\n  not finished: 2. The same command runs what is missing.\n")
     with pytest.raises(BadInput, match="is not a sweep's folder"):

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from kdlab.reporting.analyse.formatting import SMALLER
 from kdlab.reporting.evidence import Evidence
+from kdlab.reporting.render.console import Printer
 from kdlab.reporting.render.tables import setting_rows
 from kdlab.tasks.description import Metric
 
@@ -23,7 +24,7 @@ def show(evidence: Evidence, page: Path, console: Console | None = None) -> None
         page: path of the full report.
         console: to print on; None is the standard output.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or Printer()
     console.print(f"\n[bold]{_plain(evidence.question)}[/]\n{_plain(evidence.answer)}\n")
     for remark in evidence.remarks:
         console.print(f"- {remark}", markup=False)
@@ -35,7 +36,7 @@ def show(evidence: Evidence, page: Path, console: Console | None = None) -> None
     if len(evidence.failures) > FAILURES:
         more = len(evidence.failures) - FAILURES
         console.print(f"and {more} more failures in {page.with_name('report.md')}", markup=False)
-    console.print(f"\n[dim]{_plain(str(page))}[/]", soft_wrap=True)
+    console.print(f"\n[dim]{_plain(str(page))}[/]")
 
 
 def _heads(metric: Metric) -> dict[str, str]:
@@ -59,7 +60,7 @@ def _table(evidence: Evidence) -> Table:
     heads = [name for name in titles if name in rows[0]]
     for name in heads:
         is_label = name == "setting"
-        table.add_column(titles[name], justify="left" if is_label else "right", no_wrap=not is_label)
+        table.add_column(titles[name], justify="left" if is_label else "right", no_wrap=not is_label, overflow="fold")
     for row in rows:
         table.add_row(*(_plain(_bare(row[name])) for name in heads))
     hidden = len(evidence.settings) + len(evidence.references) - len(rows)
