@@ -1,14 +1,14 @@
 """`python -m kdlab.train`: plans the jobs, runs each of them, and reports what distillation gained."""
 
-import sys
-
 from omegaconf import DictConfig
 
+from kdlab.jobs.training.process import leave, load_libraries
 from kdlab.sweeps.cli import run
 
 
 def train(cfg: DictConfig) -> None:
     """Runs one experiment from its composed config, and writes a run directory with `result.json`."""
+    load_libraries()
     from kdlab.config.cell import choices, config_folders, task_overrides
     from kdlab.config.network_options import NetworkOptions
     from kdlab.jobs.plan import make_plan
@@ -48,4 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

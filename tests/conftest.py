@@ -1,5 +1,6 @@
 """What several tests share: where real data lies, when it is at hand; sessions that end; a disk that is soon full."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ LONGEST_FIRST = (  # files that start many processes: begun last, one of them wo
     "test_survival.py",
     "test_sweep_survival.py",
 )
+gc.disable()  # until all tests are imported: a million objects that stay need not be searched for garbage
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -22,6 +24,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sorts the longest files to the front; all others keep their order."""
     order = {name: position for position, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what is imported out of every later search for garbage."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries that count their objects report frozen ones as leaks
 
 
 def shared_data() -> Path:

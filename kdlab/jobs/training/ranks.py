@@ -113,7 +113,7 @@ def _environment(rank: int, count: int, rendezvous: TCPStore, pipe: int) -> dict
 def _start(environment: dict[str, str], payload: bytes, log: Path, pipe: int) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "kdlab.jobs.training.ranks"],
+            [sys.executable, "-m", "kdlab.jobs.training.rank"],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -182,6 +182,3 @@ def main() -> None:
         os._exit(1)  # at once: destroying the group would wait for collectives that the other ranks wait for too
     leave_group()
 
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,29 @@
+import subprocess
+import sys
+
+import pytest
+
+LEAVING = """
+import atexit, sys, threading
+from kdlab.jobs.training.process import leave
+atexit.register(print, "handled")
+class Slow:
+    def __del__(self): print("freed")
+kept = Slow()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "lines"),
+    [
+        ("", ["handled"]),
+        ("sys.setprofile(lambda *event: None)", ["handled", "freed"]),
+        ("threading.Thread(target=lambda: print('worked')).start()", ["worked", "handled"]),
+        ("threading.Thread(target=lambda: threading.Event().wait(0.3)).start()", ["handled", "freed"]),
+    ],
+)
+def test_a_process_ends_with_its_code_and_its_exit_handlers_and_frees_nothing_unless_something_waits(before, lines):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{LEAVING}{before}\nleave(3)"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (3, lines)
