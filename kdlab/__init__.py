@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdlab.settings.version import VERSION
 
 if TYPE_CHECKING:
+    import pandas
     from omegaconf import DictConfig
 
     from kdlab.jobs.events import Event
@@ -47,15 +48,18 @@ def run(
     plan: "Plan | Sequence[Job]",
     *,
     store: str | Path = "outputs/store",
+    run_dir: str | Path | None = None,
     on_event: "Callable[[Event], None] | None" = None,
 ) -> "Result":
     """Runs the jobs of a plan that the store does not have. In any thread, one run at a time in a process.
 
-    Restores the process's state: signal handlers, working directory, global generators and thread count.
+    Restores the process's state: signal handlers, working directory, global generators, loggers and thread count.
 
     Args:
         plan: from `kdlab.plan`, or jobs of your own, each after those that it needs.
         store: a folder for everything that is computed; made when it is absent.
+        run_dir: a folder for `result.json`, `train.log` and links to the finished jobs, as the train command leaves;
+            `kdlab.results` and the report find it.
         on_event: called with the events of `kdlab.jobs.events` as they happen. It may end the run by raising
             `kdlab.errors.Interrupted`: the state is saved, and the same call continues from there.
 
@@ -66,14 +70,25 @@ def run(
         kdlab.errors.BadInput: something does not fit together, or another thread of this process is running a plan.
         kdlab.errors.TrainingFailed: a job failed.
     """
+    from contextlib import nullcontext
+
     from kdlab.runtime.isolation import undisturbed
+    from kdlab.runtime.logs import quiet_libraries
     from kdlab.runtime.run import carry_out, check
+    from kdlab.runtime.run_directory import RunDirectory
     from kdlab.store.store import Store
 
     opened = Store(store)
-    with undisturbed():
+    with (
+        undisturbed(),
+        quiet_libraries(),
+        RunDirectory.at(run_dir, plan) if run_dir else nullcontext() as directory,
+    ):
         check(plan, opened)
-        return carry_out(plan, opened, [on_event] if on_event else [])
+        result = carry_out(plan, opened, [on_event] if on_event else [])
+        if directory:
+            directory.finish(result)
+        return result
 
 
 def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":
@@ -91,6 +106,23 @@ def load(run_dir: str | Path, *, trusted: bool = False) -> "Network":
     from kdlab.models.stage_folder import stage_folder
 
     return load_network(stage_folder(run_dir), trusted=trusted)
+
+
+def results(*folders: str | Path) -> "pandas.DataFrame":
+    """The finished runs in and below some folders as a data frame (pandas): a row each, as in a report's `cells.csv`.
+
+    Columns are what varies between the runs, the seed, test and validation metrics of student, baseline and teacher,
+    the gain, agreement with the teacher, parameters, FLOPs, seconds, and the `path` that `kdlab.load` takes.
+
+    Args:
+        folders: run directories, sweeps, or folders that hold any of them, such as `outputs`.
+
+    Raises:
+        kdlab.errors.BadInput: pandas is not installed, a folder is not there, or none of them holds a run or a sweep.
+    """
+    from kdlab.reporting.frame import data_frame
+
+    return data_frame(folders)
 
 
 def _composed(config: "Sequence[str] | Mapping[str, Any] | DictConfig", config_dir: str | None) -> "DictConfig":

@@ -3,13 +3,17 @@
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LIBRARIES = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 
 def quiet_screen() -> None:
     """Sends the messages of libraries to the log file only; safe to call again for every cell of a sweep."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", module="lightning")
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in LIBRARIES:
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
@@ -18,6 +22,22 @@ def quiet_screen() -> None:
         own.addHandler(_ToStderr(logging.WARNING))
         own.handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger().setLevel(logging.INFO)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Sends what libraries report to the root logger, as other modules do; restored after it."""
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    before = [(one, one.handlers[:], one.propagate) for one in loggers]
+    for one in loggers:
+        one.handlers, one.propagate = [], True
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for one, handlers, propagate in before:
+            one.handlers, one.propagate = handlers, propagate
 
 
 class _ToStderr(logging.Handler):

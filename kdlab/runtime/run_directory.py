@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.errors import Interrupted, KdlabError, StoppedEarly
+from kdlab.jobs.job import Job
 from kdlab.jobs.plan import Plan
 from kdlab.runtime.result import failed_result
 from kdlab.runtime.run import Result
@@ -51,6 +52,16 @@ class RunDirectory:
         write_text_atomically(path / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
         write_text_atomically(path / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
         return cls(path, plan.config)
+
+    @classmethod
+    def at(cls, path: str | Path, plan: Plan | Sequence[Job]) -> "RunDirectory":
+        """Creates the directory of a plan, or of jobs, at a path.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        check_writable(Path(path), "run_dir")
+        return cls(Path(path), plan.config if isinstance(plan, Plan) else {})
 
     def finish(self, result: Result) -> None:
         """Writes `result.json` and links each job's folder by its name and by its role."""

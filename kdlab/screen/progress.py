@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 import rich.progress
 from rich.console import Console
@@ -14,6 +15,11 @@ from kdlab.reporting.render.magnitude import duration
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_WITHIN_AN_EPOCH = 300.0
 WIDE = 110  # columns that a bar of full length needs, with what stands beside it
+
+
+def has_bars(console: Console) -> bool:
+    """On a terminal, and in a notebook with ipywidgets."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 class Bar:

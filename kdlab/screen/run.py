@@ -17,7 +17,7 @@ from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.console import Printer
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.outcome import outcome
-from kdlab.screen.progress import Bar, Lines
+from kdlab.screen.progress import Bar, Lines, has_bars
 from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
@@ -43,7 +43,7 @@ class Screen:
         match event:
             case Waiting(job, reason):
                 self.say(f"  {job.name:<10} {reason}")
-            case Started(job) if self.console.is_terminal:
+            case Started(job) if has_bars(self.console):
                 self._bar = Bar(self.console, job.name)
             case Progress():
                 self._show(event)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from kdlab.jobs.events import Progress, Started
-from kdlab.screen.progress import Lines
+from kdlab.screen.progress import Lines, has_bars
 from kdlab.screen.run import Screen
 from tests.screen.nap import NAP
 
@@ -63,3 +63,10 @@ def test_lines_are_on_the_screen_where_there_is_no_bar_and_always_in_the_log(ter
     assert caplog.messages == ["nap epoch 12/12 loss 0.500 853 samples/s"]
     assert ("\n" in console.file.getvalue().rstrip("\n")) is False or terminal
     assert ("853 samples/s" in console.file.getvalue()) is not terminal
+
+
+@pytest.mark.parametrize(("installed", "bars"), [(True, True), (False, False)])
+def test_a_notebook_has_bars_with_ipywidgets(installed, bars, monkeypatch):
+    monkeypatch.setattr("kdlab.screen.progress.find_spec", lambda name: (installed and name == "ipywidgets") or None)
+    assert has_bars(Console(force_jupyter=True, force_terminal=False)) is bars
+    assert not has_bars(Console(file=io.StringIO(), force_jupyter=False))

@@ -116,7 +116,7 @@ class KeepLast(Checkpoint):
             self._call_report(int(row["step"]), None, row)
 
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
         self._saved = time.monotonic()
 
     def _report_step(self, trainer: Trainer, row: Row | None = None) -> None:

@@ -21,10 +21,19 @@ ROLES = ("teacher", "student", "baseline", "control")
 COSTS = ("params", "flops", "seconds")
 
 
+def run_rows(evidence: Evidence, folder: Path) -> list[dict[str, Any]]:
+    """A row for each run, in the order of the settings.
+
+    Args:
+        evidence: with the settings.
+        folder: that `path`, the run directory, is relative to.
+    """
+    return [_row(run, setting, folder) for setting in evidence.settings for run in setting.runs]
+
+
 def write_cells(evidence: Evidence, folder: Path) -> Path:
     """Writes `cells.csv`, a row for each run in the order of the settings; missing figures are left empty."""
-    rows = [_row(run, setting, folder) for setting in evidence.settings for run in setting.runs]
-    text = io.StringIO()
+    rows, text = run_rows(evidence, folder), io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
