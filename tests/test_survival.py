@@ -13,6 +13,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from kdlab.sweeps.cli import run
+from kdlab.train import train
 from tests.commands import finish, start
 from tests.small import TINY
 
@@ -31,8 +33,8 @@ SHORT = pytest.param(  # half of its time is imports
 
 
 def run_of(folder: Path) -> Path:
-    (run,) = folder.glob("response-*")
-    return run
+    (found,) = folder.glob("response-*")
+    return found
 
 
 def weights(folder: Path, stage: str) -> dict[str, torch.Tensor]:
@@ -72,7 +74,7 @@ def assert_same_run(found: Path, expected: Path) -> None:
 def test_sigkill_at_any_moment_changes_nothing_but_time(kills, shares, overrides, tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     began = time.monotonic()
-    finish(start(undisturbed, overrides))
+    finish(start(undisturbed, overrides))  # a process like those to be killed: its duration is theirs
     duration = time.monotonic() - began
     moments, done = random.Random(SEED), {}
     while kills:
@@ -92,12 +94,12 @@ def test_sigkill_at_any_moment_changes_nothing_but_time(kills, shares, overrides
         still = finished(killed)
         assert done.items() <= still.items(), "a finished stage was trained again"
         done = still
-    finish(start(killed, overrides))
+    assert run(train, [*overrides, f"paths.outputs={killed}"]) == 0
     assert done.items() <= finished(killed).items()
     assert_same_run(killed, undisturbed)
 
 
-def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_path):
+def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_path, capsys):
     copies = [start(tmp_path, TINY) for _ in range(2)]
     outputs = [finish(copy) for copy in copies]
     trained = [
@@ -107,7 +109,8 @@ def test_two_copies_at_once_train_each_stage_once_and_a_third_reuses_all(tmp_pat
         if line.startswith("✓") and " trained " in line
     ]
     assert sorted(trained) == ["baseline", "student", "teacher"]
-    again = finish(start(tmp_path, TINY))
+    assert run(train, [*TINY, f"paths.outputs={tmp_path}"]) == 0
+    again = capsys.readouterr().out
     assert " trained " not in again
     assert "nothing was trained" in again
 
@@ -124,7 +127,7 @@ def test_ctrl_c_saves_exits_with_130_and_the_same_command_goes_on(tmp_path):
     assert process.returncode == 130, output
     assert "the same command continues" in output
     assert "Traceback" not in output
-    finish(start(tmp_path, overrides))
+    assert run(train, [*overrides, f"paths.outputs={tmp_path}"]) == 0
     steps = [row.split(",") for row in history(tmp_path, "student")]
     assert [int(row[steps[0].index("step")]) for row in steps[1:]] == list(range(3, 181, 3))
 

@@ -95,7 +95,10 @@ def test_sigkill_of_a_sweep_or_of_parts_of_it_changes_nothing_but_time(victims, 
             assert_same_sweep(killed, undisturbed)
             shutil.rmtree(killed)
             done, process = {}, None
-    finish(process or start(killed, ["hardware.threads=1", *overrides], "-m"))
+    if process:
+        finish(process)
+    else:
+        assert run(train, ["-m", "hardware.threads=1", *overrides, f"paths.outputs={killed}"]) == 0
     assert done.items() <= completions(killed).items()
     assert_same_sweep(killed, undisturbed)
 
