@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from kdlab.config.folders import CONF
 from kdlab.config.overrides import (
@@ -219,6 +220,10 @@ def _check_pluses(varied: Sequence[Override], added: Collection[str]) -> None:
 def _compose(lines: Sequence[str]) -> DictConfig:
     try:
         return compose("train", list(lines), return_hydra_config=True)
+    except MarkedYAMLError as error:
+        at = error.problem_mark
+        where = f"{at.name}, line {at.line + 1}, column {at.column + 1}" if at else "a file"
+        raise BadInput(f"{where}: this is no YAML ({error.problem}). Correct the file.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise _bad_input(error) from error
 

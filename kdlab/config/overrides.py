@@ -162,9 +162,10 @@ def _parsed(line: str, loader: ConfigLoader) -> Override:
     try:
         return OverridesParser.create(loader).parse_overrides([line])[0]
     except HydraException as error:
+        reason = str(error).splitlines()[0]
         raise BadInput(
             f"{line}: this is no override. One is written key=value, without spaces around the =, and in quotes "
-            f"where the value has special characters: 'key=\"a b\"'. ({str(error).splitlines()[0]})"
+            f"where the value has special characters: 'key=\"a b\"'.{f' ({reason})' if line not in reason else ''}"
         ) from error
 
 
@@ -236,8 +237,10 @@ def _closest_key(base: Mapping[str, Any], key: str, groups: Sequence[str]) -> st
     if package and not isinstance(_node(base, package), dict):
         return f"First choose an option for {package}: {group}=…"
     known = [name for name in _keys(base) if not name.startswith("hydra.") or key.startswith("hydra")] + list(groups)
+    known = [name for name in known if not key.startswith(f"{name}.")]  # a node that it is in was not meant
     close = get_close_matches(key, known, n=1, cutoff=0.75)
-    by_end = {name.rpartition(".")[2]: name for name in reversed(known)}
+    shallow_last = sorted(reversed(known), key=lambda name: name.count("."), reverse=True)
+    by_end = {name.rpartition(".")[2]: name for name in shallow_last}
     close += [by_end[end] for end in get_close_matches(key.rpartition(".")[2], list(by_end), n=1, cutoff=0.75)]
     if close:
         return f"Did you mean {close[0]}?"

@@ -11,6 +11,7 @@ from omegaconf.errors import InterpolationResolutionError
 from kdlab.errors import BadInput, Interrupted, KdlabError, StoppedEarly
 from kdlab.reporting.render.console import Printer
 from kdlab.runtime.sweep_records import read_sweep
+from kdlab.settings.numbers import is_whole
 from kdlab.sweeps.cell import begin_cell, end_cell, ended_before, sweep_folder
 from kdlab.sweeps.screen import announce_cell
 
@@ -98,6 +99,8 @@ def _check_cell(cfg: DictConfig) -> None:
         raise BadInput(f"{key} has no value of its own and must be given, got none. Add {key}=…")
     if not isinstance(cfg.name, str) or not cfg.name or set(cfg.name) & set("/\\"):
         raise BadInput(f"name must be text without slashes, for a folder's name; got {cfg.name!r}. Try name=trial.")
+    if not is_whole(cfg.seed, 0):
+        raise BadInput(f"seed must be a whole number, 0 or more; got {cfg.seed!r}. For example seed=0.")
     if not isinstance(cfg.baseline, bool):
         raise BadInput(f"baseline must be true or false, got {cfg.baseline!r}. Try baseline=true.")
     if not OmegaConf.is_list(cfg.tags):

@@ -45,7 +45,8 @@ class SweepView:
         """Prints the question and the number of cells."""
         if self.sweep.question:
             self.console.print(f"[bold]{escape(self.sweep.question)}[/]")
-        count = f"{self.sweep.cells} cells" if self.sweep.cells else "as many cells as the sweeper runs"
+        cells = self.sweep.cells
+        count = f"{cells} cell{'s' if cells > 1 else ''}" if cells else "as many cells as the sweeper runs"
         self.console.print(f"{self.sweep.folder.name}: {count}\n")
 
     def show_ended(self, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kdlab.jobs.plan import Plan
+from kdlab.settings.numbers import is_number
 from kdlab.store.fingerprint import config_fingerprint
 from kdlab.store.store import Store
 from kdlab.tracking.artifacts import keep_result, use_artifacts
@@ -58,7 +59,8 @@ def wandb_settings(cfg: DictConfig, group: str | None = None, notes: str | None 
 def cell_name(cfg: DictConfig) -> str:
     """Such as `response-T4-a0.7-s0`."""
     parts = [("T", cfg.loss.get("temperature")), ("a", cfg.loss.get("alpha")), ("s", cfg.seed)]
-    return "-".join([cfg.name, *(f"{letter}{value:g}" for letter, value in parts if value is not None)])
+    shown = [(letter, f"{value:g}" if is_number(value) else value) for letter, value in parts if value is not None]
+    return "-".join([cfg.name, *(f"{letter}{value}" for letter, value in shown)])
 
 
 @contextmanager

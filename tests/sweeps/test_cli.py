@@ -20,6 +20,13 @@ BAD_OVERRIDES = {
         "loss.temprature=3: loss.temprature is not a setting",
         "loss.temperature?",
     ),
+    "a short name of a key": (["loss.T=3"], "loss.T is not a setting with loss=response. Settings here: loss.temp"),
+    "a key of several nodes": (["lr=0.1"], "lr is not a setting. Did you mean optimizer.lr?"),
+    "spaces around the =": (
+        ["loss = dkd"],
+        "loss = dkd: this is no override.",
+        "where the value has special characters",
+    ),
     "a misspelt key with +": (["+loss.temprature=3"], "loss.temprature is not a setting", "mean loss.temperature?"),
     "a misspelt key with ++": (["++loss.temprature=3"], "loss.temprature is not a setting", "mean loss.temperature?"),
     "a misspelt key of a sweep": (["-m", "loss.temprature=2,4"], "loss.temprature=2,4: ", "mean loss.temperature?"),
@@ -106,6 +113,8 @@ BAD_VALUES = {
         "has no module 'layr2'; closest: ",
     ),
     "a name with a slash": (["name=a/b"], "name must be text without slashes", "got 'a/b'"),
+    "a word for a seed": (["seed=abc"], "seed must be a whole number, 0 or more; got 'abc'. For example seed=0."),
+    "two temperatures for one": (["loss.temperature=2 4"], "loss.temperature must be above 0, got '2 4'"),
     "a word for a switch": (["baseline=maybe"], "baseline must be true or false, got 'maybe'"),
     "one tag": (["tags=mine"], "tags must be a list, got 'mine'. Try tags=[mine]."),
 }
@@ -183,6 +192,25 @@ def test_a_bad_value_is_an_error_with_exit_code_2_and_changes_nothing(case, here
     assert "Traceback" not in output.err
     assert contents(here) == before
     assert not (here / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("terms: {ce: [\n", "broken.yaml, line 2, column 1: this is no YAML (expected the node content, but found"),
+        (
+            "terms:\n\tce: 1\n",
+            "broken.yaml, line 2, column 1: this is no YAML (found character '\\t' that cannot start",
+        ),
+        ("terms: {}\n", "loss._target_ must name a method, got none. In the file of the loss, for example: _target_:"),
+    ],
+)
+def test_a_file_of_ones_own_that_is_wrong_is_an_error(text, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "broken.yaml").write_text(text)
+    assert run(train, ["--config-dir", str(tmp_path), "loss=broken"]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

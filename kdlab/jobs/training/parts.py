@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningDataModule
 
+from kdlab.errors import BadInput
 from kdlab.methods.base import Distiller
 from kdlab.settings.targets import build, find
 from kdlab.tasks.base import Task, task_of
@@ -22,6 +23,11 @@ def make_method(stage: "Stage") -> Distiller:
     stays out.
     """
     loss = dict(stage.loss)
+    if "_target_" not in loss:
+        raise BadInput(
+            "loss._target_ must name a method, got none. In the file of the loss, for example: "
+            "_target_: kdlab.methods.TeacherStudent"
+        )
     own: Sequence[str] = getattr(find(loss["_target_"], "loss"), "own_terms", ())
     if loss.get("terms") is not None:
         loss["terms"] = {**loss["terms"], **{name: None for name in own if name not in loss["terms"]}}
