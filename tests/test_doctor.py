@@ -8,6 +8,7 @@ import pytest
 
 from kdlab.diagnosis import packages
 from kdlab.doctor import doctor, main
+from kdlab.settings.version import VERSION
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def test_the_table_has_every_section_and_fits_a_screen_of_80(here, monkeypatch, 
         assert title in lines
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "✓ nothing here would break a run"
-    assert any(line.split()[:2] == ["kdlab", "0.1.0"] for line in lines)
+    assert any(line.split()[:2] == ["kdlab", VERSION] for line in lines)
 
 
 def test_it_shows_what_the_same_command_line_would_use(here, capsys):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import kdlab
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,6 +22,12 @@ def site(tmp_path_factory):
     (wheel,) = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site")
     return folder / "site"
+
+
+def test_the_version_is_stated_once(site):
+    assert f"kdlab-{kdlab.__version__}.dist-info" in {path.name for path in site.iterdir()}
+    assert f"\nversion: {kdlab.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert (ROOT / "CHANGELOG.md").read_text().startswith(f"# Changelog\n\n## {kdlab.__version__} ")
 
 
 def test_the_wheel_holds_every_config_and_sweep(site):
