@@ -72,20 +72,20 @@ def run(
     """
     from contextlib import nullcontext
 
-    from kdlab.runtime.isolation import undisturbed
+    from kdlab.runtime.isolation import isolated
     from kdlab.runtime.logs import quiet_libraries
-    from kdlab.runtime.run import carry_out, check
+    from kdlab.runtime.run import check, run_jobs
     from kdlab.runtime.run_directory import RunDirectory
     from kdlab.store.store import Store
 
     opened = Store(store)
     with (
-        undisturbed(),
+        isolated(),
         quiet_libraries(),
         RunDirectory.at(run_dir, plan) if run_dir else nullcontext() as directory,
     ):
         check(plan, opened)
-        result = carry_out(plan, opened, [on_event] if on_event else [])
+        result = run_jobs(plan, opened, [on_event] if on_event else [])
         if directory:
             directory.finish(result)
         return result

@@ -4,7 +4,9 @@ import importlib
 import os
 import sys
 from difflib import get_close_matches
+from typing import NoReturn
 
+from kdlab.jobs.training.process import run_and_leave
 from kdlab.settings.version import VERSION
 
 COMMANDS = {
@@ -58,6 +60,11 @@ def main() -> int:
     return int(importlib.import_module(f"kdlab.{command}").main())
 
 
+def script() -> NoReturn:
+    """The `kdlab` script."""
+    run_and_leave(main)
+
+
 def _completed() -> int:
     """Completes the name of a command itself; overrides, and what the shell needs to install, are Hydra's."""
     line = os.environ.get("COMP_LINE", "")
@@ -72,4 +79,4 @@ def _completed() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -1,6 +1,5 @@
 """`python -m kdlab.benchmark`: what a step costs, beside a plain loop, in ratios of one run."""
 
-import sys
 from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +9,10 @@ from rich.console import Console
 
 from kdlab.config.command_line import CommandLine, whole_number
 from kdlab.errors import BadInput
+from kdlab.jobs.training.process import run_and_leave
 from kdlab.reporting.render.console import Printer
 from kdlab.store.atomic import check_writable
-from kdlab.sweeps.cli import explained
+from kdlab.sweeps.cli import run_command
 
 if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
     from kdlab.benchmarking.case import Case
@@ -42,7 +42,7 @@ that are. Ratios are taken within a repeat; the tables show their median and
 
 def main() -> int:
     """The command; returns its exit code."""
-    return explained(lambda: _run(_command_line().parse_intermixed_args()))
+    return run_command(lambda: _run(_command_line().parse_intermixed_args()))
 
 
 def _run(args: Namespace) -> int:
@@ -153,4 +153,4 @@ def _command_line() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

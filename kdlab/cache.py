@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kdlab.sweeps.cli import explained
+from kdlab.jobs.training.process import run_and_leave
+from kdlab.sweeps.cli import run_command
 
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
@@ -61,21 +62,21 @@ def cache(arguments: Sequence[str]) -> int:
 def _fill(stage: "Stage", store: "Store", screen: "Screen") -> None:
     """Fills the cache of one stage and trains its teachers first, unless they are distilled themselves."""
     from kdlab.jobs.cache_fill import CacheFill
-    from kdlab.runtime.run import carry_out
+    from kdlab.runtime.run import run_jobs
     from kdlab.runtime.signals import StopOnSignal
 
     untrained = [teacher.name for teacher in stage.needs if teacher.teachers and not store.finished(teacher)]
     if untrained:
-        screen.say(
+        screen.print(
             f"  {stage.name:<10} distils from {', '.join(untrained)}, not trained yet: its cache is filled in training"
         )
         return
     fill = CacheFill(stage)
     with StopOnSignal() as stop:
-        carry_out(stage.needs, store, [screen, stop])
+        run_jobs(stage.needs, store, [screen, stop])
         if store.finished(fill) and fill.has_lost_its_rows(store.root):
             store.forget(fill)
-        carry_out([fill], store, [screen, stop])
+        run_jobs([fill], store, [screen, stop])
 
 
 def main() -> int:
@@ -84,8 +85,8 @@ def main() -> int:
     if "--help" in arguments or "-h" in arguments:
         print(USAGE)
         return 0
-    return explained(lambda: cache(arguments))
+    return run_command(lambda: cache(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

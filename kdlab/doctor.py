@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kdlab.diagnosis.packages import absent
+from kdlab.jobs.training.process import run_and_leave
 
 USAGE = """\
 usage: python -m kdlab.doctor [--json] [group=option …] [key=value …]
@@ -60,10 +61,10 @@ def main() -> int:
         print(f"kdlab needs {', '.join(missing)}, and {sys.executable} does not have them.", file=sys.stderr)
         print("Use the Python that kdlab is installed in, or install it: python -m pip install -e .", file=sys.stderr)
         return 1
-    from kdlab.sweeps.cli import explained
+    from kdlab.sweeps.cli import run_command
 
-    return explained(lambda: doctor(arguments))
+    return run_command(lambda: doctor(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -1,6 +1,5 @@
 """`python -m kdlab.evaluate RUN [data=…]`: evaluates a finished network on any data."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ import yaml
 
 from kdlab.config.command_line import CommandLine
 from kdlab.errors import BadInput
+from kdlab.jobs.training.process import run_and_leave
 from kdlab.models.stage_folder import stage_folder
-from kdlab.sweeps.cli import explained
+from kdlab.sweeps.cli import run_command
 
 if TYPE_CHECKING:
     from kdlab.tasks.description import Description
@@ -41,7 +41,7 @@ def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "De
     settings = _data_settings(Path(run), overrides) if overrides else config["data"]
     import torch  # after what may be wrong with the arguments
 
-    from kdlab.jobs.training.identity import data_facts
+    from kdlab.jobs.training.identity import data_properties
     from kdlab.jobs.training.parts import make_data
     from kdlab.models.cost import parameter_count
     from kdlab.models.saved import load_network
@@ -49,7 +49,7 @@ def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "De
     from kdlab.tasks.predictions import predict
 
     network = load_network(folder)
-    _check_classes(config["network"]["num_classes"], data_facts(settings).num_classes)
+    _check_classes(config["network"]["num_classes"], data_properties(settings).num_classes)
     data = make_data(settings)
     data.setup("test")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -62,7 +62,7 @@ def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "De
 
 def main() -> int:
     """The command; returns its exit code."""
-    return explained(lambda: _evaluated(_command_line().parse_intermixed_args()))
+    return run_command(lambda: _evaluated(_command_line().parse_intermixed_args()))
 
 
 def _evaluated(args: Namespace) -> int:
@@ -71,7 +71,7 @@ def _evaluated(args: Namespace) -> int:
 
     screen = Screen()
     screen.console.print(figures_table({Path(args.run).name: figures}, {"task": task.as_dict()}))
-    screen.say(f"\non {figures[f'{task.unit}s']} test {task.unit}s")
+    screen.print(f"\non {figures[f'{task.unit}s']} test {task.unit}s")
     return 0
 
 
@@ -119,4 +119,4 @@ def _check_classes(predicted: int, classes: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -1,13 +1,13 @@
 """`python -m kdlab.report DIR…`: what any mix of runs and sweeps found, as a page, tables and one sentence."""
 
 import re
-import sys
 from argparse import Namespace
 from pathlib import Path
 
 from kdlab.config.command_line import CommandLine
 from kdlab.errors import BadInput
-from kdlab.sweeps.cli import explained
+from kdlab.jobs.training.process import run_and_leave
+from kdlab.sweeps.cli import run_command
 
 EXAMPLES = """\
   python -m kdlab.report outputs/temperature-1a2b3c4d
@@ -18,7 +18,7 @@ EXAMPLES = """\
 
 def main() -> int:
     """The command; returns its exit code."""
-    return explained(lambda: _reported(_command_line().parse_intermixed_args()))
+    return run_command(lambda: _reported(_command_line().parse_intermixed_args()))
 
 
 def _reported(args: Namespace) -> int:
@@ -56,4 +56,4 @@ def _command_line() -> CommandLine:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

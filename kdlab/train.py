@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from kdlab.jobs.training.process import leave, load_libraries
+from kdlab.jobs.training.process import load_libraries, run_and_leave
 from kdlab.sweeps.cli import run
 
 
@@ -13,7 +13,7 @@ def train(cfg: DictConfig) -> None:
     from kdlab.config.network_options import NetworkOptions
     from kdlab.jobs.plan import make_plan
     from kdlab.runtime.logs import quiet_screen
-    from kdlab.runtime.run import carry_out, check
+    from kdlab.runtime.run import check, run_jobs
     from kdlab.runtime.run_directory import RunDirectory
     from kdlab.runtime.signals import StopOnSignal
     from kdlab.screen.run import Screen
@@ -35,7 +35,7 @@ def train(cfg: DictConfig) -> None:
             note_run(directory.path)
             screen.opening(directory.path, plan, task_overrides())
             listeners = [screen, JobRuns(wandb) if wandb else None, pruning_callback(plan.student), stop]
-            result = carry_out(plan, store, [listener for listener in listeners if listener])
+            result = run_jobs(plan, store, [listener for listener in listeners if listener])
             note_cell(trained=sum(not stage["reused"] for stage in result["stages"]))
             directory.finish(result)
             log_result(tracker, result.content, plan, store, directory.path)
@@ -48,4 +48,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    run_and_leave(main)

@@ -1,12 +1,12 @@
 """`python -m kdlab.watch SWEEP`: how far a running sweep is, from another terminal."""
 
-import sys
 import time
 from pathlib import Path
 
 from kdlab.config.command_line import CommandLine
+from kdlab.jobs.training.process import run_and_leave
 from kdlab.runtime.sweep_records import Start, read_sweep
-from kdlab.sweeps.cli import explained
+from kdlab.sweeps.cli import run_command
 from kdlab.sweeps.screen import SweepView
 
 EXAMPLES = """\
@@ -30,7 +30,7 @@ def watch(folder: Path) -> int:
 
 def main() -> int:
     """The command; returns its exit code."""
-    return explained(lambda: watch(_command_line().parse_args().folder))
+    return run_command(lambda: watch(_command_line().parse_args().folder))
 
 
 def _command_line() -> CommandLine:
@@ -52,4 +52,4 @@ def _over(folder: Path, start: Start, seconds: float) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

@@ -65,7 +65,7 @@ def test_every_term_has_a_gradient_to_the_student_in_its_first_step_also_under_a
     method, batch = ready(store, plan_of(loss, "hardware.teacher_precision=bfloat16"))
     for autocast in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-            student, inputs = method.see(Batch.of(batch), 0)
+            student, inputs = method.student_outputs(Batch.of(batch), 0)
             teachers = method.teacher_outputs(Batch.of(batch))
             values = {term.name: term(student, teachers, inputs) for term in method.terms}
         for name, value in values.items():

@@ -71,7 +71,7 @@ def term_values(method, batch, device):
     for teacher in method.teachers:
         teacher.to(torch.device(device))
     method.student.eval()  # batch statistics would hide differences of the losses
-    student, inputs = method.see(batch.to(torch.device(device)), 0)
+    student, inputs = method.student_outputs(batch.to(torch.device(device)), 0)
     teachers = method.teacher_outputs(batch.to(torch.device(device)))
     return {term.name: term(student, teachers, inputs) for term in method.terms}
 

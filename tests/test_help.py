@@ -6,14 +6,13 @@ import io
 import re
 import shlex
 import sys
-import tomllib
 
 import pytest
 
 from kdlab import __main__
 from kdlab.config.command_line import hydra_command_line
 from kdlab.config.compose import checked_overrides
-from tests.pages import ROOT
+from kdlab.settings.version import VERSION
 
 COMMANDS = list(__main__.COMMANDS)
 TAKES_OVERRIDES = ("train", "cache", "doctor")
@@ -107,10 +106,9 @@ def test_kdlab_lists_its_commands_and_has_a_version(monkeypatch, capsys):
     first, second = capsys.readouterr().out.split("usage: ")[1:]
     assert first == second and max(map(len, first.splitlines())) <= 80
     assert all(f"\n  {name} " in first for name in COMMANDS)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for module in ("kdlab.__main__", "kdlab.train", "kdlab.cache"):
         assert outcome(monkeypatch, module, "--version") == 0
-        assert capsys.readouterr().out == f"kdlab {version}\n"
+        assert capsys.readouterr().out == f"kdlab {VERSION}\n"
 
 
 def test_the_examples_of_kdlab_name_commands():

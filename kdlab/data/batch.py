@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     """Some samples with their targets and, where the data module provides them, their indices.
 
     A Trainer moves inputs and targets to its device. Indices stay on the host, so that cached outputs are looked
-    up without waiting for the device; code that needs them on the device moves them, see `sent`.
+    up without waiting for the device; code that needs them on the device moves them, see `moved`.
 
     Args:
         inputs: `(batch, channels, height, width)`, uint8, raw: each network normalises for itself. A data
@@ -77,15 +77,15 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with inputs and targets on that device; indices stay where they are."""
-        inputs = each(self.inputs, lambda tensor: sent(tensor, device))
-        return self._replace(inputs=inputs, targets=sent(self.targets, device))
+        inputs = each(self.inputs, lambda tensor: moved(tensor, device))
+        return self._replace(inputs=inputs, targets=moved(self.targets, device))
 
     def sample(self, position: int) -> Inputs:
         """The inputs of one sample, as a batch of one."""
         return each(self.inputs, lambda tensor: tensor[position : position + 1])
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on that device; copies to a GPU are asynchronous."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 

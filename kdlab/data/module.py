@@ -31,7 +31,7 @@ class Addressed(L.LightningDataModule, ABC):
         """Samples in the training list, including those that are not trained on: every index is below it."""
 
     @property
-    def gives_ahead(self) -> bool:
+    def batches_any_views(self) -> bool:
         """Whether samples of any views fit in one batch: they are in memory and have one shape."""
         return False
 
@@ -64,7 +64,7 @@ class Addressed(L.LightningDataModule, ABC):
 
 
 @runtime_checkable
-class Illustrated(Protocol):
+class HasExamples(Protocol):
     """Data whose samples can be shown as pictures."""
 
     class_names: Sequence[str]

@@ -22,7 +22,7 @@ NO_LOADER: tuple[Any, ...] = (None, [], ())  # what `val_dataloader` may return;
 Fetch = Callable[[Sequence[BatchIndices]], Iterator[Any]]
 
 
-def share_out(data: L.LightningDataModule, seed: int) -> None:
+def shard_loader(data: L.LightningDataModule, seed: int) -> None:
     """Make a user's loaders deterministic, resumable and sharded like those of kdlab's own data, where possible.
 
     A torch DataLoader over a map-style data set, in order or with `shuffle=True`, trains in an order that depends on

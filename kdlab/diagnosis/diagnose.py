@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig
 
-from kdlab.diagnosis.fact import Fact
 from kdlab.diagnosis.folders import folders
 from kdlab.diagnosis.machine import devices, threads
 from kdlab.diagnosis.packages import extras, versions
+from kdlab.diagnosis.property import Property
 from kdlab.tracking.wandb import has_credentials, mode
 
-Sections = Mapping[str, Sequence[Fact]]
+Sections = Mapping[str, Sequence[Property]]
 
 
 def diagnose(cfg: DictConfig) -> Sections:
-    """The facts of each section.
+    """The properties of each section.
 
     Args:
         cfg: of a run, whose folders and threads are shown.
@@ -31,21 +31,21 @@ def diagnose(cfg: DictConfig) -> Sections:
 
 def problems(sections: Sections) -> list[str]:
     """What would break a run, each with its fix."""
-    return [fact.problem for facts in sections.values() for fact in facts if fact.problem]
+    return [one.problem for properties in sections.values() for one in properties if one.problem]
 
 
 def as_json(sections: Sections) -> dict[str, object]:
-    """The same for a bug report; a fact has its value, and what else there is to it."""
+    """The same for a bug report; a property has its value, and what else there is to it."""
     shown: dict[str, object] = {
-        title: {fact.name: [text for text in (fact.value, fact.about, fact.problem) if text] for fact in facts}
-        for title, facts in sections.items()
+        title: {one.name: [text for text in (one.value, one.about, one.problem) if text] for one in properties}
+        for title, properties in sections.items()
     }
     return {**shown, "problems": problems(sections)}
 
 
-def _tracking(explicit: str | None) -> list[Fact]:
+def _tracking(explicit: str | None) -> list[Property]:
     key = has_credentials()
     return [
-        Fact("API key", "found" if key else "none", "" if key else "wandb login stores one"),
-        Fact("mode", mode(explicit), "of logger=wandb; without a key runs are recorded offline"),
+        Property("API key", "found" if key else "none", "" if key else "wandb login stores one"),
+        Property("mode", mode(explicit), "of logger=wandb; without a key runs are recorded offline"),
     ]

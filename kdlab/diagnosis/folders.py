@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from kdlab.diagnosis.fact import Fact
+from kdlab.diagnosis.property import Property
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.store.store import RESULT
 
@@ -15,7 +15,7 @@ DATA_VARIABLE = "KDLAB_DATA"
 MOST = 6  # names of data sets that are shown
 
 
-def folders(paths: Mapping[str, str]) -> list[Fact]:
+def folders(paths: Mapping[str, str]) -> list[Property]:
     """The folders of a run.
 
     Args:
@@ -25,9 +25,9 @@ def folders(paths: Mapping[str, str]) -> list[Fact]:
     wrong = _unusable(outputs, "paths.outputs")
     wrong_store = "" if wrong and store.is_relative_to(outputs) else _unusable(store, "paths.store")
     return [
-        Fact("paths.outputs", str(outputs), _room(outputs), wrong),
-        Fact("paths.store", str(store), f"{_content(store)}{_room(store)}", wrong_store),
-        Fact("paths.data", str(data), _data(data)),
+        Property("paths.outputs", str(outputs), _room(outputs), wrong),
+        Property("paths.store", str(store), f"{_content(store)}{_room(store)}", wrong_store),
+        Property("paths.data", str(data), _data(data)),
     ]
 
 

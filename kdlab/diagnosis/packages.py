@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
-from kdlab.diagnosis.fact import Fact
+from kdlab.diagnosis.property import Property
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"  # in a clone; an installed wheel has metadata only
 INSTALL = "python -m pip install"
@@ -49,39 +49,39 @@ def absent() -> list[str]:
     return [name for name in map(_name, declared().packages) if _version(name) is None]
 
 
-def versions() -> list[Fact]:
+def versions() -> list[Property]:
     """kdlab, Python and every package that kdlab needs, with the supported range."""
     from packaging.specifiers import SpecifierSet
 
     needed, python = declared(), platform.python_version()
     fits = SpecifierSet(needed.python).contains(python, prereleases=True)
     wrong = "" if fits else f"Python {python} is not {needed.python}: make an environment with another Python"
-    own = Fact("kdlab", _version("kdlab") or "not installed: works in its own folder only")
-    return [own, Fact("Python", python, needed.python, wrong), *map(_package, needed.packages)]
+    own = Property("kdlab", _version("kdlab") or "not installed: works in its own folder only")
+    return [own, Property("Python", python, needed.python, wrong), *map(_package, needed.packages)]
 
 
-def extras() -> list[Fact]:
+def extras() -> list[Property]:
     """The optional parts, with what to type where one is not installed."""
     found = []
     for extra, needed in declared().extras.items():
         if extra not in FOR_DEVELOPERS:
             lacking = [name for name in map(_name, needed) if _version(name) is None]
             present = [_package(line) for line in needed if _name(line) not in lacking]
-            value = ", ".join([f"{fact.name} {fact.value}" for fact in present] + [f"no {name}" for name in lacking])
+            value = ", ".join([f"{one.name} {one.value}" for one in present] + [f"no {name}" for name in lacking])
             install = f'pip install "kdlab[{extra}]"' if lacking else ""
-            found.append(Fact(extra, value, install, "; ".join(fact.problem for fact in present if fact.problem)))
+            found.append(Property(extra, value, install, "; ".join(one.problem for one in present if one.problem)))
     return found
 
 
-def _package(line: str) -> Fact:
+def _package(line: str) -> Property:
     from packaging.requirements import Requirement
 
     needed, supported = Requirement(line), line.removeprefix(_name(line))
     found = _version(needed.name)
     if found is None or not needed.specifier.contains(found, prereleases=True):
         fix = f'{INSTALL} "{line}"'
-        return Fact(needed.name, found or "absent", supported, f"kdlab needs {line}, got {found}: {fix}")
-    return Fact(needed.name, found, supported, _other_torch(needed.name))
+        return Property(needed.name, found or "absent", supported, f"kdlab needs {line}, got {found}: {fix}")
+    return Property(needed.name, found, supported, _other_torch(needed.name))
 
 
 def _other_torch(name: str) -> str:

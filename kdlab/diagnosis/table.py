@@ -19,11 +19,11 @@ def show(sections: Sections, console: Console | None = None) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for title, facts in sections.items():
+    for title, properties in sections.items():
         table.add_row(Text(f"\n{title}", "bold"))
-        for fact in facts:
-            found = Text.assemble((fact.value, "red" if fact.problem else ""), (f"  {fact.about}".rstrip(), "dim"))
-            table.add_row(Text(f"  {fact.name}"), found)
+        for one in properties:
+            found = Text.assemble((one.value, "red" if one.problem else ""), (f"  {one.about}".rstrip(), "dim"))
+            table.add_row(Text(f"  {one.name}"), found)
     console.print(table)
     console.print()
     for problem in problems(sections):

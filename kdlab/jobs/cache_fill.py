@@ -148,9 +148,9 @@ def _missing(teacher: CachedTeacher, data: Addressed, epoch: int) -> Iterator[tu
     """The samples of an epoch whose outputs are not in the cache, in the teacher's batches."""
     visits = data.visits(epoch)
     missing = teacher.missing(visits)
-    # Without `gives_ahead`, only samples of the same view are sure to have the same shape.
+    # Without `batches_any_views`, only samples of the same view are sure to have the same shape.
     views = visits.view[missing]
-    groups = [missing] if data.gives_ahead else [missing[views == view] for view in sorted(set(views.tolist()))]
+    groups = [missing] if data.batches_any_views else [missing[views == view] for view in sorted(set(views.tolist()))]
     batches = [visits.select(at) for group in groups for at in torch.split(group, teacher.spec.batch) if len(at)]
     for inputs, indices in zip(data.training_inputs(batches), batches, strict=True):
         yield each(inputs, lambda tensor: tensor.to(teacher.device)), indices

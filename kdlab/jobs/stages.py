@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from kdlab.data.image.transfer import transfer_settings
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import WeightedStages
-from kdlab.jobs.training.identity import data_facts
+from kdlab.jobs.training.identity import data_properties
 from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.stage import Stage
 from kdlab.models.build import pretrained_classes
@@ -125,7 +125,7 @@ def with_transfer_set(cfg: DictConfig, stage: Stage) -> Stage:
 
 def class_count(cfg: DictConfig) -> int:
     """Number of classes of the run's data."""
-    return data_facts(plain(cfg.data)).num_classes
+    return data_properties(plain(cfg.data)).num_classes
 
 
 def network_settings(node: DictConfig) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _stage(cfg: DictConfig, name: str, network: Mapping[str, Any], settings: Map
     data = recipe["data"] = _seeded(recipe["data"], recipe["seed"])
     return Stage(
         name=name,
-        network={**network, "num_classes": data_facts(data).num_classes},
+        network={**network, "num_classes": data_properties(data).num_classes},
         hardware=plain(cfg.hardware),
         trainer=plain(cfg.trainer),
         cache=plain(cfg.cache),

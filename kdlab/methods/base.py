@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kdlab.data.batch import Batch, sent
+from kdlab.data.batch import Batch, moved
 from kdlab.data.seeds import Stream, derive_seed
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
@@ -181,7 +181,7 @@ class Distiller(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = Batch.of(batch)
-        student, inputs = self.see(batch, batch_idx)
+        student, inputs = self.student_outputs(batch, batch_idx)
         teachers = self.teacher_outputs(batch)
         shares = Shares.on(self.trainer, inputs.labels)
         values = self.values(student, teachers, inputs, shares)
@@ -190,12 +190,12 @@ class Distiller(LightningModule):
         self._check_finite(batch_idx, student, teachers)
         return scaled(loss, self._window.weight(shares.average))
 
-    def see(self, batch: Batch, batch_idx: int) -> tuple[Outputs, LossInputs]:
+    def student_outputs(self, batch: Batch, batch_idx: int) -> tuple[Outputs, LossInputs]:
         """The student's outputs for a batch, and what else losses may read in this step."""
         raw = observe(self.student, self._taps, batch.inputs)
         return self.task.aligned(raw, batch.targets), LossInputs(
             self.task.labels(batch.targets),
-            sent(batch.index, self.device) if batch.index is not None and self._reads("index") else None,
+            moved(batch.index, self.device) if batch.index is not None and self._reads("index") else None,
             derive_seed(Stream.TERM_STEP, self.seed, self.current_epoch, batch_idx) if self._reads("seed") else 0,
             self.current_epoch,
         )

@@ -16,7 +16,7 @@ _running = threading.RLock()  # reentrant in its own thread
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """A context for a run. Torch's generators and thread count belong to the whole process: one run at a time has them.
 
     Afterwards every global generator, the number of CPU threads, and the settings that `trainer.deterministic` and

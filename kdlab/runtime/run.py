@@ -10,7 +10,7 @@ from kdlab.jobs.events import Event, Listener
 from kdlab.jobs.job import Job
 from kdlab.jobs.plan import Plan
 from kdlab.runtime.executor import execute
-from kdlab.runtime.isolation import undisturbed
+from kdlab.runtime.isolation import isolated
 from kdlab.runtime.result import finished_result, jobs_result
 from kdlab.store.store import Store
 
@@ -53,11 +53,11 @@ def check(plan: Plan | Sequence[Job], store: Store) -> None:
         BadInput: a setting does not fit, or another run is under way in this process.
     """
     if isinstance(plan, Plan):
-        with undisturbed():
+        with isolated():
             check_stages(plan.stages, store.finished)
 
 
-def carry_out(plan: Plan | Sequence[Job], store: Store, listeners: Sequence[Listener] = ()) -> Result:
+def run_jobs(plan: Plan | Sequence[Job], store: Store, listeners: Sequence[Listener] = ()) -> Result:
     """Finishes every job of a plan.
 
     Args:
@@ -75,7 +75,7 @@ def carry_out(plan: Plan | Sequence[Job], store: Store, listeners: Sequence[List
         for listener in listeners:
             listener(event)
 
-    with undisturbed():
+    with isolated():
         if not isinstance(plan, Plan):
             reused = execute(plan, store, emit)
             return Result(jobs_result(plan, store, reused), {job.name: store.folder(job) for job in plan})

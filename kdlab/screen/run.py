@@ -42,7 +42,7 @@ class Screen:
         """Prints an event."""
         match event:
             case Waiting(job, reason):
-                self.say(f"  {job.name:<10} {reason}")
+                self.print(f"  {job.name:<10} {reason}")
             case Started(job) if has_bars(self.console):
                 self._bar = Bar(self.console, job.name)
             case Progress():
@@ -53,7 +53,7 @@ class Screen:
             case Failed():
                 self._close_bar()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Prints one line."""
         self.console.print(text)
 
@@ -177,7 +177,7 @@ def _below_references(result: Mapping[str, Any]) -> list[str]:
 
 
 def _gain(gain: float, result: Mapping[str, Any]) -> str:
-    found = f"{gain:+.2f} {Description.of(result).headline.gain_words('test')}"
+    found = f"{gain:+.2f} {Description.of(result).headline.gain_text('test')}"
     if result.get("generations"):
         return f"[bold]gain over generation 1 {found}[/]"
     recovered = result["gap_recovered"]

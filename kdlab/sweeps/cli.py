@@ -36,10 +36,10 @@ def run(task: Task, argv: Sequence[str] | None = None) -> int:
         The exit code: 0 all finished, 1 some failed, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return explained(lambda: _run(task, arguments))
+    return run_command(lambda: _run(task, arguments))
 
 
-def explained(action: Callable[[], int]) -> int:
+def run_command(action: Callable[[], int]) -> int:
     """Runs a command and returns its exit code; expected errors end in one message without a traceback."""
     try:
         return action()

@@ -33,7 +33,7 @@ def entropy(probabilities: Array) -> Array:
     return np.asarray(-(probabilities * logarithms).sum(axis=-1))
 
 
-def telling_samples(logits: Array) -> dict[str, int]:
+def illustrative_samples(logits: Array) -> dict[str, int]:
     """Three samples: highest, median and lowest entropy of the predictions at temperature 1.
 
     Args:

@@ -67,7 +67,7 @@ class Metric:
         """The unit of gains: `points` or `%`."""
         return "%" if self.is_relative else "points"
 
-    def gain_words(self, split: str) -> str:
+    def gain_text(self, split: str) -> str:
         """The text after a gain: `points of test accuracy`, or `% lower test perplexity`."""
         if self.is_relative:
             return f"% {'higher' if self.higher_is_better else 'lower'} {split} {self.label}"

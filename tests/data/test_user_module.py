@@ -20,7 +20,7 @@ from torch.utils.data import (
 
 from kdlab.data import Digits
 from kdlab.data.loader import EpochLoader
-from kdlab.data.user_module import check_ranks, share_out
+from kdlab.data.user_module import check_ranks, shard_loader
 from kdlab.errors import BadInput
 from tests.data.tiny import trainer_on
 
@@ -61,7 +61,7 @@ class Words(IterableDataset):
 def shared(rank=0, ranks=1, seed=0, **made):
     data = Users(**made)
     data.trainer = trainer_on(global_rank=rank, world_size=ranks) if ranks > 1 else None
-    share_out(data, seed)
+    shard_loader(data, seed)
     return data
 
 
@@ -144,7 +144,7 @@ def test_one_process_keeps_the_validation_loader_and_loaders_that_cannot_be_shar
 def test_a_module_that_shards_itself_and_kdlabs_own_are_not_changed():
     for data in (Shards(), Digits()):
         before = type(data).train_dataloader
-        share_out(data, 0)
+        shard_loader(data, 0)
         assert data.train_dataloader.__func__ is before
     check_ranks(Shards(make=lambda: DataLoader(Words(), 6)), 2)
 
@@ -156,7 +156,7 @@ def test_a_module_without_validation_has_none_on_ranks():
 
     data = NoVal()
     check_ranks(data, 2)
-    share_out(data, 0)
+    shard_loader(data, 0)
     assert "val_dataloader" not in vars(data)
     assert shared(0, 2, make_val=lambda: []).val_dataloader() == []
 
@@ -187,7 +187,7 @@ def fitted(recorder, shuffle, resume=None):
     trainer = L.Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
                         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)  # fmt: skip
     data = Users(loader(shuffle=shuffle), lambda: [])
-    share_out(data, 0)
+    shard_loader(data, 0)
     trainer.fit(recorder, datamodule=data, ckpt_path=resume)
     return recorder.seen
 

@@ -5,9 +5,9 @@ import pytest
 from kdlab.diagnosis.folders import folders
 
 
-def facts(root, **paths):
+def properties(root, **paths):
     paths = {"outputs": root / "outputs", "store": root / "outputs" / "store", "data": root / "data", **paths}
-    return {fact.name: fact for fact in folders({name: str(path) for name, path in paths.items()})}
+    return {one.name: one for one in folders({name: str(path) for name, path in paths.items()})}
 
 
 def free(monkeypatch, size):
@@ -16,8 +16,8 @@ def free(monkeypatch, size):
 
 def test_folders_that_a_run_makes_are_no_problem_and_nothing_is_made(tmp_path, monkeypatch):
     free(monkeypatch, 48_300_000_000)
-    found = facts(tmp_path)
-    assert [fact.problem for fact in found.values()] == ["", "", ""]
+    found = properties(tmp_path)
+    assert [one.problem for one in found.values()] == ["", "", ""]
     assert found["paths.outputs"].value == str(tmp_path / "outputs")
     assert found["paths.outputs"].about == "a run makes it; 48.3 GB free"
     assert found["paths.data"].about.startswith("not there; ")
@@ -31,7 +31,7 @@ def test_the_store_is_counted_and_measured(tmp_path, monkeypatch):
         (tmp_path / "store" / name / "student.safetensors").write_bytes(bytes(1000))
         if result:
             (tmp_path / "store" / name / "result.json").write_text("{}")
-    found = facts(tmp_path, store=tmp_path / "store")["paths.store"]
+    found = properties(tmp_path, store=tmp_path / "store")["paths.store"]
     assert found.about == "2 finished jobs, 3 kB; 48.3 GB free"
 
 
@@ -39,15 +39,15 @@ def test_data_are_listed_with_the_variable_that_names_their_folder(tmp_path, mon
     monkeypatch.setenv("KDLAB_DATA", str(tmp_path))
     for name in "abcdefg":
         (tmp_path / name).mkdir()
-    assert facts(tmp_path, data=tmp_path)["paths.data"].about == "from KDLAB_DATA; holds a, b, c, d, e, f …"
+    assert properties(tmp_path, data=tmp_path)["paths.data"].about == "from KDLAB_DATA; holds a, b, c, d, e, f …"
 
 
 @pytest.mark.parametrize("name", ["outputs", "store"])
 def test_a_folder_that_cannot_be_written_is_one_problem_with_its_fix(name, tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / name
-    found = facts(tmp_path, **{name: path}, **({"store": path / "store"} if name == "outputs" else {}))
-    assert [fact.problem for fact in found.values() if fact.problem] == [
+    found = properties(tmp_path, **{name: path}, **({"store": path / "store"} if name == "outputs" else {}))
+    assert [one.problem for one in found.values() if one.problem] == [
         f"paths.{name} must be a folder that can be written, got {path} (Not a directory): choose paths.{name}=…"
     ]
 
@@ -55,6 +55,6 @@ def test_a_folder_that_cannot_be_written_is_one_problem_with_its_fix(name, tmp_p
 @pytest.mark.parametrize(("size", "is_problem"), [(999_000_000, True), (1_000_000_000, False)])
 def test_a_disk_that_is_nearly_full_is_a_problem(size, is_problem, tmp_path, monkeypatch):
     free(monkeypatch, size)
-    problem = facts(tmp_path)["paths.outputs"].problem
+    problem = properties(tmp_path)["paths.outputs"].problem
     assert problem.startswith(f"999 MB are free at {tmp_path}, too little") == is_problem
     assert bool(problem) == is_problem

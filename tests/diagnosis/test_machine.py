@@ -11,8 +11,8 @@ from kdlab.diagnosis import machine
 from kdlab.diagnosis.machine import devices, threads
 
 
-def shown(facts):
-    return {fact.name: (fact.value, fact.about) for fact in facts}
+def shown(properties):
+    return {one.name: (one.value, one.about) for one in properties}
 
 
 @pytest.mark.parametrize(("usable", "about"), [(3, "of the machine's 8"), (8, "all of the machine")])
@@ -49,7 +49,7 @@ def test_no_gpu_has_its_reason(built_for, driver, about, monkeypatch, tmp_path):
 
 def test_a_torch_that_cannot_be_imported_is_a_problem_and_no_traceback(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    (problem,) = [fact.problem for fact in devices() if fact.problem]
+    (problem,) = [one.problem for one in devices() if one.problem]
     assert problem.startswith("torch cannot be imported (") and "--force-reinstall" in problem
     assert "torch" not in shown(threads(None))
 

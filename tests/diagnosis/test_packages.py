@@ -36,8 +36,8 @@ def installed(monkeypatch):
     return chosen
 
 
-def fact(facts, name):
-    return next(one for one in facts if one.name == name)
+def one(properties, name):
+    return next(one for one in properties if one.name == name)
 
 
 def test_everything_that_is_needed_has_a_line_with_its_version_and_range():
@@ -70,13 +70,13 @@ def test_without_a_clone_the_installed_package_declares_the_same(tmp_path, monke
 )
 def test_a_version_outside_the_range_is_a_problem_with_its_fix(found, text, installed):
     installed["timm"] = found
-    problem = fact(versions(), "timm").problem
+    problem = one(versions(), "timm").problem
     assert text in problem and bool(text) == bool(problem)
 
 
 def test_a_python_that_is_too_old_is_a_problem(monkeypatch):
     monkeypatch.setattr("platform.python_version", lambda: "3.10.4")
-    assert fact(versions(), "Python").problem.startswith("Python 3.10.4 is not >=3.11")
+    assert one(versions(), "Python").problem.startswith("Python 3.10.4 is not >=3.11")
 
 
 def test_a_torchvision_for_another_torch_is_a_problem(installed, monkeypatch):
@@ -84,7 +84,7 @@ def test_a_torchvision_for_another_torch_is_a_problem(installed, monkeypatch):
     monkeypatch.setattr(packages, "requires", needs.get)
     for torch, text in (("2.12.0", "torchvision needs torch==2.11.0, got 2.12.0: "), ("2.11.0+cpu", "")):
         installed["torch"] = torch
-        problem = fact(versions(), "torchvision").problem
+        problem = one(versions(), "torchvision").problem
         assert text in problem and bool(text) == bool(problem)
 
 
@@ -99,7 +99,7 @@ def test_an_extra_says_what_it_lacks_or_has(installed):
 
 def test_an_extra_of_another_version_is_a_problem(installed):
     installed["optuna"] = "3.0"
-    assert fact(extras(), "search").problem == (
+    assert one(extras(), "search").problem == (
         'kdlab needs optuna>=4.5,<6, got 3.0: python -m pip install "optuna>=4.5,<6"'
     )
 

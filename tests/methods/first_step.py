@@ -26,7 +26,7 @@ def ready(stage: Stage) -> tuple[Distiller, Batch]:
 
 def outputs_of(method: Distiller, batch: Batch) -> tuple[Outputs, Outputs]:
     """The outputs of the student and of its only teacher for the batch."""
-    student, _ = method.see(batch, 0)
+    student, _ = method.student_outputs(batch, 0)
     ((teacher, _),) = method.teacher_outputs(batch)
     return student, teacher
 

@@ -69,7 +69,7 @@ def test_maps_of_a_convolutional_network_and_of_a_vision_transformer_are_compare
     loss = method.training_step(batch, 0)
     assert {own["low"].ndim, others["low"].ndim} == {3, 4}
     expected = sum(distance(as_map(own[role]), as_map(others[role])) for role in ("low", "mid", "high"))
-    logits = method.see(batch, 0)[0].logits
+    logits = method.student_outputs(batch, 0)[0].logits
     labels = torch.nn.functional.cross_entropy(logits, batch.targets)
     assert loss.item() == pytest.approx(1000 * expected + labels.item(), rel=1e-4)
 
@@ -101,7 +101,7 @@ def test_only_taps_of_the_attention_term_need_several_positions():
 
 def test_within_one_network_only_the_earlier_map_of_a_pair_gets_a_gradient():
     method, batch = ready(tiny_plan("loss=self_attention_distillation", "loss.terms.ce.weight=0").student)
-    student, _ = method.see(batch, 0)
+    student, _ = method.student_outputs(batch, 0)
     low, mid, high = (student.features[role].detach().numpy() for role in ("low", "mid", "high"))
     loss = method.training_step(batch, 0)
     assert loss.item() == pytest.approx(10 * (distance(low, mid) + distance(mid, high)), rel=1e-4)

@@ -67,7 +67,7 @@ def test_cwtm_weighs_the_labels_by_the_teachers_confidence_over_its_batch_sum(st
 def target(method, batch, step=0):
     """The student's target probabilities, from the gradient of KL: (student - target) / batch."""
     (term,) = [term for term in method.terms if term.name == "permuted_kd"]
-    student, inputs = method.see(batch, step)
+    student, inputs = method.student_outputs(batch, step)
     logits = student.logits.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(term(Outputs(logits), method.teacher_outputs(batch), inputs), logits)
     own = softmax(logits.detach().double().numpy() / 4, 1)

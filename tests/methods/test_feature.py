@@ -106,7 +106,7 @@ def test_the_first_step_compares_adapted_maps_of_both_taps(side):
         (adapter,) = comparison.adapters
         mapped = (adapted(own, adapter), other) if side == "student" else (own, adapted(other, adapter))
         expected += squared_distance(*mapped)
-    value = term(student, [(teacher, 1.0)], method.see(batch, 0)[1])
+    value = term(student, [(teacher, 1.0)], method.student_outputs(batch, 0)[1])
     assert value.item() == pytest.approx(expected, rel=1e-4)
 
 

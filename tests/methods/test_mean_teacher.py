@@ -112,7 +112,7 @@ def test_the_teacher_is_the_average_in_eval_mode(plan):
 def test_features_of_the_average_are_targets_too():
     features = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student}"
     method, batch = ready(tiny_plan("loss=mean_teacher", features).student)
-    student, inputs = method.see(batch, 0)
+    student, inputs = method.student_outputs(batch, 0)
     ((average, _),) = method.teacher_outputs(batch)
     twin = copy.deepcopy(method.teachers[0].network).eval()
     captured = []

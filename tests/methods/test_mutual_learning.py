@@ -70,7 +70,7 @@ HINT = "loss.terms.hint={taps:[mid],teacher_taps:[high],adapter:student,weight:3
 
 def test_features_are_compared_in_both_directions_through_separate_adapters():
     method, batch = ready(tiny_plan("loss=mutual", HINT).student)
-    student, inputs = method.see(batch, 0)
+    student, inputs = method.student_outputs(batch, 0)
     ((peer, _),) = method.teacher_outputs(batch)
     (of_student,), (of_peer,) = (
         [term for term in terms if term.name == "hint"] for terms in (method.terms, method.peer_terms)
@@ -92,7 +92,7 @@ def test_features_are_compared_in_both_directions_through_separate_adapters():
 
 def test_the_loss_is_the_weighted_sum_over_both_directions():
     method, batch = ready(tiny_plan("loss=mutual", HINT).student)
-    student, inputs = method.see(batch, 0)
+    student, inputs = method.student_outputs(batch, 0)
     teachers = method.teacher_outputs(batch)
     of_student = {term.name: term(student, teachers, inputs).item() for term in method.terms}
     of_peer = {term.name: term(teachers[0][0], [(student, 1.0)], inputs).item() for term in method.peer_terms}

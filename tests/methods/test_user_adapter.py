@@ -59,7 +59,7 @@ def test_it_is_built_from_the_probed_shapes_and_its_arguments_and_maps_the_stude
         own = nn.functional.normalize(adapter.layers(student.features[role]).flatten(1))
         other = nn.functional.normalize(nn.functional.avg_pool2d(teacher.features[role], 2).flatten(1))
         expected += (own - other).square().sum(1).mean().item()
-    value = term(student, [(teacher, 1.0)], method.see(batch, 0)[1])
+    value = term(student, [(teacher, 1.0)], method.student_outputs(batch, 0)[1])
     assert value.item() == pytest.approx(expected, rel=1e-4)
 
 

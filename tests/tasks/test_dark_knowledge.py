@@ -3,7 +3,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, softened, telling_samples
+from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, illustrative_samples, softened
 
 LOGITS = np.random.default_rng(0).normal(scale=4, size=(40, 6))
 TARGETS = np.random.default_rng(1).integers(0, 5, 40)  # the sixth class has no sample
@@ -24,7 +24,7 @@ def test_a_certain_prediction_has_no_entropy_and_large_logits_do_not_overflow():
 
 def test_the_samples_have_the_highest_median_and_lowest_entropy():
     entropies = scipy.stats.entropy(scipy.special.softmax(LOGITS, axis=-1), axis=-1)
-    chosen = telling_samples(LOGITS)
+    chosen = illustrative_samples(LOGITS)
     assert chosen["most torn"] == entropies.argmax()
     assert chosen["surest"] == entropies.argmin()
     assert sorted(entropies)[20] == entropies[chosen["typical"]]

@@ -20,8 +20,8 @@ def test_a_gain_is_above_zero_where_ours_is_better():
 def test_texts_name_the_metric_its_unit_and_its_direction():
     assert (ACCURACY.show(98.2), ACCURACY.brief(98.2, 0.61)) == ("98.20 %", "98.2 ± 0.6 %")
     assert (PERPLEXITY.show(12.406), PERPLEXITY.axis("test")) == ("12.41", "test perplexity (lower is better)")
-    assert ACCURACY.gain_words("test") == "points of test accuracy"
-    assert PERPLEXITY.gain_words("test") == "% lower test perplexity"
+    assert ACCURACY.gain_text("test") == "points of test accuracy"
+    assert PERPLEXITY.gain_text("test") == "% lower test perplexity"
     assert [metric.heading("test") for metric in IMAGE_CLASSIFICATION.metrics] == [
         "test accuracy",
         "test NLL (nats)",

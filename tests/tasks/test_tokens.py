@@ -20,7 +20,7 @@ from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare
 from kdlab.methods.shares import Window
 from kdlab.models.taps import Outputs
-from kdlab.runtime.run import carry_out
+from kdlab.runtime.run import run_jobs
 from kdlab.screen.run import conclusions
 from kdlab.store.store import Store
 from tests.tasks.tokens import NEXT_SYMBOL, TERMS, NextSymbol, Sequences, distilled, fitted, padded, sequence, stage
@@ -140,7 +140,7 @@ def run(tmp_path_factory):
     config = {"name": "toy", "seed": 0, "loss": {"temperature": 4.0}, "data": {"_target_": SEQUENCES}}
     plan = Plan((teacher, baseline, student), student, student.teachers, baseline, config=config)
     events = []
-    result = carry_out(plan, Store(root / "store"), [events.append])
+    result = run_jobs(plan, Store(root / "store"), [events.append])
     return SimpleNamespace(result=result, events=events, plan=plan, root=root)
 
 

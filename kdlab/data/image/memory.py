@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdlab.data.batch import Batch, BatchIndices, sent
+from kdlab.data.batch import Batch, BatchIndices, moved
 from kdlab.data.image.base import Contents, ImageData
 from kdlab.data.image.views import CropFlip
 from kdlab.settings.numbers import is_whole
@@ -90,7 +90,7 @@ class InMemory(ImageData):
         """The raw images, on the GPU where they are kept there: views are applied after the transfer."""
         images, samples = self._resident(source), [indices.samples for indices in batches]
         # A whole epoch's positions are moved at once. `cat` fails on an empty list, where no batch is left.
-        positions = sent(torch.cat([torch.empty(0, dtype=torch.int64), *samples]), images.device)
+        positions = moved(torch.cat([torch.empty(0, dtype=torch.int64), *samples]), images.device)
         return (images[part] for part in torch.split(positions, [len(part) for part in samples]))
 
     def _resident(self, source: str) -> Tensor:
@@ -102,14 +102,14 @@ class InMemory(ImageData):
         return images
 
     @property
-    def gives_ahead(self) -> bool:
+    def batches_any_views(self) -> bool:
         """Images in memory are all of one shape."""
         return True
 
     def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
         """For each batch its training images in their views."""
         for images, (_, view) in zip(self.inputs("train", batches), batches, strict=True):
-            yield self.views.apply(images, sent(view, images.device))
+            yield self.views.apply(images, moved(view, images.device))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Apply the views to training images; evaluation images stay as they are."""
@@ -117,7 +117,7 @@ class InMemory(ImageData):
             return batch
         images, view = batch.inputs, batch.view
         assert isinstance(images, Tensor) and view is not None
-        return batch._replace(inputs=self.views.apply(images, sent(view, images.device)))
+        return batch._replace(inputs=self.views.apply(images, moved(view, images.device)))
 
     def digest(self) -> str:
         """A hash of all published pixels and labels, before resizing; reads them."""

@@ -104,9 +104,9 @@ class Transfer(Addressed):
         return self.images.list_size
 
     @property
-    def gives_ahead(self) -> bool:
-        """Whether the transfer set does; see `Addressed.gives_ahead`."""
-        return self.images.gives_ahead
+    def batches_any_views(self) -> bool:
+        """Whether the transfer set does; see `Addressed.batches_any_views`."""
+        return self.images.batches_any_views
 
     def check_ranks(self, ranks: int) -> None:
         """Steps are those of the transfer set; see `StreamData.check_ranks`."""

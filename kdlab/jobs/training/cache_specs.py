@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
-from kdlab.jobs.training.identity import code_parts, data_code, data_facts, network_code, stage_fingerprint
+from kdlab.jobs.training.identity import code_parts, data_code, data_properties, network_code, stage_fingerprint
 from kdlab.jobs.training.parts import make_method
 from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.fingerprint import file_hash, fingerprint
@@ -28,7 +28,7 @@ def cache_specs(stage: "Stage", store: Path, cache: Path | None = None) -> list[
         store: the folder of the store.
         cache: the folder of all cached outputs; None is that of the store.
     """
-    data = data_facts(stage.data)
+    data = data_properties(stage.data)
     if data.pixels is None:
         return []
     keys = [_key(stage, teacher, store) for teacher, _ in stage.teachers]
@@ -49,7 +49,7 @@ def cache_specs(stage: "Stage", store: Path, cache: Path | None = None) -> list[
 
 def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
     """Everything that the outputs depend on, bit for bit."""
-    data, method = data_facts(stage.data), make_method(stage)
+    data, method = data_properties(stage.data), make_method(stage)
     names = ("source", "name", "num_classes", "kwargs", "mean", "std", "image_size")
     taps = teacher.network.get("taps") or {}
     return {

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from kdlab.data.batch import UNLABELLED, Batch
-from kdlab.data.module import Illustrated
+from kdlab.data.module import HasExamples
 from kdlab.jobs.training.checkpointing import KeepLast
 from kdlab.jobs.training.history import Row, write_history
 from kdlab.methods.base import Distiller
@@ -17,7 +17,7 @@ from kdlab.models.network import Network
 from kdlab.models.saved import save_examples, save_network, save_predictions
 from kdlab.models.stage_folder import WEIGHTS
 from kdlab.tasks.base import Task, task_of
-from kdlab.tasks.dark_knowledge import telling_samples
+from kdlab.tasks.dark_knowledge import illustrative_samples
 from kdlab.tasks.description import Description
 from kdlab.tasks.predictions import predict
 from kdlab.teachers.companion import Companion
@@ -61,8 +61,8 @@ def evaluate_and_save(
 def _save_examples(folder: Path, data: LightningDataModule, logits: Tensor, targets: Tensor) -> None:
     """Saves class names and the samples that reports show; a user's own data module has neither."""
     labelled = (targets != UNLABELLED).nonzero().flatten()
-    if isinstance(data, Illustrated) and len(labelled):
-        shown = list(dict.fromkeys(telling_samples(logits[labelled].numpy()).values()))
+    if isinstance(data, HasExamples) and len(labelled):
+        shown = list(dict.fromkeys(illustrative_samples(logits[labelled].numpy()).values()))
         pictures = data.thumbnails(labelled[shown])
         save_examples(folder, data.class_names, dict(zip(shown, pictures, strict=True)))
 

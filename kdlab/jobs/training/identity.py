@@ -48,7 +48,7 @@ def stage_parts(stage: "Stage") -> dict[str, Any]:
     method = make_method(stage)
     return {
         "network": _network(stage.network, method.roles),
-        "data": {**_data(stage.data), "digest": data_facts(stage.data).digest},
+        "data": {**_data(stage.data), "digest": data_properties(stage.data).digest},
         "hardware": _hardware(stage),
         **_code(stage, method),
         **(_training(stage, method) if stage.epochs else {}),
@@ -72,7 +72,7 @@ def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
     }
 
 
-def data_facts(settings: Mapping[str, Any]) -> DataProperties:
+def data_properties(settings: Mapping[str, Any]) -> DataProperties:
     """Properties of the data that settings of the group `data` describe.
 
     Reads each data set once per process, and a file of arrays again when it was written anew.
@@ -81,11 +81,11 @@ def data_facts(settings: Mapping[str, Any]) -> DataProperties:
         BadInput: a user's own data module has no valid `num_classes`.
     """
     key = json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True)
-    return _data_facts(key, when_written(settings["file"]) if "file" in settings else 0)
+    return _data_properties(key, when_written(settings["file"]) if "file" in settings else 0)
 
 
 @cache
-def _data_facts(settings: str, written: int) -> DataProperties:
+def _data_properties(settings: str, written: int) -> DataProperties:
     data = make_data(json.loads(settings))
     data.setup("fit")
     classes = getattr(data, "num_classes", None)

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback
 
 from kdlab.data.module import Addressed
-from kdlab.data.user_module import share_out
+from kdlab.data.user_module import shard_loader
 from kdlab.jobs.training.checkpointing import KeepLast, Report, no_report
 from kdlab.jobs.training.evaluation import evaluate_and_save
 from kdlab.jobs.training.hardware import cpu_threads
@@ -51,7 +51,7 @@ def train(
     """
     with cpu_threads(stage.hardware.get("threads")), closing(make_method(stage)) as method:
         data, network = make_data(stage.data), initial_network(stage)
-        share_out(data, stage.seed)
+        shard_loader(data, stage.seed)
         keep = KeepLast(folder / "last.ckpt", History(), report)
         loads = [partial(teacher_network, stage, path) for path in teachers]
         prepare(method, network, stage, loads, specs, data=data if isinstance(data, Addressed) else None)

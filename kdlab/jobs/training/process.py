@@ -5,8 +5,10 @@ import gc
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable
 from typing import NoReturn
+
+READER_GONE = 128 + 13  # as shells report SIGPIPE
 
 
 def load_libraries() -> None:
@@ -22,6 +24,17 @@ def load_libraries() -> None:
             gc.enable()
 
 
+def run_and_leave(command: Callable[[], int | None]) -> NoReturn:
+    """Runs a command and ends the process with its exit code; quietly, where the reader of its output has gone."""
+    try:
+        code = command() or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READER_GONE
+    leave(code)
+
+
 def leave(code: int) -> NoReturn:
     """Ends the process once its exit handlers have run, without freeing each object: that takes a second or two.
 
@@ -31,7 +44,6 @@ def leave(code: int) -> NoReturn:
     if working or sys.getprofile() or sys.gettrace():
         sys.exit(code)
     atexit._run_exitfuncs()
-    with suppress(OSError):  # the reader of a pipe is gone
-        sys.stdout.flush()
-        sys.stderr.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)

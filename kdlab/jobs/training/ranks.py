@@ -181,4 +181,3 @@ def main() -> None:
         print(" ".join(message.split()), file=sys.stderr, flush=True)
         os._exit(1)  # at once: destroying the group would wait for collectives that the other ranks wait for too
     leave_group()
-

@@ -128,7 +128,7 @@ def _columns(metric: Metric, role: str) -> Iterator[tuple[str, str, Callable[[Se
     )
     yield (
         "gain %" if metric.is_relative else "gain",
-        f"student against baseline in {metric.gain_words('test')}, paired by seed, ± half the 95 % t-interval",
+        f"student against baseline in {metric.gain_text('test')}, paired by seed, ± half the 95 % t-interval",
         _gain,
     )
     yield from COLUMNS

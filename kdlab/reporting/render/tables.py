@@ -140,7 +140,7 @@ def _settings(evidence: Evidence) -> str:
     order = ranked if evidence.best else "In the order of the values; nothing is ranked."
     note = (
         f"{order} Intervals are Student's t over seeds at 95 %; gains are paired by seed, in "
-        f"{metric.gain_words('test')}; "
+        f"{metric.gain_text('test')}; "
         "`over test samples` is a paired bootstrap, 95 %."
     )
     return f"## Settings\n\n{table(setting_rows(evidence))}\n\n{note}"

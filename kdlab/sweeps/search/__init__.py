@@ -8,6 +8,6 @@ Guarantees, for the same command with the same number of trials at a time:
 - a killed search continues: finished and stopped trials are kept, running trials start again with the same values and
   the same number, failed ones are run again;
 - each trial's values depend only on the seed, its number, and the trials of earlier batches, so a killed search
-  samples the same values as an undisturbed one;
+  samples the same values as one that was not interrupted;
 - a trial that is not stopped trains exactly as it would by itself, and a stopped one keeps its checkpoint.
 """

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kdlab.data.batch import Batch, BatchIndices, Inputs, each, sample_count, sent
+from kdlab.data.batch import Batch, BatchIndices, Inputs, each, moved, sample_count
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs
 from kdlab.teachers.cache.fixed_batch import FixedBatch
@@ -129,7 +129,7 @@ class CachedTeacher:
         more = self._upcoming.take(room, stored) if room and self._upcoming and not stored.rows.reason else None
         if more is None:
             return inputs, indices
-        upcoming = each(more[0], lambda tensor: sent(tensor, self.device))
+        upcoming = each(more[0], lambda tensor: moved(tensor, self.device))
         both = zip(indices, more[1], strict=True)
         return _joined(inputs, upcoming), BatchIndices(*(torch.cat(pair) for pair in both))
 

@@ -30,7 +30,7 @@ class Upcoming:
     @classmethod
     def of(cls, data: Any) -> "Upcoming | None":
         """None where the data cannot load samples ahead of the trainer."""
-        return cls(data) if isinstance(data, Addressed) and data.gives_ahead else None
+        return cls(data) if isinstance(data, Addressed) and data.batches_any_views else None
 
     def take(self, room: int, outputs: StoredOutputs) -> tuple[Inputs, BatchIndices] | None:
         """The next samples without stored outputs, after those that the trainer has fetched.

@@ -26,3 +26,10 @@ def test_a_process_ends_with_its_code_and_its_exit_handlers_and_frees_nothing_un
         [sys.executable, "-c", f"{LEAVING}{before}\nleave(3)"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.split()) == (3, lines)
+
+
+def test_a_command_whose_reader_has_gone_ends_quietly():
+    code = "from kdlab.jobs.training.process import run_and_leave\nrun_and_leave(lambda: print('much ' * 100_000))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 141)

@@ -22,7 +22,7 @@ from kdlab.jobs.training.loop import train
 from kdlab.models.saved import load_network, load_predictions
 from kdlab.reporting.collect.predictions import examples, predictions
 from kdlab.store.store import Store
-from kdlab.tasks.dark_knowledge import telling_samples
+from kdlab.tasks.dark_knowledge import illustrative_samples
 from tests.small import TINY, tiny_plan
 
 DROPOUT = ("model.student.kwargs.dropout=0.3",)
@@ -222,7 +222,7 @@ def test_class_names_and_the_pictures_that_reports_show_are_saved_with_the_predi
     shown = examples(uninterrupted, 10)
     assert shown.names == tuple("0123456789")
     logits = predictions(uninterrupted)[0]
-    assert set(shown.pictures) == set(telling_samples(logits).values())
+    assert set(shown.pictures) == set(illustrative_samples(logits).values())
     images = read_resized(read_digits, "test", 32).images
     for sample, picture in shown.pictures.items():
         np.testing.assert_array_equal(picture, images[sample].permute(1, 2, 0).numpy())

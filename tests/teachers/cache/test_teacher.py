@@ -11,8 +11,8 @@ import torch
 from kdlab.data import Digits
 from kdlab.jobs.cache_fill import CacheFill
 from kdlab.jobs.training.cache_specs import cache_specs
-from kdlab.jobs.training.identity import _data_facts as data_facts_of
-from kdlab.jobs.training.identity import data_facts, stage_fingerprint
+from kdlab.jobs.training.identity import _data_properties as data_facts_of
+from kdlab.jobs.training.identity import data_properties, stage_fingerprint
 from kdlab.jobs.training.parts import make_data
 from kdlab.runtime.executor import execute
 from kdlab.store.store import Store
@@ -263,7 +263,7 @@ def test_a_data_set_of_the_users_is_cached_if_it_declares_its_pixels(store, monk
         monkeypatch.setattr("kdlab.data.Digits", kind)
         data_facts_of.cache_clear()
         stage = tiny_plan("data.view_seed=9").student
-        facts = data_facts(stage.data)
+        facts = data_properties(stage.data)
         assert (facts.pixels is not None) == cached
     data_facts_of.cache_clear()
 

@@ -20,7 +20,7 @@ from kdlab.reporting.render.figures.style import (
     shortened,
     single,
 )
-from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, softened, telling_samples
+from kdlab.tasks.dark_knowledge import TEMPERATURES, class_similarity, entropy, illustrative_samples, softened
 
 MOST_CLASSES = 10
 MOST_NAMED = 20
@@ -50,7 +50,7 @@ def dark_knowledge(evidence: Evidence) -> list[Picture]:
 
 
 def _samples(logits: Logits, targets: NDArray[np.int64], shown: Examples) -> Iterator[Picture]:
-    for kind, index in telling_samples(logits).items():
+    for kind, index in illustrative_samples(logits).items():
         target = int(targets[index])
         entropies = ", ".join(f"{entropy(softened(logits[index], t)):.2f} nats at T {t}" for t in TEMPERATURES)
         sample = f"Test sample {index}, true class {shown.names[target]}"

@@ -105,9 +105,7 @@ def _quantities(evidence: Evidence) -> tuple[Quantity, Quantity]:
         Quantity(
             "validation", validation, lambda one: one.validated(role), False, metric.higher_is_better, metric.limits
         ),
-        Quantity(
-            "gain", f"gain ({metric.gain_words('test')})", lambda one: one.gain.points if one.gain else None, True
-        ),
+        Quantity("gain", f"gain ({metric.gain_text('test')})", lambda one: one.gain.points if one.gain else None, True),
     )
 
 

@@ -16,7 +16,7 @@ def gains(evidence: Evidence) -> Picture | None:
         return None
     clear = sum(row.points.half is not None and abs(row.points.mean) > row.points.half for row in rows)
     metric = evidence.task.headline
-    figure = forest(rows, f"gain ({metric.gain_words('test')})")
+    figure = forest(rows, f"gain ({metric.gain_text('test')})")
     top = rows[0]
     alt = (
         f"Gain over the baseline for {len(rows)} settings, from {min(row.points.mean for row in rows):+.2f} to "
