@@ -72,10 +72,11 @@ def two_values(argument):
 
 @pytest.mark.parametrize("command", [command for command in TRAINING if "kdlab.train -m" in command])
 def test_a_multirun_composes_in_all_its_cells(command):
+    """Those with a launcher run in test_launchers.py."""
     assert checked_overrides(shlex.split(command)[4:], multirun=True).multirun
 
 
-@pytest.mark.parametrize("command", TRAINING)
+@pytest.mark.parametrize("command", [command for command in TRAINING if "hydra/launcher" not in command])
 def test_a_training_command_runs(command, folder, monkeypatch):
     if "cifar10" in command:
         pytest.skip("needs CIFAR-10, which is not downloaded here: see test_real_data.py and tests/data")

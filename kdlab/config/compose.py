@@ -1,8 +1,9 @@
 """From overrides to composed configs, checked before anything runs."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def checked_overrides(overrides: Sequence[str], *, multirun: bool = False, folde
         if not multirun and base.hydra.mode != RunMode.MULTIRUN and not _sets_multirun(typed):
             for override in typed:
                 check_values(override, sweeper=None)
-            added = _added(typed, [base], loader)
+            added = _added(typed, [_plain(base)], loader)
             lines = [_line(override, added, loader) for override in typed]
             written = [replace(override, input_line=line) for override, line in zip(typed, lines, strict=True)]
             return Checked(lines, base if typed == chosen else _with_values(base, written, loader), None)
@@ -165,10 +166,10 @@ def _checked_sweep(typed: Sequence[Override], base: DictConfig, loader: ConfigLo
     varied = _read(_params(base), loader)
     for override in (*typed, *varied):
         check_values(override, base.hydra.sweeper._target_)
-    chosen = _groups([*typed, *varied], loader)
-    added = _added([*typed, *varied], [_compose(lines) for lines in cells(chosen)], loader)
-    _check_pluses(varied, added | _absent_before_the_sweep([*typed, *varied], loader))
-    added |= _absent_before_the_sweep(typed, loader)
+    chosen, plain = _groups([*typed, *varied], loader), cache(_composed_plain)
+    added = _added([*typed, *varied], [plain(*lines) for lines in cells(chosen)], loader)
+    _check_pluses(varied, added | _absent_before_the_sweep([*typed, *varied], loader, plain))
+    added |= _absent_before_the_sweep(typed, loader, plain)
     lines = [_line(override, added, loader) for override in typed]
     fixed = [line for line, override in zip(lines, typed, strict=True) if not override.is_sweep_override()]
     varied = _read(_params(_compose(fixed)), loader)  # multiples of what is typed
@@ -281,11 +282,18 @@ def _groups(overrides: Sequence[Override], loader: ConfigLoader) -> list[Overrid
     return [override for override in overrides if is_group(override, loader)]
 
 
-def _added(overrides: Sequence[Override], bases: Sequence[DictConfig], loader: ConfigLoader) -> set[str]:
-    """The keys that have to be added, in any of the configs that the groups compose."""
+def _composed_plain(*lines: str) -> Any:
+    return _plain(_compose(lines))
+
+
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=False)
+
+
+def _added(overrides: Sequence[Override], bases: Sequence[Any], loader: ConfigLoader) -> set[str]:
+    """The keys that have to be added, in any of the configs that the groups compose, as plain values."""
     values = [override for override in overrides if not is_group(override, loader)]
-    plain: list[Any] = [OmegaConf.to_container(base, resolve=False) for base in bases] if values else []
-    return {value.key_or_group for value in values if _is_added(value, plain)}
+    return {value.key_or_group for value in values if _is_added(value, bases)}
 
 
 def _is_added(value: Override, bases: Sequence[Any]) -> bool:
@@ -310,10 +318,16 @@ def _has(base: Any, key: str) -> bool:
     return OmegaConf.select(OmegaConf.create(base), key, throw_on_missing=False) is not None
 
 
-def _absent_before_the_sweep(typed: Sequence[Override], loader: ConfigLoader) -> set[str]:
-    """The keys that only options of a sweep add: Hydra first composes what is typed without what varies."""
+def _absent_before_the_sweep(typed: Sequence[Override], loader: ConfigLoader, plain: Callable[..., Any]) -> set[str]:
+    """The keys that only options of a sweep add: Hydra first composes what is typed without what varies.
+
+    Args:
+        typed: overrides.
+        loader: of Hydra's app.
+        plain: the config that options compose, as plain values.
+    """
     fixed = [override for override in _groups(typed, loader) if not override.is_sweep_override()]
-    base: Any = OmegaConf.to_container(_compose(next(cells(fixed))), resolve=False)
+    base = plain(*next(cells(fixed)))
     values = [override for override in typed if not is_group(override, loader) and not override.is_delete()]
     return {override.key_or_group for override in values if not is_there(base, override.key_or_group)}
 
