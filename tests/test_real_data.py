@@ -52,7 +52,7 @@ def test_published_weights_reach_their_published_accuracy(cifar, name, file, acc
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_published_teacher_is_read_from_the_cache_to_the_bits_of_asking_it(cifar, precision, tmp_path):
+def test_a_published_teacher_is_read_from_the_cache_to_the_bits_of_computing_it(cifar, precision, tmp_path):
     overrides = [
         "data=cifar10",
         "model=resnet56_resnet8",
