@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 from kdlab.diagnosis.property import Property
+from kdlab.settings.version import VERSION
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"  # in a clone; an installed wheel has metadata only
 INSTALL = "python -m pip install"
@@ -56,7 +57,7 @@ def versions() -> list[Property]:
     needed, python = declared(), platform.python_version()
     fits = SpecifierSet(needed.python).contains(python, prereleases=True)
     wrong = "" if fits else f"Python {python} is not {needed.python}: make an environment with another Python"
-    own = Property("kdlab", _version("kdlab") or "not installed: works in its own folder only")
+    own = Property("kdlab", VERSION, "" if _version("kdlab") else "not installed: works in its own folder only")
     return [own, Property("Python", python, needed.python, wrong), *map(_package, needed.packages)]
 
 
