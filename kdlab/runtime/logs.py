@@ -1,4 +1,4 @@
-"""Python logging: everything into the run's log file, only kdlab's own warnings on the screen."""
+"""Python logging: into the run's log file what happens and every warning, on the screen only kdlab's own warnings."""
 
 import logging
 import sys
@@ -10,13 +10,14 @@ LIBRARIES = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 
 def quiet_screen() -> None:
-    """Sends the messages of libraries to the log file only; safe to call again for every cell of a sweep."""
+    """Sends warnings of libraries to the log file only; safe to call again for every cell of a sweep."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", module="lightning")
     for name in LIBRARIES:
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
+        library.setLevel(logging.WARNING)  # below it are devices, tips and the number of epochs
     own = logging.getLogger("kdlab")
     if not own.handlers:
         own.addHandler(_ToStderr(logging.WARNING))
@@ -26,18 +27,20 @@ def quiet_screen() -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Sends what libraries report to the root logger, as other modules do; restored after it."""
+    """Sends warnings of libraries to the root logger, as other modules do; restored after it."""
     loggers = [logging.getLogger(name) for name in LIBRARIES]
-    before = [(one, one.handlers[:], one.propagate) for one in loggers]
+    before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]
     for one in loggers:
         one.handlers, one.propagate = [], True
+        one.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
     finally:
-        for one, handlers, propagate in before:
+        for one, handlers, propagate, level in before:
             one.handlers, one.propagate = handlers, propagate
+            one.setLevel(level)
 
 
 class _ToStderr(logging.Handler):

@@ -17,6 +17,11 @@ SECONDS_WITHIN_AN_EPOCH = 300.0
 WIDE = 110  # columns that a bar of full length needs, with what stands beside it
 
 
+def log(text: str) -> None:
+    """Logs a line of the screen, without the spaces that align it."""
+    logging.getLogger("kdlab").info("%s", " ".join(text.split()))
+
+
 def has_bars(console: Console) -> bool:
     """On a terminal, and in a notebook with ipywidgets."""
     return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
@@ -78,7 +83,7 @@ class Lines:
         text = event.text or f"step {event.done:,} of {event.total:,}"
         left = self._left(event.done, event.total, now)
         line = "  ".join(part for part in (f"{event.job.name:<10} {text}", _rate(event.figures), left) if part)
-        logging.getLogger("kdlab").info("%s", " ".join(line.split()))
+        log(line)
         return f"  {line}"
 
     def _left(self, done: int, total: int, now: float) -> str:

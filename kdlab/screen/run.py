@@ -17,7 +17,7 @@ from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.console import Printer
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.screen.outcome import outcome
-from kdlab.screen.progress import Bar, Lines, has_bars
+from kdlab.screen.progress import Bar, Lines, has_bars, log
 from kdlab.tasks.description import Description
 
 ROLES = ("teacher", "baseline", "control", "student", "ensemble")
@@ -25,7 +25,7 @@ LEARNERS = {"teacher": "model.teacher.train.epochs", "baseline": "epochs"}  # an
 
 
 class Screen:
-    """A listener that prints to the terminal; without one, plain lines instead of bars. The log file has the lines too.
+    """A listener that prints to the terminal; without one, plain lines instead of bars. What happens is logged as well.
 
     Args:
         console: to print on; None is the terminal.
@@ -43,13 +43,17 @@ class Screen:
         match event:
             case Waiting(job, reason):
                 self.print(f"  {job.name:<10} {reason}")
-            case Started(job) if has_bars(self.console):
-                self._bar = Bar(self.console, job.name)
+                log(f"{job.name} {reason}")
+            case Started(job):
+                self._bar = Bar(self.console, job.name) if has_bars(self.console) else None
+                log(f"{job.name} started")
             case Progress():
                 self._show(event)
             case Finished(job, _, figures, reused):
                 self._close_bar()
-                self.console.print(f"[green]✓[/] {job.name:<10} {job.outcome(figures, reused)}")
+                outcome_text = job.outcome(figures, reused)
+                self.console.print(f"[green]✓[/] {job.name:<10} {outcome_text}")
+                log(f"{job.name} {outcome_text}")
             case Failed():
                 self._close_bar()
 
@@ -74,7 +78,9 @@ class Screen:
         if not self.brief:
             lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
             lower = plan.student.teachers and precision_of_teachers(plan.student) == "bfloat16"
-            self.console.print(f"[bold]{folder.name}[/]  {lineage}{', teacher in bfloat16' if lower else ''}")
+            precision = ", teacher in bfloat16" if lower else ""
+            self.console.print(f"[bold]{folder.name}[/]  {lineage}{precision}")
+            log(f"{lineage}{precision}")
         warning = transfer_warning(make_data(plan.student.data))
         for line in [*([warning] if warning else []), *([] if self.brief else plan_remarks(plan, typed))]:
             self.console.print(line, style="yellow", markup=False)

@@ -12,6 +12,7 @@ def test_libraries_report_to_the_root_logger_within_and_as_before_after_it(caplo
     library.propagate = False
     try:
         with quiet_libraries():
+            library.info("GPU available: False")
             library.warning("within")
         library.warning("after")
         assert caplog.messages == ["within"]

@@ -99,6 +99,12 @@ def test_a_job_that_waits_or_ends_is_a_line():
     assert printed(Failed(NAP, ValueError())) == ""
 
 
+def test_what_happens_is_logged(caplog):
+    with caplog.at_level("INFO", logger="kdlab"):
+        printed(Waiting(NAP, "waits for a GPU"), Started(NAP, Path()), Finished(NAP, Path(), {}, reused=False))
+    assert caplog.messages == ["nap waits for a GPU", "nap started", "nap done"]
+
+
 def step(network, params, ratio, epochs, accuracy):
     size = {"network": {"name": network}, "params": params, "ratio": ratio}
     return {"name": f"step-{network}", **size, "epochs": epochs, "figures": {"test/accuracy": accuracy}}
