@@ -56,11 +56,11 @@ def test_lines_are_on_the_screen_where_there_is_no_bar_and_always_in_the_log(ter
     monkeypatch.setattr("kdlab.screen.progress.SECONDS_BETWEEN_LINES", 0.0)
     console = Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
     screen = Screen(console)
-    screen(Started(NAP, Path()))
     with caplog.at_level(logging.INFO, logger="kdlab"):
+        screen(Started(NAP, Path()))
         screen(epoch(12, 90.0)[1])
-    screen(Progress(NAP, 1))
-    assert caplog.messages == ["nap epoch 12/12 loss 0.500 853 samples/s"]
+        screen(Progress(NAP, 1))
+    assert caplog.messages == ["nap started", "nap epoch 12/12 loss 0.500 853 samples/s"]
     assert ("\n" in console.file.getvalue().rstrip("\n")) is False or terminal
     assert ("853 samples/s" in console.file.getvalue()) is not terminal
 
