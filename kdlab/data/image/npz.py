@@ -90,6 +90,8 @@ class NpzImages(InMemory):
     """
 
     NOT_PIXELS: ClassVar[frozenset[str]] = InMemory.NOT_PIXELS | {"file"}
+    LOCATED_BY: ClassVar[frozenset[str]] = frozenset({"file"})
+    """Settings that fingerprints leave out, since the digest hashes what they lead to."""
 
     file: str
     image_size: int | None = None

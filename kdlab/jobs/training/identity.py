@@ -23,7 +23,7 @@ from kdlab.store.versions import FIRST_NAMES, components, versions
 if TYPE_CHECKING:
     from kdlab.jobs.training.stage import Stage
 
-NEUTRAL_DATA = frozenset({"root", "file", "download", "num_workers", "eval_batch_size"})
+NEUTRAL_DATA = frozenset({"root", "download", "num_workers", "eval_batch_size"})
 NEUTRAL_TRAINER = frozenset({"log_every_n_steps", "profiler", "detect_anomaly"})
 
 
@@ -81,11 +81,11 @@ def data_properties(settings: Mapping[str, Any]) -> DataProperties:
         BadInput: a user's own data module has no valid `num_classes`.
     """
     key = json.dumps({**settings, "seed": 0} if "seed" in settings else dict(settings), sort_keys=True)
-    return _data_properties(key, when_written(settings["file"]) if "file" in settings else 0)
+    return _data_properties(key, tuple(_written(settings)))
 
 
 @cache
-def _data_properties(settings: str, written: int) -> DataProperties:
+def _data_properties(settings: str, written: tuple[int, ...]) -> DataProperties:
     data = make_data(json.loads(settings))
     data.setup("fit")
     classes = getattr(data, "num_classes", None)
@@ -114,11 +114,25 @@ def _hardware(stage: "Stage") -> dict[str, Any]:
 
 def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of data without folders and the like; also of nested data sets."""
-    kept = _without(settings, NEUTRAL_DATA)
-    return {
-        name: _data(value) if isinstance(value, Mapping) and "_target_" in value else value
-        for name, value in kept.items()
-    }
+    kept = _without(settings, NEUTRAL_DATA | _located_by(settings))
+    return {name: _data(value) if _is_data(value) else value for name, value in kept.items()}
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _located_by(settings: Mapping[str, Any]) -> frozenset[str]:
+    """The settings that only state where the data lie: their class lists them, since its digest hashes the content."""
+    return frozenset(getattr(find(settings["_target_"], "data"), "LOCATED_BY", ()))
+
+
+def _written(settings: Mapping[str, Any]) -> Iterator[int]:
+    """When each file of the data, and of nested data sets, was written."""
+    yield from (when_written(settings[name]) for name in sorted(_located_by(settings)))
+    for value in settings.values():
+        if _is_data(value):
+            yield from _written(value)
 
 
 def _network(settings: Mapping[str, Any], roles: Sequence[str]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kdlab.jobs.training.identity import stage_fingerprint, stage_parts
+from kdlab.jobs.training.identity import _data, data_properties, stage_fingerprint, stage_parts
 from kdlab.store.source import own_file
 from kdlab.store.versions import VERSIONS
 from tests.small import QUICK, tiny_plan
@@ -29,6 +30,28 @@ def base_fingerprints(*overrides):
 def changed(*overrides, base=()):
     before, after = base_fingerprints(*base), fingerprints(*base, *overrides)
     return {name for name in before if before[name] != after[name]}
+
+
+def test_a_file_is_left_out_only_where_its_content_is_hashed():
+    own = {"_target_": "lightning.pytorch.LightningDataModule", "file": "a.csv"}
+    arrays = {"_target_": "kdlab.data.NpzImages", "file": "a.npz", "padding": 2}
+    nested = {"_target_": "kdlab.data.Transfer", "of": own, "images": arrays}
+    assert _data(own) == own
+    assert _data(arrays) == {"_target_": "kdlab.data.NpzImages", "padding": 2}
+    assert _data(nested)["images"] == _data(arrays) and _data(nested)["of"] == own
+
+
+def test_arrays_that_are_written_anew_are_read_anew_also_as_a_transfer_set(tmp_path):
+    settings = {"_target_": "kdlab.data.NpzImages", "file": str(tmp_path / "mine.npz"), "seed": 0}
+    of = {"_target_": "kdlab.data.Digits", "image_size": 8, "seed": 0}
+    transfer = {"_target_": "kdlab.data.Transfer", "of": of, "images": settings, "seed": 0}
+    found = []
+    for level in (0, 1):
+        images, labels = np.full((20, 8, 8), level, np.uint8), np.arange(20) % 10
+        lists = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+        np.savez(tmp_path / "mine.npz", **lists)
+        found += [data_properties(settings).digest, data_properties(transfer).digest]
+    assert len(set(found)) == 4
 
 
 @pytest.mark.parametrize(
