@@ -100,10 +100,10 @@ class NpzImages(InMemory):
 
     def reader(self) -> Reader:
         """Reads the file as it is now."""
-        return Npz(str(Path(self.file).absolute()), when_written(self.file))
+        return Npz(str(Path(str(self.file)).absolute()), when_written(self.file))
 
 
-def when_written(file: str) -> int:
-    """In nanoseconds; 0 where there is no such file."""
-    path = Path(file)
+def when_written(file: object) -> int:
+    """In nanoseconds; 0 where there is no such file, as for a value that is no path: it is refused when it is read."""
+    path = Path(str(file))
     return path.stat().st_mtime_ns if path.is_file() else 0
