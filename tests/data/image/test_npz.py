@@ -96,5 +96,5 @@ def test_a_file_that_is_absent_or_of_another_kind_is_refused(tmp_path):
 
 
 def test_a_value_that_is_no_path_is_refused():
-    with pytest.raises(BadInput, match="data.file must be a file that exists, got .*None"):
+    with pytest.raises(BadInput, match=r"data\.file must be a file that exists, got .*None"):
         ready(None)
