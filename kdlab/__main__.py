@@ -14,6 +14,7 @@ COMMANDS = {
     "cache": "compute the teachers' outputs ahead of time",
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
+    "export": "turn a finished run into ONNX and INT8 files, proved and measured",
     "report": "report on runs and sweeps: a page, tables, one sentence",
     "benchmark": "measure what a step costs, beside a plain loop",
     "doctor": "show versions, processors and folders, and what would break a run",

@@ -13,8 +13,12 @@ class BadInput(KdlabError):
     exit_code = 2
 
 
-class TrainingFailed(KdlabError):
-    """A stage started and failed: the loss is not finite, the disk is full."""
+class JobFailed(KdlabError):
+    """A job started and failed: an exporter lacks an operator, the disk is full."""
+
+
+class TrainingFailed(JobFailed):
+    """A stage started and failed: the loss is not finite, a rank ended."""
 
 
 class StoppedEarly(KdlabError):

@@ -98,7 +98,7 @@ def test_the_commands_in_the_head_of_a_file_compose(path):
     for line in commands(path.read_text()):
         module, *arguments = shlex.split(line.removeprefix("python -m kdlab."))
         assert module in __main__.COMMANDS
-        overrides = [argument for argument in arguments if argument != "-m"]
+        overrides = [argument for argument in arguments if "=" in argument]  # not -m, and no run directory
         checked_overrides(overrides, multirun="-m" in arguments)
 
 

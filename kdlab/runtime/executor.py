@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kdlab.errors import TrainingFailed
+from kdlab.errors import JobFailed
 from kdlab.jobs.events import Failed, Finished, Listener, Started, Waiting
 from kdlab.jobs.job import Job
 from kdlab.store.store import Store
@@ -43,9 +43,9 @@ def _run(job: Job, store: Store, emit: Listener) -> None:
     try:
         emit(Started(job, folder))
         store.finish(job, job.run(folder, [store.folder(need) for need in job.needs], emit))
-    except TrainingFailed as error:
+    except JobFailed as error:
         emit(Failed(job, error))
-        raise TrainingFailed(f"{job.kind.capitalize()} {job.name}: {error}") from error  # a run has several jobs
+        raise type(error)(f"{job.kind.capitalize()} {job.name}: {error}") from error  # a run has several jobs
     except BaseException as error:
         emit(Failed(job, error))
         raise

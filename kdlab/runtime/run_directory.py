@@ -66,7 +66,7 @@ class RunDirectory:
     def finish(self, result: Result) -> None:
         """Writes `result.json` and links each job's folder by its name and by its role."""
         for name, folder in result.folders.items():
-            _link(self.path / name, folder)
+            link(self.path / name, folder)
         self._write(result.content)
 
     def __enter__(self) -> "RunDirectory":
@@ -89,7 +89,7 @@ class RunDirectory:
         write_text_atomically(self.path / "result.json", json.dumps(result, indent=2) + "\n")
 
 
-def _link(link: Path, target: Path) -> None:
+def link(link: Path, target: Path) -> None:
     """Makes or replaces a relative link atomically; relative, so that outputs and store can move together."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)

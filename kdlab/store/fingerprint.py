@@ -10,6 +10,7 @@ from typing import Any
 LENGTH = 16  # hexadecimal digits: 64 bits
 SHORT = 8  # of them in names that people read
 NEUTRAL = ("paths", "logger", "tags")  # groups of a run's config that do not change its result
+LATER = ("export",)  # groups that earlier versions did not have: null is as if they were absent
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
@@ -20,7 +21,8 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 def config_fingerprint(config: Mapping[str, Any]) -> str:
     """A hash of a run's resolved config; it needs no plan, so a run whose plan fails has one too."""
-    return fingerprint({key: value for key, value in config.items() if key not in NEUTRAL})
+    absent = {key for key in LATER if config.get(key) is None}
+    return fingerprint({key: value for key, value in config.items() if key not in (*NEUTRAL, *absent)})
 
 
 def _canonical(value: Any) -> Any:

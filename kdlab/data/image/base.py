@@ -165,6 +165,18 @@ class ImageData(StreamData):
         for indices, images in zip(batches, self.inputs(source, batches), strict=True):
             yield Batch(images, targets[indices.samples], indices)
 
+    def held_out(self, count: int) -> Batch:
+        """Samples without augmentation that are no test: of the validation part or, without one, of the training part.
+
+        Args:
+            count: number of samples, each class with its share; fewer where the part has fewer.
+        """
+        source, positions = self._parts["val" if self.val_size else "train"]
+        order = stratified_order(self._targets[source][positions], self.split_seed)
+        samples = positions[order[:count]].sort().values
+        (batch,) = self.fetch(source, [BatchIndices(samples, self.evaluation_views(source, samples))])
+        return batch
+
     def thumbnails(self, samples: Tensor) -> Tensor:
         """Test samples as small pictures, without augmentation.
 

@@ -1,0 +1,100 @@
+"""`python -m kdlab.export RUN [export=…]`: from a finished run to artifacts: written, proved, measured, one chosen."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdlab.config.command_line import CommandLine
+from kdlab.errors import BadInput
+from kdlab.jobs.training.process import load_libraries, run_and_leave
+from kdlab.models.stage_folder import stage_folder
+from kdlab.sweeps.cli import run_command
+
+if TYPE_CHECKING:
+    from kdlab.jobs.export.settings import ExportSettings
+
+EXAMPLES = """\
+  python -m kdlab.export outputs/response-1a2b3c4d
+  python -m kdlab.export outputs/response-1a2b3c4d export=openvino
+  python -m kdlab.export outputs/response-1a2b3c4d export.max_latency_ms=1"""
+MORE = """\
+Exit code 0: every artifact passed and, where there are budgets, one meets them;
+1: something is refused, with the reason. Keys of export: docs/deploy.md."""
+REFUSED = 1
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    return run_command(lambda: _exported(_command_line().parse_intermixed_args()))
+
+
+def _exported(args: Namespace) -> int:
+    stage_folder(args.run)  # a wrong path is an error at once
+    settings = export_settings(args.overrides, args.config_dir)
+    load_libraries()
+    from kdlab.jobs.export.finished import FinishedStage
+    from kdlab.reporting.render.console import Printer
+    from kdlab.reporting.render.model_card import model_card
+    from kdlab.runtime.export import run_export
+    from kdlab.runtime.export_directory import export_directory, write_export
+    from kdlab.runtime.logs import quiet_screen
+    from kdlab.runtime.signals import StopOnSignal
+    from kdlab.screen.export import show_export
+    from kdlab.screen.run import Screen
+    from kdlab.store.atomic import check_writable
+    from kdlab.store.store import Store
+
+    quiet_screen()
+    student, console = FinishedStage.at(args.run), Printer()
+    with StopOnSignal() as stop:
+        export = run_export(student, settings, Store(student.folder.parent), [Screen(console), stop])
+    folder = Path(args.out) if args.out else export_directory(Path(args.run), export.jobs, export.fingerprint)
+    check_writable(folder, "--out")
+    write_export(folder, export, model_card(export.content, student.config))
+    show_export(console, export.content, folder)
+    return 0 if export.is_complete else REFUSED
+
+
+def export_settings(overrides: Sequence[str], config_dir: str | None = None) -> "ExportSettings":
+    """The settings of the config group `export`, by default its option `onnx`.
+
+    Raises:
+        BadInput: an override of another group, or an unknown or wrong value.
+    """
+    for override in overrides:
+        if override.lstrip("+~").partition("=")[0].partition(".")[0] != "export":
+            raise BadInput(
+                f"{override}: an export takes the network as the run left it, and only export=… and export.… can be "
+                "set. Leave it out."
+            )
+    from omegaconf import OmegaConf
+
+    from kdlab.config.compose import compose_config
+
+    chosen = any(override.startswith("export=") for override in overrides)
+    cfg = compose_config([*([] if chosen else ["export=onnx"]), *overrides], config_dir)
+    from kdlab.jobs.export.settings import ExportSettings
+
+    settings: Any = OmegaConf.to_container(cfg.export, resolve=True)
+    return ExportSettings(**settings)
+
+
+def _command_line() -> CommandLine:
+    line = CommandLine(
+        "export",
+        "Writes the network of a finished run as artifacts that need no kdlab, proves each on\n"
+        "the whole test set, measures them on this machine, and recommends one.",
+        EXAMPLES,
+        MORE,
+    )
+    line.add_argument("run", metavar="RUN", help="a run directory, for its student, or the folder of one of its stages")
+    line.add_argument("--out", metavar="DIR", help="where the artifacts go (default: export-<fingerprint> in RUN)")
+    line.add_argument("--config-dir", metavar="FOLDER", help="further options of your own")
+    keys = "export=… or export.… (default: export=onnx)"
+    line.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=keys)
+    return line
+
+
+if __name__ == "__main__":
+    run_and_leave(main)
