@@ -78,10 +78,8 @@ def _notes(export: Content) -> list[str]:
     processes = max(one.get("processes", 0) for one in export["latency"])
     noise = max(one.get("noise", 0) for one in export["latency"])
     counted = f"{' and '.join(map(str, threads))} thread{'s' if threads[-1] > 1 else ''}"
-    return [
-        f"From raw images to labels, on {export['machine']['cpu']} with {counted}: medians of {processes} processes, which "
-        f"differ by up to {100 * noise:.0f} %."
-    ]
+    where = f"From raw images to labels, on {export['machine']['cpu']} with {counted}"
+    return [f"{where}: medians of {processes} processes, which differ by up to {100 * noise:.0f} %."]
 
 
 def refusal_lines(export: Content) -> list[str]:
