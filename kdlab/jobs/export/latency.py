@@ -1,6 +1,5 @@
 """The job that measures artifacts on this machine, in rounds of fresh processes."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
 from kdlab.inference.machine import machine, usable_cores
 from kdlab.inference.rounds import Row, Variant, measure
+from kdlab.inference.row_log import RowLog
 from kdlab.inference.summary import summaries
 from kdlab.jobs.events import Listener, Progress
 from kdlab.jobs.export.artifact import INPUT, ArtifactJob
@@ -117,17 +117,16 @@ class Latency(Job):
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Measures, and continues where an interrupted measurement stopped."""
-        earlier, variants = _rows(folder / ROWS), self._variants(inputs)
-        total, done = len(variants) * self.measurement.rounds, len(earlier)
-        with (folder / ROWS).open("a") as log:
+        log, variants = RowLog(folder / ROWS), self._variants(inputs)
+        done, total = len(log.rows), len(variants) * self.measurement.rounds
 
-            def report(row: Row) -> None:
-                nonlocal done
-                done += 1
-                print(json.dumps(row), file=log, flush=True)
-                emit(Progress(self, done, total, text=f"process {done} of {total}: {row['name']} at {row['batch']}"))
+        def report(row: Row) -> None:
+            nonlocal done
+            done += 1
+            log.add(row)
+            emit(Progress(self, done, total, text=f"process {done} of {total}: {row['name']} at {row['batch']}"))
 
-            rows = measure(variants, self.measurement.rounds, self._inputs(folder), earlier, report)
+        rows = measure(variants, self.measurement.rounds, self._inputs(folder), log.rows, report)
         return {"machine": machine(), "rows": rows, "summaries": summaries(rows)}
 
     def _variants(self, inputs: Sequence[Path]) -> list[Variant]:
@@ -159,16 +158,3 @@ def first_images(stage: FinishedStage, most: int) -> torch.Tensor:
     images = Batch.of(next(iter(test_set(stage.config["data"]).test_dataloader()))).inputs
     assert isinstance(images, torch.Tensor)
     return images[:most]
-
-
-def _rows(file: Path) -> list[Row]:
-    """The rows of an interrupted measurement; a last line that was cut off is left out."""
-    if not file.is_file():
-        return []
-    rows: list[Row] = []
-    for line in file.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

@@ -61,14 +61,14 @@ class OnnxFile(ArtifactJob):
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Exports the network."""
         data = test_set(self.student.config["data"])
-        model = _exported(load_network(inputs[0]), example_of(data), self.opset)
+        model = exported(load_network(inputs[0]), example_of(data), self.opset)
         _without_traces(model)
         write_onnx(self.file(folder), model, metadata(self.student, labels_of(data)))
         cut(model, folder / BARE)
         return {**self.figures(folder), **self.own}
 
 
-def _exported(network: Network, example: Tensor, opset: int) -> Any:
+def exported(network: Network, example: Tensor, opset: int) -> Any:
     """The model of torch's exporter.
 
     Raises:
@@ -152,8 +152,9 @@ def _scopes(node: Any) -> list[str]:
 
 
 def _named(node: Any) -> str:
-    """Such as `layer1.0.conv1/node_conv2d_3`, instead of the last part alone."""
-    modules = [scope for scope in _scopes(node) if scope.startswith("module.")]
+    """Such as `layer1.0.conv1/node_conv2d_3`: by the layer whose weights it has, or the module that it is in."""
+    weights = [name.removesuffix(".weight") for name in node.input if name.endswith(".weight")]
+    modules = [name for name in weights or _scopes(node) if name.startswith("module.")]
     return f"{modules[-1].removeprefix('module.')}/{node.name}" if modules else str(node.name)
 
 

@@ -61,14 +61,32 @@ class Weights(ArtifactJob):
         data = test_set(self.student.config["data"])
         side = example_of(data).shape[-1]
         with TemporaryDirectory(prefix="kdlab-weights-") as scratch:
-            save = {"timm": _save_timm, "huggingface": _save_transformers}.get(settings["source"], _save_own)
-            save(Path(scratch), network, settings, labels_of(data), side)
-            _check(Path(scratch), network.module, settings)
+            save_folder(Path(scratch), network, settings, labels_of(data), side)
             self.file(folder).mkdir(exist_ok=True)
             for file in self.files(folder):
                 content = Path(scratch, file.name).read_bytes()
                 write_atomically(file, lambda target, content=content: target.write(content))  # type: ignore[misc]
         return {**self.figures(folder), "loads_with": self.loads_with}
+
+
+def save_folder(folder: Path, network: Network, settings: Mapping[str, Any], labels: list[str], side: int) -> None:
+    """Writes config and weights, loads them again as their reader will, and compares every tensor.
+
+    Args:
+        folder: that exists.
+        network: with its weights.
+        settings: of the network, as in a stage.
+        labels: in order.
+        side: of the data's images, in pixels.
+
+    Raises:
+        JobFailed: a tensor differs.
+    """
+    save = {"timm": _save_timm, "huggingface": _save_transformers}.get(settings["source"], _save_own)
+    save(folder, network, settings, labels, side)
+    loaded, expected = _loaded(folder, settings).state_dict(), network.module.state_dict()
+    if loaded.keys() != expected.keys() or not all(torch.equal(loaded[name], expected[name]) for name in expected):
+        raise JobFailed(f"{settings['source']} loads other weights than were written. Report this as a bug.")
 
 
 def _save_timm(folder: Path, network: Network, settings: Mapping[str, Any], labels: list[str], side: int) -> None:
@@ -99,17 +117,6 @@ def _save_own(folder: Path, network: Network, settings: Mapping[str, Any], label
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
     state = {name: tensor.clone().contiguous() for name, tensor in network.module.state_dict().items()}
     safetensors.torch.save_file(state, folder / WEIGHTS)
-
-
-def _check(folder: Path, network: nn.Module, settings: Mapping[str, Any]) -> None:
-    """Loads the folder as its reader will, and compares every tensor.
-
-    Raises:
-        JobFailed: one of them differs.
-    """
-    loaded, expected = _loaded(folder, settings).state_dict(), network.state_dict()
-    if loaded.keys() != expected.keys() or not all(torch.equal(loaded[name], expected[name]) for name in expected):
-        raise JobFailed(f"{settings['source']} loads other weights than were written. Report this as a bug.")
 
 
 def _loaded(folder: Path, settings: Mapping[str, Any]) -> nn.Module:
