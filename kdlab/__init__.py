@@ -53,6 +53,9 @@ def run(
 ) -> "Result":
     """Runs the jobs of a plan that the store does not have. In any thread, one run at a time in a process.
 
+    Exports the student too where the plan's config has an `export`, as after `kdlab.plan(["export=onnx"])`: the summary
+    is `result["export"]`, and the artifacts are in a folder of `run_dir`; without one, only in the store.
+
     Restores the process's state: signal handlers, working directory, global generators, loggers and thread count.
 
     Args:
@@ -72,20 +75,27 @@ def run(
     """
     from contextlib import nullcontext
 
+    from kdlab.jobs.plan import Plan
+    from kdlab.reporting.render.model_card import model_card
+    from kdlab.runtime.exported_run import settings_of, with_export
     from kdlab.runtime.isolation import isolated
     from kdlab.runtime.logs import quiet_libraries
     from kdlab.runtime.run import check, run_jobs
     from kdlab.runtime.run_directory import RunDirectory
     from kdlab.store.store import Store
 
-    opened = Store(store)
+    opened, listeners = Store(store), [on_event] if on_event else []
+    export = settings_of(plan.config) if isinstance(plan, Plan) else None
     with (
         isolated(),
         quiet_libraries(),
         RunDirectory.at(run_dir, plan) if run_dir else nullcontext() as directory,
     ):
         check(plan, opened)
-        result = run_jobs(plan, opened, [on_event] if on_event else [])
+        result = run_jobs(plan, opened, listeners)
+        if export:
+            path = directory.path if directory else None
+            result = with_export(result, export, opened, listeners, directory=path, card=model_card)
         if directory:
             directory.finish(result)
         return result

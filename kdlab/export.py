@@ -1,9 +1,12 @@
 """`python -m kdlab.export RUN [export=…]`: from a finished run to artifacts: written, proved, measured, one chosen."""
 
-from argparse import Namespace
+import shlex
+from argparse import SUPPRESS, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from kdlab.config.command_line import CommandLine
 from kdlab.errors import BadInput
@@ -31,6 +34,7 @@ def main() -> int:
 
 def _exported(args: Namespace) -> int:
     stage_folder(args.run)  # a wrong path is an error at once
+    _check_one(args)
     settings = export_settings(args.overrides, args.config_dir)
     load_libraries()
     from kdlab.jobs.export.finished import FinishedStage
@@ -47,10 +51,11 @@ def _exported(args: Namespace) -> int:
 
     quiet_screen()
     student, console = FinishedStage.at(args.run), Printer()
+    if args.out:
+        check_writable(Path(args.out), "--out")
     with StopOnSignal() as stop:
         export = run_export(student, settings, Store(student.folder.parent), [Screen(console), stop])
     folder = Path(args.out) if args.out else export_directory(Path(args.run), export.jobs, export.fingerprint)
-    check_writable(folder, "--out")
     write_export(folder, export, model_card(export.content, student.config))
     show_export(console, export.content, folder)
     return 0 if export.is_complete else REFUSED
@@ -80,6 +85,37 @@ def export_settings(overrides: Sequence[str], config_dir: str | None = None) -> 
     return ExportSettings(**settings)
 
 
+def _check_one(args: Namespace) -> None:
+    """Refuses a sweep, naming the command that runs it: `kdlab.train`, which finds the stages of the run in the store.
+
+    Raises:
+        BadInput: `-m`, or a setting with several values.
+    """
+    swept = [line for line in args.overrides if _is_sweep(line)]
+    if not (args.multirun or swept):
+        return
+    recorded = Path(args.run, ".hydra", "overrides.yaml")
+    typed = yaml.safe_load(recorded.read_text()) if recorded.is_file() else ["<overrides of the run>"]
+    lines = [line for line in typed if not line.lstrip("+").startswith(("export", "hydra"))]
+    chosen = any(line.startswith("export=") for line in args.overrides)
+    command = ["python", "-m", "kdlab.train", "-m", *lines, *([] if chosen else ["export=onnx"]), *args.overrides]
+    raise BadInput(
+        f"{swept[0] if swept else '-m'}: an export takes one value of each setting. A sweep of exports is one of the "
+        f"run's own command, which trains nothing that is in the store:\n  {shlex.join(command)}"
+    )
+
+
+def _is_sweep(line: str) -> bool:
+    """Whether an override has several values; one that cannot be read has none, and is refused where it is composed."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_overrides([line])[0].is_sweep_override()
+    except HydraException:
+        return False
+
+
 def _command_line() -> CommandLine:
     line = CommandLine(
         "export",
@@ -92,6 +128,7 @@ def _command_line() -> CommandLine:
     line.add_argument("--out", metavar="DIR", help="where the artifacts go (default: export-<fingerprint> in RUN)")
     line.add_argument("--config-dir", metavar="FOLDER", help="further options of your own")
     keys = "export=… or export.… (default: export=onnx)"
+    line.add_argument("-m", "--multirun", action="store_true", help=SUPPRESS)  # refused, with the command that has it
     line.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=keys)
     return line
 

@@ -71,9 +71,14 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the fingerprint of any stage, and with how the ensemble averages."""
+        """Changes with the fingerprint of any stage, with how the ensemble averages, and with the export's settings.
+
+        So a run with an export has a directory of its own beside the same run without one or with another, and neither
+        replaces the result of the other; all of them share their stages, which are in the store.
+        """
         average = {"ensemble": self.ensemble.average} if self.ensemble else {}
-        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages], **average})
+        export = {"export": self.config["export"]} if self.config.get("export") else {}
+        return fingerprint({"stages": [stage_fingerprint(stage) for stage in self.stages], **average, **export})
 
     def by_role(self) -> dict[str, Stage]:
         """The stages of the report: `student` and, if the plan has them, `teacher`, `baseline` and `control`."""

@@ -16,6 +16,7 @@ from kdlab.jobs.export.settings import ExportSettings
 from kdlab.jobs.export.verdicts import check_failures, choice, refusals
 from kdlab.jobs.job import Job
 from kdlab.runtime.executor import execute
+from kdlab.runtime.export_summary import is_complete
 from kdlab.runtime.isolation import isolated
 from kdlab.runtime.result import environment
 from kdlab.store.fingerprint import fingerprint
@@ -46,7 +47,7 @@ class Export:
     @property
     def is_complete(self) -> bool:
         """Whether no artifact is refused and, of those that were measured, one meets the budgets."""
-        return not self.content["refused"] and bool(self.content["recommended"] or not self.content["latency"])
+        return is_complete(self.content)
 
 
 def export_fingerprint(jobs: Sequence[ArtifactJob]) -> str:
@@ -135,6 +136,7 @@ def _content(
         "machine": measured["machine"],
         "latency": measured["summaries"],
         "speedups": speedups(measured["rows"]),
+        "deciding": {"batch": settings.measurement.batches[0], "threads": settings.measurement.thread_counts[0]},
         **choice(written, pairs, measured, settings, student.task),
     }
 

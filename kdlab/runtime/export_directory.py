@@ -49,23 +49,29 @@ def export_directory(run: Path, jobs: Sequence[ArtifactJob], fingerprint: str) -
     """
     for folder in (run, run.parent):
         if (folder / "student").exists():
-            return folder / f"export-{fingerprint[:SHORT]}"
+            return folder / folder_name(fingerprint)
     student = jobs[0].student
     return student.folder.parent.parent / f"export-{student.network}-{fingerprint[:SHORT]}"
 
 
-def write_export(folder: Path, export: Export, card: str) -> None:
+def folder_name(fingerprint: str) -> str:
+    """The name of an export's folder in its run directory."""
+    return f"export-{fingerprint[:SHORT]}"
+
+
+def write_export(folder: Path, export: Export, card: str, setting: str = "--out") -> None:
     """Writes the directory of an export. Refused artifacts are linked in `refused/`.
 
     Args:
         folder: created when it is absent.
         export: done.
         card: the model card.
+        setting: that chose the folder, for the error.
 
     Raises:
         BadInput: it cannot be written.
     """
-    check_writable(folder, "--out")
+    check_writable(folder, setting)
     for path, target in _links(folder, export):
         path.parent.mkdir(parents=True, exist_ok=True)
         link(path, target)

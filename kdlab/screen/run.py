@@ -16,6 +16,7 @@ from kdlab.jobs.training.parts import make_data
 from kdlab.jobs.training.stage import Stage
 from kdlab.reporting.render.console import Printer
 from kdlab.reporting.render.magnitude import scaled
+from kdlab.screen.export import show_summary
 from kdlab.screen.outcome import outcome
 from kdlab.screen.progress import Bar, Lines, has_bars, log
 from kdlab.tasks.description import Description
@@ -104,6 +105,8 @@ class Screen:
         if all(stage["reused"] for stage in result["stages"]):
             self.console.print("Every stage was in the store already: nothing was trained.")
         self.console.print(f"[dim]{folder}/result.json[/]")
+        if export := result.get("export"):
+            show_summary(self.console, export, folder)
 
 
 def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any] | None = None) -> Table:

@@ -22,8 +22,12 @@ FAILED = 1
 def attempt(task: Task, cfg: DictConfig) -> int:
     """Runs one cell. In a sweep errors are recorded, not raised, and the next cell follows.
 
+    Args:
+        task: returns its exit code, or None for 0.
+        cfg: of the cell.
+
     Returns:
-        Its exit code.
+        The exit code.
 
     Raises:
         KeyboardInterrupt: the user asked to stop, which ends a sweep too.
@@ -35,7 +39,7 @@ def attempt(task: Task, cfg: DictConfig) -> int:
         announce_cell()
         try:
             _check_cell(cfg)
-            task(cfg)
+            code = task(cfg)
         except (Interrupted, KeyboardInterrupt) as stop:
             raise KeyboardInterrupt(str(stop)) from stop
         except StoppedEarly as stop:
@@ -49,8 +53,8 @@ def attempt(task: Task, cfg: DictConfig) -> int:
             return _ended("failed", print_error(wrong), str(wrong))
         except Exception as error:
             return _ended("failed", print_bug(error), f"{type(error).__name__}: {error}")
-    end_cell("finished", 0)
-    return 0
+    end_cell("finished", 0)  # of a sweep, also where the task returned another code: a finding, and not a failure
+    return int(code) if isinstance(code, int) else 0
 
 
 def print_error(error: KdlabError) -> int:
