@@ -1,12 +1,16 @@
 """The machine on which artifacts are measured."""
 
+from __future__ import annotations
+
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 CPU_INFO = Path("/proc/cpuinfo")
+BOARD = Path("/proc/device-tree/model")
 COUNTERS = Path("/sys/class/powercap")
 PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "onnx")
 FEATURES = (
@@ -18,15 +22,15 @@ FEATURES = (
 
 def machine() -> dict[str, Any]:
     """Its processor, the instructions that matter, its versions, and whether it can measure energy."""
-    counter, reason = energy_counter()
+    counters, reason = energy_counters()
     return {
-        "cpu": _field("model name") or platform.processor() or platform.machine(),
+        "cpu": _field("model name") or _board() or platform.processor() or platform.machine(),
         "cores": usable_cores(),
         "features": cpu_features(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := installed(name))},
-        "energy": None if counter else reason,
+        "energy": None if counters else reason,
     }
 
 
@@ -41,14 +45,31 @@ def cpu_features() -> list[str]:
     return [name for name in FEATURES if name in flags]
 
 
-def energy_counter() -> tuple[Path | None, str]:
-    """The file that counts the microjoules of the processor; otherwise None, and the reason."""
-    files = sorted(COUNTERS.glob("*/energy_uj")) if COUNTERS.is_dir() else []
+def energy_counters() -> tuple[list[Path], str]:
+    """The files that count the microjoules of each processor; otherwise none, and the reason."""
+    files = sorted(COUNTERS.glob("intel-rapl:*/energy_uj")) if COUNTERS.is_dir() else []
+    files = [file for file in files if file.parent.name.count(":") == 1]  # another colon: a part of a processor
     if not files:
-        return None, "this machine has no energy counter in /sys/class/powercap"
-    if not os.access(files[0], os.R_OK):
-        return None, f"{files[0]} can be read by its owner only"
-    return files[0], ""
+        return [], f"this machine has no energy counter in {COUNTERS}"
+    if locked := [file for file in files if not os.access(file, os.R_OK)]:
+        return [], f"{locked[0]} can be read by its owner only"
+    return files, ""
+
+
+def microjoules(counters: Sequence[str]) -> dict[str, int]:
+    """What each counter says now."""
+    return {counter: int(Path(counter).read_text()) for counter in counters}
+
+
+def joules(before: Mapping[str, int], after: Mapping[str, int]) -> float:
+    """The joules between two readings of `microjoules`, of all counters; each may have begun again at 0 once."""
+    limits = {counter: int(Path(counter).with_name("max_energy_range_uj").read_text()) for counter in before}
+    return sum((after[counter] - first) % limits[counter] for counter, first in before.items()) / 1e6
+
+
+def _board() -> str:
+    """Such as `Raspberry Pi 4 Model B Rev 1.4`: the processors of most boards have no name."""
+    return BOARD.read_text(errors="replace").strip("\0\n ") if BOARD.is_file() else ""
 
 
 def _field(name: str) -> str:

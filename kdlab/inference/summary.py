@@ -1,5 +1,7 @@
 """What rounds of measurements say: medians with their range over processes, and ratios within a round."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ class Span(NamedTuple):
     most: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Span":
+    def of(cls, values: Sequence[float]) -> Span:
         """Of at least one value."""
         return cls(median(values), min(values), max(values))
 
@@ -27,16 +29,17 @@ def summaries(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One entry for each variant, in the order in which they first appear.
 
     Each has the key's fields and `p50`, `p50_least`, `p50_most` (seconds, over processes), the medians of `MEDIANS`
-    (None where nothing was measured), `noise` (the range of p50 as a share of it) and `processes`; or `error`.
+    (None where nothing was measured), `noise` (the range of p50 as a share of it), `calls` that were timed in each
+    process, and `processes`; or `error`. The p99 of fewer than 100 calls is hardly more than their slowest.
     """
     grouped: dict[Key, list[Row]] = {}
     for row in sorted(rows, key=key_of):
         grouped.setdefault(key_of(row), []).append(row)
-    return [_summary(key, group) for key, group in grouped.items()]
+    return [_summary(group) for group in grouped.values()]
 
 
-def _summary(key: Key, rows: Sequence[Row]) -> dict[str, Any]:
-    named = dict(zip(KEY, key, strict=True))
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
+    named = {field: rows[0][field] for field in KEY}
     if failed := [row["error"] for row in rows if "error" in row]:
         return {**named, "error": failed[0]}
     p50 = Span.of([row["p50"] for row in rows])
@@ -48,6 +51,7 @@ def _summary(key: Key, rows: Sequence[Row]) -> dict[str, Any]:
         "p50_most": p50.most,
         **measured,
         "noise": (p50.most - p50.least) / p50.median,
+        "calls": rows[0]["calls"],
         "processes": len(rows),
     }
 
