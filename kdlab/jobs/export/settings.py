@@ -7,6 +7,7 @@ from typing import Any
 
 from kdlab.errors import BadInput
 from kdlab.jobs.export.artifact import ArtifactJob
+from kdlab.jobs.export.executorch import ExecutorchProgram
 from kdlab.jobs.export.finished import FinishedStage
 from kdlab.jobs.export.int8 import OnnxInt8, OpenvinoInt8
 from kdlab.jobs.export.latency import Measurement
@@ -17,11 +18,16 @@ from kdlab.jobs.export.weights import Weights
 from kdlab.settings.numbers import is_number
 from kdlab.settings.targets import check_known
 
-ENGINES = {"onnxruntime": "export", "openvino": "openvino"}  # and the extra that each comes with
+ENGINES = {
+    "onnxruntime": "export",
+    "openvino": "openvino",
+    "executorch": "executorch",
+}  # and the extra that each comes with
 PACKAGES = {  # that an artifact needs, with the extra that they come with
     "onnx": {"onnx": "export", "onnxscript": "export"},
     "onnx_int8": {"onnx": "export", "onnxscript": "export", "onnxruntime": "export"},
     "openvino_int8": {"onnx": "export", "onnxscript": "export", "nncf": "openvino", "openvino": "openvino"},
+    "executorch": {"executorch": "executorch"},
     "program": {},
     "weights": {},
 }
@@ -32,8 +38,9 @@ class ExportSettings:
     """The config group `export`.
 
     Attributes:
-        artifacts: which are written: `onnx`, `onnx_int8`, `openvino_int8`, `program`, `weights`.
-        engines: in which artifacts are proved and measured: `onnxruntime`, `openvino`.
+        artifacts: which are written: `onnx`, `onnx_int8`, `openvino_int8`, `executorch`, `program`, `weights`.
+        engines: in which artifacts are proved and measured: `onnxruntime`, `openvino`, `executorch`; an artifact that
+            only one engine runs is proved in that one in any case.
         opset: of ONNX operators.
         calibration_samples: by which INT8 ranges are set.
         keep_float: nodes that INT8 files leave in float32.
@@ -71,6 +78,7 @@ class ExportSettings:
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), None)
         check_known("export.measure", self.measure, Measurement.__annotations__)
+        Measurement(**self.measure)  # which checks its values
         self._check_installed()
 
     @property
@@ -86,6 +94,7 @@ class ExportSettings:
             "onnx": lambda: source,
             "onnx_int8": lambda: OnnxInt8(student, source, **options),
             "openvino_int8": lambda: OpenvinoInt8(student, source, **options),
+            "executorch": lambda: ExecutorchProgram(student),
             "program": lambda: TorchProgram(student),
             "weights": lambda: Weights(student),
         }
@@ -93,8 +102,8 @@ class ExportSettings:
         return [make() for name, make in made.items() if name in self.artifacts or (name == "onnx" and needs_source)]
 
     def proofs(self, job: ArtifactJob) -> list[Proof]:
-        """The proofs of an artifact: in each engine that reads it."""
-        return [Proof(job, engine) for engine in job.engines if engine in (*self.engines, "torch")]
+        """The proofs of an artifact: in each engine that runs it, and in the only one in any case."""
+        return [Proof(job, engine) for engine in job.engines if engine in self.engines or len(job.engines) == 1]
 
     def checks(self, job: ArtifactJob) -> list[ReferenceCheck]:
         """A check by the reference implementation, for an ONNX file that only one engine proves."""
