@@ -67,6 +67,31 @@ def open_reference(path: str, threads: int, batch: int | None = None) -> Run:
     return lambda inputs: outputs(None, dict(inputs))[0]
 
 
+def open_executorch(path: str, threads: int, batch: int | None = None) -> Run:
+    """ExecuTorch on the CPU; a program takes one sample a call, so that a batch is as many calls.
+
+    Args:
+        path: of a `.pte` file.
+        threads: of the whole process.
+        batch: is not needed.
+    """
+    import torch
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    from executorch.runtime import Runtime
+
+    _unsafe_reset_threadpool(threads)
+    program = Runtime.get().load_program(path)
+    method = program.load_method("forward")
+
+    def run(inputs: Inputs) -> np.ndarray[Any, Any]:
+        tensors = [torch.from_numpy(one) for one in inputs.values()]
+        every = [method.execute([one[at : at + 1] for one in tensors])[0].clone() for at in range(len(tensors[0]))]
+        logits: np.ndarray[Any, Any] = torch.cat(every).numpy()
+        return logits
+
+    return run
+
+
 def open_program(path: str, threads: int, batch: int | None = None) -> Run:
     """A program of torch.export in torch.
 
@@ -104,6 +129,7 @@ ENGINES: Mapping[str, Open] = {
     "onnxruntime": open_onnxruntime,
     "openvino": open_openvino,
     "onnx": open_reference,
+    "executorch": open_executorch,
     "torch": open_program,
     "pytorch": open_eager,
 }

@@ -12,7 +12,7 @@ from typing import Any
 CPU_INFO = Path("/proc/cpuinfo")
 BOARD = Path("/proc/device-tree/model")
 COUNTERS = Path("/sys/class/powercap")
-PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "onnx")
+PACKAGES = ("numpy", "onnxruntime", "openvino", "executorch", "torch", "onnx")
 FEATURES = (
     *("sse4_2", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
