@@ -1,4 +1,4 @@
-"""`python -m kdlab.benchmark`: what a step costs, beside a plain loop, in ratios of one run."""
+"""`python -m kdlab.benchmark`: what a step costs, beside a plain loop; with `--inference`, what artifacts cost."""
 
 from argparse import SUPPRESS, Namespace
 from pathlib import Path
@@ -9,7 +9,9 @@ from rich.console import Console
 
 from kdlab.config.command_line import CommandLine, whole_number
 from kdlab.errors import BadInput
-from kdlab.jobs.training.process import run_and_leave
+from kdlab.export import export_settings
+from kdlab.jobs.training.process import load_libraries, run_and_leave
+from kdlab.models.stage_folder import stage_folder
 from kdlab.reporting.render.console import Printer
 from kdlab.store.atomic import check_writable
 from kdlab.sweeps.cli import run_command
@@ -18,10 +20,11 @@ if TYPE_CHECKING:  # with torch, which a wrong option need not wait for
     from kdlab.benchmarking.case import Case
     from kdlab.benchmarking.findings import PairResult
     from kdlab.benchmarking.scaling import Scaling
+    from kdlab.jobs.export.settings import ExportSettings
 
 PAIRS = {"resnet32x4_resnet8x4": 32, "resnet56_resnet20": 32, "resnet50_mbv3": 64}
 """The pairs that are measured unless others are named, with the side of their images in pixels."""
-SIDE = 32
+SIDE, BATCH_SIZE, REPEATS = 32, 64, 5
 CPU_STEPS, GPU_STEPS = 8, 50
 SCALING_REPEATS = 3  # at most: dozens of processes start
 MIN_SAMPLES = 4096
@@ -29,15 +32,31 @@ PICTURES = (".png", ".svg", ".pdf")
 FIXED = ("data", "model=", "paths.", "epochs", "plan", "hardware.threads")
 """Prefixes of overrides that are refused: with them the variants of a pair would train different things."""
 MINIMUM = {"repeats": 1, "steps": 1, "batch_size": 2, "threads": 1}
+OF_TRAINING = {
+    "pair": "Leave it out: the run says what is measured",
+    "steps": "Leave it out: calls are counted by batch size",
+    "batch_size": "Batch sizes are those of export.measure.batches=[1,32]",
+    "threads": "Threads are those of export.measure.threads=[1,all]",
+    "scaling": "Leave it out, and choose export.measure.batches=[1,8,32,128]",
+    "plot": "Leave it out: --json FILE has all figures",
+}
+"""Options that `--inference` does not take, and what to do."""
+OF_INFERENCE = ("bundle", "read", "name", "config_dir")
+MEASURE = ("export.measure.batches=[1,8,32,128]", "export.measure.threads=[1,all]")
 EXAMPLES = """\
   python -m kdlab.benchmark                    three pairs, seven variants each
   python -m kdlab.benchmark --pair resnet56_resnet20 --json speed.json
   python -m kdlab.benchmark --scaling          and how costs scale
-  python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16"""
+  python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16
+  python -m kdlab.benchmark --inference outputs/response-1a2b3c4d
+  python -m kdlab.benchmark --inference outputs/response-1a2b3c4d --bundle board.zip
+  python -m kdlab.benchmark --inference outputs/response-1a2b3c4d --read results.json"""
 MORE = """\
 A repeat is a round of each variant: one step that is not timed, then --steps
 that are. Ratios are taken within a repeat; the tables show their median and
-[range]. What was measured: docs/benchmark.md."""
+[range]. What was measured: docs/benchmark.md.
+With --inference a repeat is a fresh process of each artifact, engine, batch
+size and number of threads; overrides are those of kdlab.export."""
 
 
 def main() -> int:
@@ -47,6 +66,8 @@ def main() -> int:
 
 def _run(args: Namespace) -> int:
     _check(args)
+    if args.inference:
+        return _run_inference(args)
     from kdlab.benchmarking.findings import write_json
     from kdlab.benchmarking.machine import machine
     from kdlab.benchmarking.pictures import write_picture
@@ -72,6 +93,43 @@ def _run(args: Namespace) -> int:
     return 0
 
 
+def _run_inference(args: Namespace) -> int:
+    named = args.inference if args.inference.name.startswith("export-") else None
+    run = named.parent if named else args.inference
+    stage_folder(run)  # a wrong path is an error at once
+    settings, own = _settings(args)
+    load_libraries()
+    from kdlab.benchmarking.bundle import write_bundle
+    from kdlab.benchmarking.devices import read_back, read_results
+    from kdlab.benchmarking.inference import Subject, show, write_json
+    from kdlab.runtime.logs import quiet_screen
+
+    quiet_screen()
+    console, results = Printer(), read_results(args.read) if args.read else {}
+    subject = Subject.exported(run, own, settings, console)
+    if named:
+        subject.check_folder(named)
+    if args.bundle:
+        write_bundle(args.bundle, subject, console)
+    elif args.read:
+        read_back(results, args.name, subject, console)
+    else:
+        show(subject, console)
+        if args.json:
+            write_json(args.json, subject)
+    return 0
+
+
+def _settings(args: Namespace) -> "tuple[ExportSettings, ExportSettings]":
+    """Those of an export that measures as this command does, and those of the export itself."""
+    measured = [*MEASURE, f"export.measure.rounds={args.repeats}", *args.overrides]
+    settings = export_settings(measured, args.config_dir)
+    if not (args.bundle or args.read):
+        return settings, settings
+    given = [line for line in args.overrides if not line.startswith("export.measure")]
+    return settings, export_settings(given, args.config_dir)
+
+
 def _cases(args: Namespace) -> "list[Case]":
     """What is to be measured, with defaults filled in."""
     import torch
@@ -80,6 +138,7 @@ def _cases(args: Namespace) -> "list[Case]":
     from kdlab.benchmarking.measure import total_steps
 
     args.steps = args.steps or (GPU_STEPS if torch.cuda.is_available() else CPU_STEPS)
+    args.batch_size = args.batch_size or BATCH_SIZE
     sizes = {"batch_size": args.batch_size, "threads": args.threads or torch.get_num_threads()}
     samples = max(MIN_SAMPLES, args.batch_size * total_steps(args.repeats, args.steps))
     overrides = tuple(args.overrides)
@@ -115,31 +174,58 @@ def _check(args: Namespace) -> None:
     for name, minimum in MINIMUM.items():
         value = getattr(args, name)
         if value is not None and value < minimum:
-            flag = f"--{name.replace('_', '-')}"
-            rule = f"{flag} must be a whole number, {minimum} or more"
-            raise BadInput(f"{rule}; got {value}. For example: {flag} {minimum}")
+            rule = f"{_flag(name)} must be a whole number, {minimum} or more"
+            raise BadInput(f"{rule}; got {value}. For example: {_flag(name)} {minimum}")
+    (_check_inference if args.inference else _check_training)(args)
+    for flag in ("json", "plot", "bundle"):
+        if path := getattr(args, flag):
+            check_writable(path.parent, f"--{flag}")
+
+
+def _check_training(args: Namespace) -> None:
+    if wrong := [name for name in OF_INFERENCE if getattr(args, name)]:
+        raise BadInput(f"{_flag(wrong[0])} goes with --inference RUN, which is missing. Add it, or leave it out.")
     for line in args.overrides:
         if line.lstrip("+~").startswith(FIXED):
             raise BadInput(f"{line}: pair, data and paths are set by the benchmark. Use --pair and --batch-size.")
-    for flag in ("json", "plot"):
-        if path := getattr(args, flag):
-            check_writable(path.parent, f"--{flag}")
     if args.plot and args.plot.suffix not in PICTURES:
         raise BadInput(f"--plot must end in {' or '.join(PICTURES)}, got {args.plot}. For example: --plot speed.png")
 
 
+def _check_inference(args: Namespace) -> None:
+    for name, fix in OF_TRAINING.items():
+        if getattr(args, name):
+            raise BadInput(
+                f"{_flag(name)} goes with a benchmark of training, and --inference RUN measures a finished run. {fix}."
+            )
+    chosen = [_flag(name) for name in ("bundle", "read", "json") if getattr(args, name)]
+    if len(chosen) > 1:
+        raise BadInput(f"{' and '.join(chosen)} do not go together: each is a command of its own. Leave one out.")
+    if args.name and not args.read:
+        raise BadInput(f"--name names the device of --read FILE, which is missing; got --name {args.name}. Add it.")
+    if args.bundle and args.bundle.suffix != ".zip":
+        raise BadInput(f"--bundle must end in .zip, got {args.bundle}. For example: --bundle board.zip")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _command_line() -> CommandLine:
-    purpose = "Times a training step of a plain loop, and of kdlab with and without a cache."
+    purpose = (
+        "Times a training step of a plain loop, and of kdlab with and without a cache.\n"
+        "With --inference, times what the export of a finished run accepts."
+    )
     line = CommandLine("benchmark", purpose, EXAMPLES, MORE)
     known = ", ".join(PAIRS)
     pairs = f"a pair, an option of model=; may be given again (default: {known})"
     line.add_argument("--pair", action="append", metavar="NAME", help=pairs)
     line.add_argument(
-        "--repeats", type=whole_number, default=5, metavar="N", help="rounds of each variant (default: 5)"
+        "--repeats", type=whole_number, default=REPEATS, metavar="N", help="rounds of each variant (default: 5)"
     )
     timed = f"steps that are timed in a round (default: {CPU_STEPS}; {GPU_STEPS} with a GPU)"
     line.add_argument("--steps", type=whole_number, metavar="N", help=timed)
-    line.add_argument("--batch-size", type=whole_number, default=64, metavar="N", help="images in a step (default: 64)")
+    line.add_argument("--batch-size", type=whole_number, metavar="N", help="images in a step (default: 64)")
     line.add_argument(
         "--threads", type=whole_number, metavar="N", help="CPU threads (default: as many as torch chooses)"
     )
@@ -148,7 +234,16 @@ def _command_line() -> CommandLine:
     line.add_argument("--growth", dest="scaling", action="store_true", help=SUPPRESS)  # the former name
     line.add_argument("--json", type=Path, metavar="FILE", help="write all results here (default: nowhere)")
     line.add_argument("--plot", type=Path, metavar="FILE", help="write a picture here (default: beside the JSON)")
-    line.add_argument("overrides", nargs="*", metavar="key=value", help="overrides as for kdlab.train")
+    run = "measure the artifacts of a run directory, or of an export-… in it"
+    line.add_argument("--inference", type=Path, metavar="RUN", help=run)
+    bundle = "with --inference: pack them for another machine, which measures them"
+    line.add_argument("--bundle", type=Path, metavar="FILE.zip", help=bundle)
+    read = "with --inference: keep and show what another machine measured"
+    line.add_argument("--read", type=Path, metavar="FILE", help=read)
+    line.add_argument("--name", metavar="NAME", help="with --read: of that machine (default: its processor)")
+    line.add_argument("--config-dir", metavar="FOLDER", help="with --inference: further options of your own")
+    overrides = "overrides as for kdlab.train; with --inference, export=… and export.…"
+    line.add_argument("overrides", nargs="*", metavar="key=value", help=overrides)
     return line
 
 

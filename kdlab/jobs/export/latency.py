@@ -145,12 +145,16 @@ class Latency(Job):
 
     def _inputs(self, folder: Path) -> dict[str, str]:
         """Writes test images: raw ones, and those that the bare network takes."""
-        network, images = load_network(self.student.folder), first_images(self.student, MOST)
-        with torch.no_grad():
-            arrays = {INPUT: images.numpy(), PREPARED: network.prepare(images).numpy()}
-        for name, array in arrays.items():
+        for name, array in input_arrays(self.student, MOST).items():
             write_atomically(folder / f"{name}.npz", lambda file, one={name: array}: np.savez(file, **one))  # type: ignore[misc]
         return {"inputs": str(folder / f"{INPUT}.npz"), "bare_inputs": str(folder / f"{PREPARED}.npz")}
+
+
+def input_arrays(student: FinishedStage, most: int) -> "dict[str, np.ndarray[Any, Any]]":
+    """The first test images of a stage by the name of the input that takes them: raw, and prepared for the network."""
+    network, images = load_network(student.folder), first_images(student, most)
+    with torch.no_grad():
+        return {INPUT: images.numpy(), PREPARED: network.prepare(images).numpy()}
 
 
 def first_images(stage: FinishedStage, most: int) -> torch.Tensor:
