@@ -1,5 +1,6 @@
 """The student in INT8: weights by channel, activations by the ranges that calibration samples reach."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ class OpenvinoInt8(Int8):
 
     def quantise(self, source: Path, samples: "np.ndarray[Any, Any]", folder: Path, about: Mapping[str, str]) -> None:
         """Writes both files, the graph last."""
+        os.environ.setdefault("NNCF_CI", "1")  # on import NNCF reports its use to its makers otherwise, without asking
         import nncf
         import openvino
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
