@@ -1,12 +1,14 @@
 """The README and the pages in `docs/`: their Python runs, their tables and links are whole."""
 
 import re
+import tomllib
 
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
 import kdlab.losses
+from kdlab.runtime.export_directory import CODE
 from kdlab.settings.old_names import without_old_names
 from tests.pages import PAGES, ROOT, blocks
 from tests.small import TINY
@@ -85,6 +87,40 @@ def test_the_readme_is_short_and_names_what_is_there():
     (pairs,) = re.findall(r"\| `model=` \| a pair: (.*) \|", PAGES["docs/reference.md"])
     presets = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")}
     assert {name.strip("` ") for name in pairs.split(",")} == presets
+
+
+def first_cells(text, heading):
+    """What the first column of the table after a heading names in backticks."""
+    lines = text.partition(heading)[2].partition("\n## ")[0].splitlines()
+    return [name for line in lines if line.startswith("| `") for name in re.findall(r"`([\w.]+)`", line.split("|")[1])]
+
+
+def test_the_page_has_every_key_of_an_export_with_its_default():
+    keys = yaml.safe_load((ROOT / "conf/export/onnx.yaml").read_text())
+    keys |= {f"measure.{key}": value for key, value in keys.pop("measure").items()}
+    text = PAGES["docs/deploy.md"].partition("## Keys of")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    shown = {}
+    for _, first, second, *_ in rows:
+        names, values = re.findall(r"`([\w.]+)`", first), re.findall(r"`([^`]+)`", second)
+        shown |= zip(names, values * len(names) if len(values) == 1 else values, strict=True)
+    assert {name: yaml.safe_load(value) for name, value in shown.items()} == keys
+
+
+def test_the_example_of_the_page_is_the_one_that_is_written():
+    (code,) = blocks(PAGES["docs/deploy.md"], "python")
+    assert code == CODE.format(example="example.py", artifact="resnet20-int8.onnx", images="images.npy")
+
+
+def test_every_extra_has_a_row():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"]) - {"dev", "docs"}
+    assert set(first_cells(PAGES["docs/reference.md"], "## Extras")) == extras
+
+
+def test_every_sweep_has_a_row():
+    listed = first_cells(PAGES["docs/sweeps.md"], "# Sweeps and clusters")
+    assert set(listed) == {path.stem for path in (ROOT / "sweeps").glob("*.yaml")}
 
 
 def test_every_loss_has_a_row():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kdlab import benchmark, report
+from kdlab import benchmark, export, report
 from kdlab.benchmarking import measure, scaling
 from kdlab.benchmarking.case import VARIANTS
 from kdlab.benchmarking.measure import Timing
@@ -19,6 +19,7 @@ from kdlab.benchmarking.scaling import Scaling
 from kdlab.cache import cache
 from kdlab.config.compose import checked_overrides
 from kdlab.doctor import doctor
+from kdlab.jobs.export import settings
 from kdlab.models.cifar import resnet56
 from kdlab.sweeps.cli import run
 from kdlab.train import train
@@ -54,6 +55,7 @@ def test_there_are_commands_and_each_is_of_a_known_kind():
         "kdlab.evaluate",
         "kdlab.report",
         "kdlab.benchmark",
+        "kdlab.export",
         "kdlab.doctor",
         "tests.recorded",
         "pytest",
@@ -124,7 +126,9 @@ def test_reports_are_written(folder, monkeypatch, capsys):
     assert (folder / "outputs" / "report" / "cells.csv").is_file()
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if ".benchmark" in command])
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if ".benchmark" in command and "--inference" not in command]
+)
 def test_a_benchmark_shows_and_keeps_what_it_measured(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measure, "measure", lambda *args: {one: Timing((0.1, 0.2), 10**8, 3.0) for one in VARIANTS})
@@ -134,6 +138,20 @@ def test_a_benchmark_shows_and_keeps_what_it_measured(command, tmp_path, monkeyp
     printed = capsys.readouterr().out
     assert all(f"\n{variant} " in printed for variant in VARIANTS)
     assert [path.is_file() for path in tmp_path.glob("*.json")] == [True] * ("--json" in command)
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if "kdlab.export" in one or "--inference" in one])
+def test_an_export_and_its_measurement_compose(command, monkeypatch):
+    """They run in test_export.py and test_benchmark.py; what an option needs may not be installed here."""
+    monkeypatch.setattr(settings, "find_spec", lambda name: True)
+    module = export if "kdlab.export" in command else benchmark
+    args = module._command_line().parse_intermixed_args(shlex.split(command)[3:])
+    if module is benchmark:
+        benchmark._check(args)
+    composed = export.export_settings(args.overrides)
+    given = {one.partition("=")[0].rpartition(".")[2] for one in args.overrides if one.startswith("export.")}
+    default = settings.ExportSettings()
+    assert all(getattr(composed, name) != getattr(default, name) for name in given)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if ".doctor" in command])
