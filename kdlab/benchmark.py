@@ -94,29 +94,30 @@ def _run(args: Namespace) -> int:
 
 
 def _run_inference(args: Namespace) -> int:
+    console = Printer()
+    if args.read:
+        from kdlab.benchmarking.devices import read_back
+
+        read_back(args.read, args.name, args.inference, console)
+        return 0
     named = args.inference if args.inference.name.startswith("export-") else None
     run = named.parent if named else args.inference
     stage_folder(run)  # a wrong path is an error at once
     settings, own = _settings(args)
     load_libraries()
     from kdlab.benchmarking.bundle import write_bundle
-    from kdlab.benchmarking.devices import read_back, read_results
-    from kdlab.benchmarking.inference import Subject, show, write_json
+    from kdlab.benchmarking.inference import Subject, show, write_figures
     from kdlab.runtime.logs import quiet_screen
 
     quiet_screen()
-    console, results = Printer(), read_results(args.read) if args.read else {}
     subject = Subject.exported(run, own, settings, console)
     if named:
         subject.check_folder(named)
     if args.bundle:
         write_bundle(args.bundle, subject, console)
-    elif args.read:
-        read_back(results, args.name, subject, console)
     else:
+        write_figures(subject, args.json)
         show(subject, console)
-        if args.json:
-            write_json(args.json, subject)
     return 0
 
 
@@ -124,7 +125,7 @@ def _settings(args: Namespace) -> "tuple[ExportSettings, ExportSettings]":
     """Those of an export that measures as this command does, and those of the export itself."""
     measured = [*MEASURE, f"export.measure.rounds={args.repeats}", *args.overrides]
     settings = export_settings(measured, args.config_dir)
-    if not (args.bundle or args.read):
+    if not args.bundle:
         return settings, settings
     given = [line for line in args.overrides if not line.startswith("export.measure")]
     return settings, export_settings(given, args.config_dir)
@@ -203,6 +204,8 @@ def _check_inference(args: Namespace) -> None:
         raise BadInput(f"{' and '.join(chosen)} do not go together: each is a command of its own. Leave one out.")
     if args.name and not args.read:
         raise BadInput(f"--name names the device of --read FILE, which is missing; got --name {args.name}. Add it.")
+    if args.read and args.overrides:
+        raise BadInput(f"{args.overrides[0]}: --read finds the export by its artifacts and sets nothing. Leave it out.")
     if args.bundle and args.bundle.suffix != ".zip":
         raise BadInput(f"--bundle must end in .zip, got {args.bundle}. For example: --bundle board.zip")
 

@@ -43,7 +43,7 @@ You need Python 3.9 or newer, with two packages:
 
     pip install numpy onnxruntime
 
-Then, from any folder:
+Then, in this folder or from another one by its path:
 
     python measure.py
 

@@ -1,54 +1,64 @@
 """Reads back what a bundle measured on another machine, keeps it with the export, and shows it beside this machine.
 
-The format of such a file is described in `kdlab.inference.device`.
+The format of such a file is described in `kdlab.inference.device`; kept, it is `export-…/devices/<name>.json`.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from kdlab.benchmarking.inference import Subject
 from kdlab.errors import BadInput
 from kdlab.inference.device import ALL, FORMAT
-from kdlab.inference.rounds import Row, key_of
-from kdlab.inference.summary import speedup
+from kdlab.inference.rounds import Row
+from kdlab.inference.summary import Span
 from kdlab.inference.text import aligned, label, machine_lines, milliseconds, number, spread
 from kdlab.store.atomic import check_writable, write_text_atomically
 
+MEASURED = "inference.json"  # in the folder of an export: what `kdlab.benchmark --inference` measured
 DEVICES = "devices"
 FIELDS = {
     "student": dict,
     "machine": dict,
     "threads": list,
     "sha256": dict,
-    "rows": list,
     "summaries": list,
+    "speedups": list,
     "agreement": dict,
     "exact": str,
 }
 Results = Mapping[str, Any]
 
 
-def read_back(results: Results, name: str | None, subject: Subject, console: Console) -> None:
-    """Keeps the results of another machine with the export, and prints them beside this machine's figures.
+def read_back(file: Path, name: str | None, run: Path, console: Console) -> None:
+    """Keeps the results of another machine with the export that they are of, and prints them beside this machine's.
 
     Args:
-        results: see `read_results`.
+        file: see `read_results`.
         name: of the machine; None for that of its processor.
-        subject: the export; figures of this machine are those that the store has.
+        run: a run directory, or the folder of an export.
         console: to print on.
 
     Raises:
-        BadInput: they belong to another export, or there is no folder to keep them in.
+        BadInput: the file is no such results, or the run has no export with these artifacts.
     """
-    check_belongs(results, subject)
+    results = read_results(file)
+    folder, export = export_of(results, run)
     device = device_name(name, results)
-    path = keep(subject.folder, device, results)
-    show_device(subject, device, results, console)
+    measured = folder / MEASURED
+    here = json.loads(measured.read_text()) if measured.is_file() else {**export, "summaries": export["latency"]}
+    try:
+        lines = device_lines(here, device, results)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"--read: {file} lacks {error}: measure the bundle again, or take the file as it was."
+        ) from error
+    path = keep(folder, device, results)
+    for line in lines:
+        console.print(line, markup=False)
     console.print(f"{path}", style="dim", markup=False)
 
 
@@ -82,26 +92,40 @@ def _difference(results: Any) -> str:
     return f"without a valid {wrong[0]}" if wrong else ""
 
 
-def check_belongs(results: Results, subject: Subject) -> None:
-    """Checks that results are of the artifacts of this export.
+def export_of(results: Results, run: Path) -> tuple[Path, Results]:
+    """The folder and the result of the export that has the artifacts of these results, by their SHA-256.
 
     Raises:
-        BadInput: they are of another student, or of another export of it.
+        BadInput: the run was not exported, has another student, or its exports have other artifacts.
     """
-    student, own = results["student"], subject.export.content["student"]
+    exports = dict(_exports(run))
+    if not exports:
+        raise BadInput(
+            f"--read keeps the results with an export of the run, and {run} has none: python -m kdlab.export {run}"
+        )
+    student, own = results["student"], next(iter(exports.values()))["student"]
     if student.get("stage") != own["stage"]:
         raise BadInput(
-            f"--read: these results are of {student.get('network')}, stage {student.get('stage')}; the student of this "
-            f"run is {own['network']}, stage {own['stage']}. Name the run from which the bundle was packed."
+            f"--read: these results are of {student.get('network')}, stage {student.get('stage')}; the student of "
+            f"{run} is {own['network']}, stage {own['stage']}. Name the run from which the bundle was packed."
         )
-    expected = subject.hashes
-    for name, files in results["sha256"].items():
-        if files != expected.get(name):
-            reason = "has another SHA-256" if name in expected else "is none that this export accepts"
-            raise BadInput(
-                f"--read: {name} of these results {reason}: it was packed from another export of this student. Add "
-                "the export.… settings that the bundle was packed with, or pack and measure a new one: --bundle."
-            )
+    for folder, export in exports.items():
+        hashes = {one["artifact"]: one["sha256"] for one in export["artifacts"]}
+        other = [name for name, files in results["sha256"].items() if hashes.get(name) != files]
+        if not other:
+            return folder, export
+    raise BadInput(
+        f"--read: no export of {run} has the {other[0]} that was measured: its SHA-256 differs. Export the run again "
+        "with the settings that the bundle was packed with, or pack and measure a new bundle: --bundle."
+    )
+
+
+def _exports(run: Path) -> Iterator[tuple[Path, Results]]:
+    """The exports of a run with their results; of the folder of an export, that one."""
+    for file in (run / "result.json", *sorted(run.glob("export-*/result.json"))):
+        content = json.loads(file.read_text()) if file.is_file() else {}
+        if "artifacts" in content:
+            yield file.parent, content
 
 
 def device_name(name: str | None, results: Results) -> str:
@@ -120,41 +144,40 @@ def keep(folder: Path, name: str, results: Results) -> Path:
     """Writes results as `devices/<name>.json` in the folder of an export, in place of earlier ones of that name.
 
     Raises:
-        BadInput: the run was not exported to that folder, or it cannot be written.
+        BadInput: it cannot be written.
     """
-    if not (folder / "result.json").is_file():
-        raise BadInput(
-            f"--read keeps the results with the export of the run, and there is no {folder}. Write it first: "
-            f"python -m kdlab.export {folder.parent}"
-        )
     check_writable(folder / DEVICES, "--read")
     path = folder / DEVICES / f"{name}.json"
     write_text_atomically(path, json.dumps({**results, "name": name}, indent=2) + "\n")
     return path
 
 
-def show_device(subject: Subject, name: str, results: Results, console: Console) -> None:
-    """Prints both machines in one table: latency, INT8 over float32 on each, and how much slower the device is."""
-    here = subject.figures
-    ours = {_place(one, here["machine"], [1, ALL]): one for one in here["summaries"]}
-    theirs = {_place(one, results["machine"], results["threads"]): one for one in results["summaries"]}
-    known = {(job.name, engine) for job, engine in subject.accepted}
+def device_lines(here: Results, name: str, there: Results) -> list[str]:
+    """Both machines in one table: latency, the ratio to float32 on each, and how much slower the device is.
+
+    Args:
+        here: `machine`, `summaries` and `speedups` of this machine.
+        name: of the device.
+        there: its results.
+    """
+    ours = {_place(one, here["machine"], [ALL]): one for one in here["summaries"]}
     blocks: dict[str, list[list[str]]] = {}
-    for place, one in theirs.items():
-        if (one["name"], one["engine"]) in known:
-            cells = _side(ours.get(place), here["rows"], subject.exact), _side(one, results["rows"], results["exact"])
-            row = [str(one["batch"]), place[3], *cells[0], *cells[1], _slower(one, ours.get(place))]
-            blocks.setdefault(label(one), []).append(row)
+    for one in there["summaries"]:
+        place = _place(one, there["machine"], there["threads"])
+        cells = (
+            _side(ours.get(place), here["speedups"], there["exact"]),
+            _side(one, there["speedups"], there["exact"]),
+        )
+        row = [str(one["batch"]), place[3], *cells[0], *cells[1], _slower(one, ours.get(place))]
+        blocks.setdefault(label(one), []).append(row)
     heads = ("batch", "thr.", "here: ms [range]", "x float32", f"{name}: ms [range]", "x float32", "times as slow")
-    cores = f"thr. all: {here['machine']['cores']} here, {results['machine'].get('cores')} on {name}."
+    cores = f"thr. all: {here['machine']['cores']} here, {there['machine']['cores']} on {name}."
     lines = ["", *aligned(heads, blocks), "", f"From raw bytes to labels; x float32 in the same engine. {cores}"]
     lines += [
         f"{pair} predicts as the student does for {share:.0f} % of the bundle's images on {name}."
-        for pair, share in results["agreement"].items()
+        for pair, share in there["agreement"].items()
     ]
-    lines += ["", f"here: {machine_lines(here['machine'])[0]}", f"{name}: {machine_lines(results['machine'])[0]}"]
-    for line in lines:
-        console.print(line, markup=False)
+    return [*lines, "", f"here: {machine_lines(here['machine'])[0]}", f"{name}: {machine_lines(there['machine'])[0]}"]
 
 
 def _place(one: Row, machine: Mapping[str, Any], asked: Sequence[Any]) -> tuple[str, str, int, str]:
@@ -163,12 +186,14 @@ def _place(one: Row, machine: Mapping[str, Any], asked: Sequence[Any]) -> tuple[
     return one["name"], one["engine"], one["batch"], ALL if is_all else str(one["threads"])
 
 
-def _side(one: Row | None, rows: Sequence[Row], float32: str) -> tuple[str, str]:
-    """Latency of a machine, and its ratio to float32 there."""
+def _side(one: Row | None, speedups: Sequence[Row], exact: str) -> tuple[str, str]:
+    """Latency of a machine, and its ratio to the float32 artifact there."""
     if one is None or "error" in one:
         return ("-" if one is None else "fails"), ""
-    ratio = speedup(rows, key_of(one), (float32, *key_of(one)[1:])) if one["name"] != float32 else None
-    return milliseconds(one), spread(ratio) if ratio else ""
+    compared = [one["name"], one["engine"]], [exact, one["engine"]], one["batch"], one["threads"]
+    found = [it for it in speedups if (it["of"], it["over"], it["batch"], it["threads"]) == compared]
+    ratio = spread(Span(*(found[0][name] for name in Span._fields))) if found else ""
+    return milliseconds(one), ratio
 
 
 def _slower(there: Row, here: Row | None) -> str:

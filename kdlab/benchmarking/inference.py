@@ -12,12 +12,12 @@ from typing import Any
 
 from rich.console import Console
 
+from kdlab.benchmarking.devices import MEASURED
 from kdlab.errors import BadInput
-from kdlab.inference.summary import speedups
 from kdlab.inference.text import hash_lines, latency_table, machine_lines
 from kdlab.jobs.export.artifact import ArtifactJob
 from kdlab.jobs.export.finished import FinishedStage
-from kdlab.jobs.export.latency import EAGER, Latency, Measurement
+from kdlab.jobs.export.latency import EAGER, Measurement
 from kdlab.jobs.export.settings import ExportSettings
 from kdlab.runtime.export import Export, run_export
 from kdlab.runtime.export_directory import export_directory
@@ -106,12 +106,9 @@ class Subject:
 
     @property
     def figures(self) -> Found:
-        """`machine`, `rows` and `summaries` of this command's measurement if the store has it, or of the export's."""
-        job, store = Latency(self.export.jobs[0].student, self.accepted, self.measurement), self.export.store
-        if store.finished(job):
-            return store.result(job)
-        stage = next(one for one in self.export.content["stages"] if one["name"] == job.name)
-        figures: Found = json.loads((store.root / stage["fingerprint"] / RESULT).read_text())
+        """`machine`, `rows` and `summaries` of its measurement."""
+        stage = next(one for one in self.export.content["stages"] if one["name"] == "latency")
+        figures: Found = json.loads((self.export.store.root / stage["fingerprint"] / RESULT).read_text())
         return figures
 
     @property
@@ -130,10 +127,14 @@ def show(subject: Subject, console: Console) -> None:
         console.print(line, markup=False)
 
 
-def write_json(path: Path, subject: Subject) -> None:
-    """Writes all figures.
+def write_figures(subject: Subject, path: Path | None) -> None:
+    """Writes all figures to a file of the user's choice, and to `inference.json` in the folder of the export.
 
     The fields are `student`, `measure` (how), `machine`, `sha256`, `refused` (why), `rows`, `summaries` and `speedups`.
+
+    Args:
+        subject: measured.
+        path: None for no such file. The folder may be missing too: that of a run that was not exported yet.
     """
     figures, content = subject.figures, subject.export.content
     fields = {
@@ -144,6 +145,8 @@ def write_json(path: Path, subject: Subject) -> None:
         "refused": content["refused"],
         "rows": figures["rows"],
         "summaries": figures["summaries"],
-        "speedups": speedups(figures["rows"]),
+        "speedups": content["speedups"],
     }
-    write_text_atomically(path, json.dumps(fields, indent=2) + "\n")
+    kept = subject.folder / MEASURED if subject.folder.is_dir() else None
+    for file in filter(None, (path, kept)):
+        write_text_atomically(file, json.dumps(fields, indent=2) + "\n")

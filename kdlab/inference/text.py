@@ -34,7 +34,7 @@ def latency_table(summaries: Sequence[Row], rows: Sequence[Row], exact: str) -> 
         ratio = speedup(rows, key_of(one), (exact, *key_of(one)[1:])) if one["name"] != exact else None
         blocks.setdefault(label(one), []).append(_cells(one, ratio, has_energy))
     counts = sorted({one["processes"] for one in summaries if "error" not in one})
-    processes = f"{' or '.join(map(str, counts)) or 'no'} processes"
+    processes = f"{' or '.join(map(str, counts)) or 'no'} process{'' if counts == [1] else 'es'}"
     heads = (*HEADS, ENERGY) if has_energy else HEADS
     return [*aligned(heads, blocks), "", *(line.format(processes=processes) for line in LEGEND)]
 
