@@ -12,6 +12,7 @@ from kdlab.reporting.analyse.ranking import chosen_role, data_names, ranked, why
 from kdlab.reporting.analyse.remarks import remarks
 from kdlab.reporting.analyse.savings import savings
 from kdlab.reporting.analyse.settings import as_number, same_settings, seed, value, varying_keys
+from kdlab.reporting.analyse.shipping import shipped_settings, shipping, with_budget
 from kdlab.reporting.analyse.summary import corrected, summarised
 from kdlab.reporting.collect.cells import Lost
 from kdlab.reporting.collect.published import published_rows
@@ -51,10 +52,16 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
         sweep=_only_sweep(found),
     )
     unfinished = [remark for sweep in found.sweeps for remark in sweep.preliminary]
-    evidence = replace(evidence, published=tuple(published_rows(evidence)))
-    return replace(
-        evidence, answer=answer(evidence, unranked), remarks=(*unfinished, *remarks(evidence), *dropped, *found.remarks)
+    evidence = replace(
+        evidence,
+        published=tuple(published_rows(evidence)),
+        shipped=tuple(shipped_settings(settings)),
+        exports=tuple(found.exports[found.runs[0].path]) if len(found.runs) == 1 else (),
     )
+    evidence = replace(evidence, shipping=tuple(shipping(evidence)))
+    said, limits = with_budget(evidence, answer(evidence, unranked))
+    every = (*unfinished, *limits, *remarks(evidence), *dropped, *found.remarks)
+    return replace(evidence, answer=said, remarks=every)
 
 
 def _settings(
@@ -62,7 +69,7 @@ def _settings(
 ) -> tuple[list[Setting], tuple[str, ...]]:
     settings, repeated = [], 0
     for combination, group in same_settings(runs, keys).items():
-        by_seed = {seed(run): run for run in sorted(group, key=_written)}
+        by_seed = {seed(run): run for run in sorted(group, key=lambda run: (bool(run.export), _written(run)))}
         repeated += len(group) - len(by_seed)
         values = dict(zip(keys, combination, strict=True))
         name = label(values, named) or str(group[0].values.get("loss") or group[0].path.name)
@@ -71,7 +78,7 @@ def _settings(
         return corrected(settings), ()
     count = "1 run was" if repeated == 1 else f"{repeated} runs were"
     remark = (
-        f"{count} left out: a newer run has the same setting and seed "
+        f"{count} left out: a newer run, or one with an export, has the same setting and seed "
         "(they differ in hardware, in folders or in the version of the code)."
     )
     return corrected(settings), (remark,)

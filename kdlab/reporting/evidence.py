@@ -47,6 +47,28 @@ class Run:
         """Its task: what the networks' outputs mean."""
         return Description.of(self.result)
 
+    @property
+    def export(self) -> Mapping[str, Any]:
+        """The summary of its export, see `kdlab.runtime.export_summary`; empty without one."""
+        return self.result.get("export") or {}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export in a run directory.
+
+    Attributes:
+        folder: of the export.
+        content: the fields of its `result.json`.
+        summary: of them.
+        devices: what other machines measured: `name`, `machine` and `latency`, as in `content`.
+    """
+
+    folder: Path
+    content: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    devices: tuple[Mapping[str, Any], ...] = ()
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -152,6 +174,36 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Shipped:
+    """What can be shipped of a setting: the recommended artifact; where none meets the budgets, the fastest.
+
+    Attributes:
+        label: of the setting.
+        artifacts: their names over the seeds; empty where every artifact is refused.
+        engines: in which they were measured.
+        latency_ms: at the deciding batch and threads.
+        size_mb: of the file.
+        reached: the headline metric of the artifact on test.
+        within: how many runs have an artifact within the budgets, and how many there are; None without budgets.
+        against: what is refused or over budget, and why.
+    """
+
+    label: str
+    artifacts: tuple[str, ...]
+    engines: tuple[str, ...]
+    latency_ms: Interval | None
+    size_mb: Interval | None
+    reached: Interval | None
+    within: tuple[int, int] | None
+    against: tuple[str, ...]
+
+    @property
+    def can_be(self) -> bool:
+        """Whether every seed has an artifact and, where there are budgets, one within them."""
+        return bool(self.artifacts) and (self.within is None or self.within[0] == self.within[1])
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that a report shows.
 
@@ -170,6 +222,9 @@ class Evidence:
             `student`, `source`, and `here` (an Interval) where a setting of this report uses the same method.
         references: predictors without a network, on the data of these runs.
         sweep: content of `sweep.json`; None for loose runs.
+        shipped: of each setting with an export, in the order of `settings`.
+        shipping: the sentences about them: which to ship, and how it was chosen.
+        exports: of a report on one run.
     """
 
     title: str
@@ -185,6 +240,9 @@ class Evidence:
     published: tuple[Mapping[str, Any], ...] = ()
     references: tuple[Reference, ...] = ()
     sweep: Mapping[str, Any] | None = field(default=None, repr=False)
+    shipped: tuple[Shipped, ...] = ()
+    shipping: tuple[str, ...] = ()
+    exports: tuple[Exported, ...] = field(default=(), repr=False)
 
     @property
     def task(self) -> Description:

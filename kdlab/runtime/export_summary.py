@@ -20,7 +20,8 @@ def export_summary(export: Content, folder: str | None) -> dict[str, Any]:
         `recommended`, the artifact to ship and its engine, with `p50` in seconds at the deciding batch and threads,
         `size_bytes` and its metric on test, or None; `fastest`, the same of the fastest that is not refused, whatever
         the budgets; `refused`, reasons by artifact; `over_budget`, what each candidate misses; `within_budget`, None
-        without budgets; `complete`, whether nothing is refused and one is recommended; `folder`.
+        without budgets; `complete`, whether nothing is refused and one is recommended; `cpu`, where it
+        was measured; `folder`.
     """
     best, candidates = export["recommended"], list(_candidates(export))
     over = {name: missed for name, missed in export.get("budgets", {}).items() if missed}
@@ -34,6 +35,7 @@ def export_summary(export: Content, folder: str | None) -> dict[str, Any]:
         "over_budget": over,
         "within_budget": bool(best) if export["latency"] and "budgets" in export else None,
         "complete": is_complete(export),
+        "cpu": (export["machine"] or {}).get("cpu"),
         "folder": folder,
     }
 

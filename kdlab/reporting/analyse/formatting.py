@@ -4,6 +4,7 @@ from kdlab.reporting.evidence import Interval
 from kdlab.tasks.description import Metric
 
 SMALLER = "smaller than its uncertainty"
+OVER = "over budget"
 EQUAL = 1e-9  # points: what rounding leaves between figures that are equal
 
 

@@ -13,7 +13,8 @@ from kdlab.reporting.evidence import Run
 
 ELSEWHERE = ("paths", "logger", "tags", "hydra", "name")  # do not affect a student
 BUNDLES = ("debug", "experiment", "sweeps")  # set other keys
-MACHINE = ("hardware", "trainer", "cache", "baseline", "callbacks.lr_monitor")  # change a student by rounding at most
+MACHINE = ("hardware", "trainer", "cache", "baseline", "callbacks.lr_monitor", "export")
+"""Settings that change a student by rounding at most."""
 IGNORED_ENDINGS = ("root", "download", "num_workers", "eval_batch_size", "directory", "mean", "std")
 MATTERS = (
     "hardware.precision",
@@ -30,10 +31,12 @@ def varying_keys(found: Found) -> list[str]:
     """The settings in which runs differ, except seeds and settings that follow from others.
 
     First the keys that sweeps vary, then those typed for runs without a sweep. Where runs still differ in other keys of
-    their configs, these are added.
+    their configs, these are added. The settings of an export count where they are swept or typed.
     """
     swept = [key for sweep in found.sweeps for key in _swept_keys(sweep)]
-    typed = [key for run in _loose(found) for key in found.typed[run.path] if _matters(key)]
+    typed = [
+        key for run in _loose(found) for key in found.typed[run.path] if _matters(key) or key.startswith("export.")
+    ]
     keys = [key for key in _unique(swept + typed) if key in swept or _differs(found.runs, key)]
     keys = [key for key in keys if not _is_seed(key, found.runs)]
     if len(found.sweeps) != 1 or _loose(found):

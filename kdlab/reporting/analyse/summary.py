@@ -10,6 +10,7 @@ from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.statistics import Flags, holm, interval, mcnemar_test, paired_bootstrap, paired_t_test
 from kdlab.reporting.collect.predictions import correctness
 from kdlab.reporting.evidence import Gain, Interval, Run, Setting
+from kdlab.runtime.export_summary import shipped
 
 ROLES = ("teacher", "student", "baseline", "control", "ensemble")
 OVERALL = ("agreement", "agreement_baseline", "kl_to_teacher")
@@ -107,6 +108,8 @@ def _named(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, given in (figures or {}).items():
             yield f"{role}/{name}", given
     yield from ((name, result.get(name)) for name in OVERALL)
+    artifact = shipped(result.get("export") or {}) or {}
+    yield from ((f"export/{name}", given) for name, given in artifact.items())
     yield "best_minus_last", (result.get("best_minus_last") or {}).get("value")
 
 

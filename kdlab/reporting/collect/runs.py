@@ -11,9 +11,10 @@ import yaml
 
 from kdlab.errors import BadInput
 from kdlab.reporting.collect.cells import Lost, SweepRecord, read_record
+from kdlab.reporting.collect.exports import exports, is_export
 from kdlab.reporting.collect.options import with_options
 from kdlab.reporting.collect.values import config_values, typed_values
-from kdlab.reporting.evidence import Run
+from kdlab.reporting.evidence import Exported, Run
 from kdlab.runtime.sweep_records import Cell
 from kdlab.tasks.description import Description
 
@@ -28,6 +29,7 @@ class Found:
     Attributes:
         runs: finished, each once.
         typed: by the path of a run, the values of its overrides by key, as typed.
+        exports: by the path of a run, those in its directory, newest first.
         lost: cells and runs without a result.
         sweeps: with their records.
         remarks: what was skipped, and why.
@@ -35,6 +37,7 @@ class Found:
 
     runs: list[Run] = field(default_factory=list)
     typed: dict[Path, dict[str, str]] = field(default_factory=dict)
+    exports: dict[Path, list[Exported]] = field(default_factory=dict)
     lost: list[Lost] = field(default_factory=list)
     sweeps: list[SweepRecord] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -107,6 +110,9 @@ def _read_run(folder: Path, cell: Cell | None, found: Found, seen: set[Path]) ->
     if result["status"] == "finished":
         found.typed[folder] = typed_values(overrides)
         values = config_values(result.get("config") or {})
+        found.exports[folder] = exports(folder, found.remarks)
+        if "export" not in result and found.exports[folder]:  # made later, by kdlab.export
+            result["export"] = found.exports[folder][0].summary
         found.runs.append(Run(folder, result, {**found.typed[folder], **values}))
     elif not cell or cell.status not in ("running", "stopped"):  # their error is of an earlier attempt
         found.lost.append(Lost(overrides, str(result.get("error") or "no error was recorded"), folder))
@@ -117,6 +123,8 @@ def _result(folder: Path, found: Found) -> dict[str, Any] | None:
         result = json.loads((folder / RESULT).read_text())
     except (OSError, ValueError) as error:
         found.remarks.append(f"{folder.name}/{RESULT} was skipped: it cannot be read ({error}).")
+        return None
+    if isinstance(result, dict) and is_export(result):  # of a run, or of a stage in a store
         return None
     if isinstance(result, dict) and _is_whole(result):
         return result

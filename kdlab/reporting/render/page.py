@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
+from kdlab.reporting.render.export_tables import export_view
 from kdlab.reporting.render.figures.agreement import agreement
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
 from kdlab.reporting.render.figures.cascade import generations, steps
@@ -25,12 +26,13 @@ from kdlab.reporting.render.figures.reliability import calibration
 from kdlab.reporting.render.figures.style import Picture, in_style, save
 from kdlab.reporting.render.settings_table import Column, columns, with_interval
 from kdlab.reporting.render.svg import inlined
-from kdlab.reporting.render.tables import saved
+from kdlab.reporting.render.tables import saved, shipped_rows
 from kdlab.store.atomic import write_text_atomically
 
 Draw = Callable[[Evidence], Picture | None]
 PUBLISHED = ("method", "teacher", "student_alone", "student", "metric", "note", "source")
 PROMINENT = 2  # remarks that stand out
+SHIPPED_TEXTS = ("setting", "artifact", "engine", "refused or over budget")
 LONG = 25  # rows from which on a table scrolls in its box
 
 
@@ -82,6 +84,9 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             ranking=f"validation {evidence.task.headline.label}",
             overview=_overview(evidence),
             sections=sections,
+            shipped=shipped_rows(evidence),
+            shipped_texts=SHIPPED_TEXTS,
+            exports=[export_view(export) for export in evidence.exports],
             savings=_savings(evidence),
             published=[_published(row) for row in evidence.published],
             prominent=PROMINENT,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kdlab.reporting.analyse.formatting import SMALLER, is_doubtful, seeds
+from kdlab.reporting.analyse.formatting import OVER, SMALLER, is_doubtful, seeds
 from kdlab.reporting.evidence import Interval, Setting
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.tasks.description import IMAGE_CLASSIFICATION, Metric
@@ -108,6 +108,12 @@ def _p(setting: Setting) -> Cell | None:
     return None if p is None else Cell("< 0.0001" if p < 0.0001 else f"{p:.2g}", p)
 
 
+def _latency(setting: Setting) -> Cell | None:
+    figure = setting.figures.get("export/p50")
+    over = any(run.export.get("within_budget") is False for run in setting.runs)
+    return Cell(f"{1e3 * figure.mean:.3g}", figure.mean, OVER if over else "") if figure else None
+
+
 def _columns(metric: Metric, role: str) -> Iterator[tuple[str, str, Callable[[Setting], Cell | None]]]:
     """Heading, meaning and cell of every column."""
     unit, suffix = metric.unit or metric.label, "" if role == "student" else f", {role}"
@@ -162,4 +168,5 @@ COLUMNS: tuple[tuple[str, str, Callable[[Setting], Cell | None]], ...] = (
     ("parameters", "of the student", _figure("student/params", _size)),
     ("FLOPs", "of the student, per sample", _figure("student/flops", _size)),
     ("seconds", "of training the student", _figure("student/seconds", _mean(".1f"))),
+    ("latency ms", "of the artifact to ship, at the deciding batch and threads: see What can be shipped", _latency),
 )

@@ -31,6 +31,8 @@ def show(evidence: Evidence, page: Path, console: Console | None = None) -> None
     if evidence.settings:
         console.print()
         console.print(_table(evidence))
+    for sentence in (one for one in evidence.shipping if one != evidence.answer):
+        console.print(f"\n{_plain(sentence)}")
     for failure in evidence.failures[:FAILURES]:
         console.print(f"[red]failed[/] {_plain(failure.label)}: {_plain(' '.join(failure.error.split()))}")
     if len(evidence.failures) > FAILURES:
@@ -50,6 +52,7 @@ def _heads(metric: Metric) -> dict[str, str]:
         "gain": "gain %" if metric.is_relative else "gain",
         "over control": "control",
         "p (Holm)": "p",
+        "latency": "latency",
     }
 
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdlab.reporting.analyse.formatting import SMALLER, brief, is_doubtful, percent, points
+from kdlab.reporting.analyse.formatting import OVER, SMALLER, brief, is_doubtful, percent, points
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.summary import differences
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
 from kdlab.reporting.render.magnitude import duration
+from kdlab.runtime.export_summary import shipped
 from kdlab.store.atomic import write_text_atomically
 from kdlab.tasks.description import Metric
 
@@ -68,7 +69,55 @@ def setting_cells(setting: Setting, role: str = "student") -> dict[str, str]:
         "p (Holm)": f"{gain.p_holm:.2g}" if gain and gain.p_holm is not None else "–",
         "over control": points(setting.gain_over_control, metric) if setting.gain_over_control else "–",
         "agreement": percent(agreement) if (agreement := setting.figures.get("agreement")) else "–",
+        "latency": latency(setting) or "–",
     }
+
+
+def latency(setting: Setting) -> str:
+    """Of the artifact to ship, such as `0.312 ms`, and whether it is over budget; empty without one."""
+    figure = setting.figures.get("export/p50")
+    if figure is None:
+        return ""
+    over = any(run.export.get("within_budget") is False for run in setting.runs)
+    return f"{1e3 * figure.mean:.3g} ms" + (f" ({OVER})" if over else "")
+
+
+def shipped_rows(evidence: Evidence) -> list[dict[str, str]]:
+    """Rows of the table of what can be shipped: text by column, without columns that are empty."""
+    metric = evidence.task.headline
+    rows = [
+        {
+            "setting": row.label or "this run",
+            "artifact": ", ".join(row.artifacts) or "–",
+            "engine": ", ".join(row.engines) or "–",
+            "latency (ms)": _digits(row.latency_ms),
+            "size (MB)": _digits(row.size_mb),
+            f"its {metric.heading('test')}": _reached(row.reached, metric),
+            "within budget": _within(row.within),
+            "refused or over budget": "; ".join(row.against) or "–",
+        }
+        for row in evidence.shipped
+    ]
+    return _without_empty(rows)
+
+
+def _reached(figure: Interval | None, metric: Metric) -> str:
+    if figure is None:
+        return "–"
+    return metric.show(figure.mean) + ("" if figure.half is None else f" ± {figure.half:.{metric.decimals}f}")
+
+
+def _digits(figure: Interval | None) -> str:
+    if figure is None:
+        return "–"
+    return f"{figure.mean:.3g}" + ("" if figure.half is None else f" ± {figure.half:.2g}")
+
+
+def _within(counts: tuple[int, int] | None) -> str:
+    if counts is None:
+        return "–"
+    met, every = counts
+    return {0: "no", every: "yes"}.get(met, f"{met} of {every}")
 
 
 def setting_rows(evidence: Evidence, most: int | None = None) -> list[dict[str, str]]:
@@ -83,6 +132,11 @@ def setting_rows(evidence: Evidence, most: int | None = None) -> list[dict[str, 
     rows += [
         {"setting": one.label, metric.heading("test"): metric.brief(one.reached)} for one in evidence.references if rows
     ]
+    return _without_empty(rows)
+
+
+def _without_empty(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Rows with the same columns, of which each has a cell that is not empty."""
     filled = {name for row in rows for name, cell in row.items() if cell != "–"}
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in filled]
     return [{name: row.get(name, "–") for name in names} for row in rows]
@@ -108,7 +162,24 @@ def _row(run: Run, setting: Setting, folder: Path) -> dict[str, Any]:
         **{metric.name: student.get(f"test/{metric.name}") for metric in task.metrics[1:]},
         **{name: student.get(name) for name in COSTS},
         "best_minus_last": (result.get("best_minus_last") or {}).get("value"),
+        **_exported(run),
         "path": os.path.relpath(run.path, folder),
+    }
+
+
+def _exported(run: Run) -> dict[str, Any]:
+    """The artifact to ship, of a run with an export; where none meets the budgets, the fastest."""
+    if not run.export:
+        return {}
+    found = shipped(run.export) or {}
+    p50, size = found.get("p50"), found.get("size_bytes")
+    return {
+        "artifact": found.get("artifact"),
+        "engine": found.get("engine"),
+        "latency_ms": None if p50 is None else 1e3 * p50,
+        "size_mb": None if size is None else size / 1e6,
+        f"artifact_test_{run.task.headline.name}": found.get(run.task.outcome),
+        "within_budget": run.export.get("within_budget"),
     }
 
 
@@ -123,6 +194,9 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
         yield "\n".join(f"- {_inert(remark)}" for remark in evidence.remarks)
     if evidence.settings:
         yield _settings(evidence)
+    if evidence.shipped:
+        sentences = "\n\n".join(map(_inert, evidence.shipping))
+        yield f"## What can be shipped\n\n{sentences}\n\n{table(shipped_rows(evidence))}"
     if evidence.failures:
         rows = [{"cell": failure.label, "error": failure.error} for failure in evidence.failures]
         yield f"## Without a result\n\n{table(rows)}"
