@@ -32,8 +32,8 @@ def attempt(task: Task, cfg: DictConfig) -> int:
     Raises:
         KeyboardInterrupt: the user asked to stop, which ends a sweep too.
     """
-    if (code := ended_before()) is not None:
-        return code
+    if (ended := ended_before()) is not None:
+        return ended
     begin_cell()
     with _workers_output_to_log():
         announce_cell()
