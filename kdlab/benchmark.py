@@ -49,14 +49,14 @@ EXAMPLES = """\
   python -m kdlab.benchmark --scaling          and how costs scale
   python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16
   python -m kdlab.benchmark --inference outputs/response-1a2b3c4d
-  python -m kdlab.benchmark --inference outputs/response-1a2b3c4d --bundle board.zip
-  python -m kdlab.benchmark --inference outputs/response-1a2b3c4d --read results.json"""
+  python -m kdlab.benchmark --inference outputs/mine --bundle board.zip
+  python -m kdlab.benchmark --inference outputs/mine --read results.json"""
 MORE = """\
 A repeat is a round of each variant: one step that is not timed, then --steps
 that are. Ratios are taken within a repeat; the tables show their median and
-[range]. What was measured: docs/benchmark.md.
-With --inference a repeat is a fresh process of each artifact, engine, batch
-size and number of threads; overrides are those of kdlab.export."""
+[range]. With --inference a repeat is a process of each artifact, engine,
+batch size and number of threads; overrides are those of kdlab.export.
+What was measured: docs/benchmark.md. Artifacts and devices: docs/deploy.md."""
 
 
 def main() -> int:

@@ -95,6 +95,48 @@ BAD = {
         "--plot must end in .png or .svg or .pdf, got speed.txt",
         "--plot speed.png",
     ),
+    "a pair beside a run": (
+        ["--inference", "run", "--pair", "vgg13_vgg8"],
+        "--pair goes with a benchmark of training, and --inference RUN measures a finished run",
+        "Leave it out",
+    ),
+    "threads beside a run": (
+        ["--inference", "run", "--threads", "1"],
+        "--threads goes with a benchmark of training",
+        "export.measure.threads=[1,all]",
+    ),
+    "a batch beside a run": (
+        ["--inference", "run", "--batch-size", "8"],
+        "--batch-size goes with a benchmark of training",
+        "export.measure.batches=[1,32]",
+    ),
+    "a bundle of no run": (["--bundle", "board.zip"], "--bundle goes with --inference RUN, which is missing", "Add it"),
+    "a bundle that is no zip": (
+        ["--inference", "run", "--bundle", "board"],
+        "--bundle must end in .zip, got board",
+        "--bundle board.zip",
+    ),
+    "two commands in one": (
+        ["--inference", "run", "--bundle", "board.zip", "--read", "results.json"],
+        "--bundle and --read do not go together",
+        "Leave one out",
+    ),
+    "a name without results": (
+        ["--inference", "run", "--name", "board"],
+        "--name names the device of --read FILE, which is missing; got --name board",
+        "Add it",
+    ),
+    "settings for results": (
+        ["--inference", "run", "--read", "results.json", "export=openvino"],
+        "export=openvino: --read finds the export by its artifacts",
+        "Leave it out",
+    ),
+    "no run": (["--inference", "nowhere"], "nowhere holds no finished network", "outputs/response-1a2b3c4d"),
+    "training settings of a run": (
+        ["--inference", "{run}", "loss=dkd"],
+        "loss=dkd: an export takes the network as the run left it",
+        "Leave it out",
+    ),
     "a batch of one": (
         ["--batch-size", "1"],
         "--batch-size must be a whole number, 2 or more; got 1",
@@ -103,8 +145,10 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message", "hint"), BAD.values(), ids=BAD)
-def test_bad_input_is_explained(arguments, message, hint, monkeypatch, capsys):
-    assert command(monkeypatch, *arguments) == 2
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_explained(case, monkeypatch, capsys, tmp_path):
+    arguments, message, hint = BAD[case]
+    (tmp_path / "student.safetensors").touch()
+    assert command(monkeypatch, *(one.format(run=tmp_path) for one in arguments)) == 2
     printed = capsys.readouterr().err
     assert message in printed and hint in printed

@@ -53,9 +53,7 @@ def read_back(file: Path, name: str | None, run: Path, console: Console) -> None
     try:
         lines = device_lines(here, device, results)
     except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"--read: {file} lacks {error}: measure the bundle again, or take the file as it was."
-        ) from error
+        raise BadInput(f"--read: {file} lacks {error}. Measure the bundle again: python measure.py") from error
     path = keep(folder, device, results)
     for line in lines:
         console.print(line, markup=False)

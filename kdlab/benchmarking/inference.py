@@ -123,6 +123,7 @@ def show(subject: Subject, console: Console) -> None:
     figures = subject.figures
     lines = ["", *latency_table(figures["summaries"], figures["rows"], subject.exact)]
     lines += [f"{EAGER}: the networks as kdlab runs them, eager, in float32.", *subject.refusals]
+    lines.append("The store keeps this measurement: another --repeats measures anew.")
     for line in [*lines, "", *machine_lines(figures["machine"]), *hash_lines(subject.hashes)]:
         console.print(line, markup=False)
 

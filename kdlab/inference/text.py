@@ -11,6 +11,7 @@ from .summary import Span, speedup
 CALLS_FOR_P95, CALLS_FOR_P99 = 20, 100  # fewer have no such quantile
 HEADS = ("batch", "thr.", "p50 ms [range]", "noise", "p95", "p99", "network", "MB", "start s", "x float32 [range]")
 ENERGY = "mJ"
+BUSY = 0.5  # noise that an idle machine does not have
 NONE = "-"
 LEGEND = (
     "p50, p95, p99: milliseconds from raw bytes to labels; network: p50 without the preprocessing. MB: peak memory of",
@@ -36,7 +37,15 @@ def latency_table(summaries: Sequence[Row], rows: Sequence[Row], exact: str) -> 
     counts = sorted({one["processes"] for one in summaries if "error" not in one})
     processes = f"{' or '.join(map(str, counts)) or 'no'} process{'' if counts == [1] else 'es'}"
     heads = (*HEADS, ENERGY) if has_energy else HEADS
-    return [*aligned(heads, blocks), "", *(line.format(processes=processes) for line in LEGEND)]
+    legend = [line.format(processes=processes) for line in LEGEND]
+    return [*aligned(heads, blocks), "", *legend, *_unrest(summaries)]
+
+
+def _unrest(summaries: Sequence[Row]) -> list[str]:
+    """A warning where processes differ so much that something else must have run."""
+    noise = max((one["noise"] for one in summaries if "error" not in one), default=0)
+    warning = f"WARNING: the noise is up to {100 * noise:.0f} %: something else ran. Measure again on an idle machine."
+    return [warning] if noise > BUSY else []
 
 
 def label(row: Mapping[str, Any]) -> str:
@@ -80,18 +89,19 @@ def number(value: float) -> str:
 
 def aligned(heads: Sequence[str], blocks: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
     """Lines of cells under their heads, each block below its label; a row may end early, with a text of any length."""
-    full = [row for rows in blocks.values() for row in rows if len(row) == len(heads)]
-    widths = [max(len(row[at]) for row in [*full, heads]) for at in range(len(heads))]
+    rows = [row for block in blocks.values() for row in block]
+    full = [heads, *(row for row in rows if len(row) == len(heads))]
+    short = [row[:-1] for row in rows if len(row) < len(heads)]
+    widths = [max(len(row[at]) for row in [*full, *short] if at < len(row)) for at in range(len(heads))]
     lines = [_line(heads, widths)]
-    for name, rows in blocks.items():
-        lines += [name, *(_line(row, widths) for row in rows)]
+    for name, block in blocks.items():
+        lines += [name, *(_line(row, widths) for row in block)]
     return lines
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    whole = len(cells) == len(widths)
-    padded = [cell.rjust(widths[at]) for at, cell in enumerate(cells[: None if whole else -1])]
-    return "  " + "  ".join(padded if whole else [*padded, cells[-1]]).rstrip()
+    padded = [cell.rjust(widths[at]) for at, cell in enumerate(cells)]
+    return "  " + "  ".join(padded if len(cells) == len(widths) else [*padded[:-1], cells[-1]]).rstrip()
 
 
 def machine_lines(machine: Mapping[str, Any]) -> list[str]:
