@@ -22,7 +22,7 @@ EXAMPLES = """\
   python -m kdlab.export outputs/response-1a2b3c4d export=openvino
   python -m kdlab.export outputs/response-1a2b3c4d export.max_latency_ms=1"""
 MORE = """\
-Exit code 0: every artifact passed and, where there are budgets, one meets them;
+Exit code 0: every artifact passed and one meets the budgets, if there are any;
 1: something is refused, with the reason. Keys of export: docs/deploy.md."""
 REFUSED = 1
 
@@ -119,8 +119,8 @@ def _is_sweep(line: str) -> bool:
 def _command_line() -> CommandLine:
     line = CommandLine(
         "export",
-        "Writes the network of a finished run as artifacts that need no kdlab, proves each on\n"
-        "the whole test set, measures them on this machine, and recommends one.",
+        "Writes the network of a finished run as artifacts that need no kdlab, proves\n"
+        "each on the whole test set, measures them here, and recommends one.",
         EXAMPLES,
         MORE,
     )

@@ -157,6 +157,15 @@ def test_swept_settings_of_an_export_are_settings_and_others_are_not(lab):
     assert "within its budget" in evidence.shipping[0]
 
 
+def test_typed_settings_of_exports_tell_loose_runs_apart(lab):
+    for samples in (64, 256):
+        settings = {"export.calibration_samples": samples, "export.opset": samples}
+        typed = ["export=onnx", f"export.calibration_samples={samples}"]
+        lab.run(90.0, 80.0, settings=settings, typed=typed, result={"export": summary(0.2)})
+    labels = {one.label for one in collect([lab.root]).settings}
+    assert labels == {"calibration samples 64", "calibration samples 256"}
+
+
 def test_of_a_run_with_and_without_an_export_the_one_with_it_is_shown(lab):
     with_export = lab.run(90.0, 80.0, settings={"export.opset": 20}, result={"export": summary(0.2)})
     lab.run(90.0, 80.0)
