@@ -25,6 +25,7 @@ from kdlab.store.atomic import write_atomically
 OPSETS = range(18, 24)  # that torch's exporter writes
 SCOPES = "pkg.torch.onnx.name_scopes"
 PREPARED = "prepared_images"  # the tensor between preprocessing and network
+SIZES = ("Shape", "Squeeze")  # operators by which a network reads the size of its batch
 BARE = "bare.onnx"  # the network without its preprocessing, to measure what that costs
 
 
@@ -62,7 +63,7 @@ class OnnxFile(ArtifactJob):
         """Exports the network."""
         data = test_set(self.student.config["data"])
         model = exported(load_network(inputs[0]), example_of(data), self.opset)
-        _without_traces(model)
+        without_traces(model)
         write_onnx(self.file(folder), model, metadata(self.student, labels_of(data)))
         cut(model, folder / BARE)
         return {**self.figures(folder), **self.own}
@@ -124,7 +125,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _without_traces(model: Any) -> None:
+def without_traces(model: Any) -> None:
     """Removes the exporter's notes, which have absolute paths and stack traces; names nodes after their modules."""
     _name_prepared_images(model)
     graphs = [model.graph]
@@ -163,7 +164,8 @@ def _name_prepared_images(model: Any) -> None:
     inside = [node for node in model.graph.node if "module" in _scopes(node)]
     names = {node.name for node in inside}
     outside = {name for node in model.graph.node if node.name not in names for name in node.output}
-    crossing = {name for node in inside for name in node.input if name in outside}
+    sizes = {name for node in model.graph.node if node.op_type in SIZES for name in node.output}
+    crossing = {name for node in inside for name in node.input if name in outside} - sizes
     if len(crossing) != 1:
         return
     (old,) = crossing
@@ -203,5 +205,8 @@ def cut(model: Any, path: Path) -> None:
 
     if any(PREPARED in node.output for node in model.graph.node):
         inferred = onnx.shape_inference.infer_shapes(model)
+        for node in inferred.graph.node:
+            if node.op_type == "Shape" and list(node.input) == [INPUT]:  # of the batch
+                node.input[0] = PREPARED
         part = onnx.utils.Extractor(inferred).extract_model([PREPARED], [OUTPUT])
         write_atomically(path, lambda file: file.write(part.SerializeToString()))

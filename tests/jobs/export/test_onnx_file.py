@@ -14,7 +14,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from kdlab.errors import BadInput, JobFailed
-from kdlab.jobs.export.onnx_file import PREPARED, OnnxFile, exported
+from kdlab.jobs.export.onnx_file import PREPARED, OnnxFile, cut, exported, without_traces
 from kdlab.models.network import Network
 
 
@@ -71,6 +71,22 @@ def test_the_bare_network_takes_prepared_images(files, student, images, expected
     prepared = (images[0][:5].numpy().astype(np.float32) / 255 - mean) / std
     (logits,) = session.run(None, {PREPARED: prepared})
     np.testing.assert_allclose(logits, expected[:5], atol=1e-4 * expected.abs().max().item())
+
+
+class ReadsItsBatch(torch.nn.Module):
+    def forward(self, images):
+        start = torch.ones(1, 5).expand(images.shape[0], -1)  # as the class token of a transformer
+        return start + images.flatten(1)[:, :5]
+
+
+def test_the_bare_network_may_read_the_size_of_its_batch(tmp_path):
+    network = Network(ReadsItsBatch(), mean=[0.5] * 3, std=[0.25] * 3).eval()
+    model = exported(network, torch.zeros(2, 3, 4, 4, dtype=torch.uint8), 20)
+    without_traces(model)
+    cut(model, tmp_path / "bare.onnx")
+    prepared = torch.rand(7, 3, 4, 4)
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "bare.onnx").run(None, {PREPARED: prepared.numpy()})
+    np.testing.assert_allclose(logits, network.module(prepared), rtol=1e-6)
 
 
 def test_another_resolution_is_inside_too():
