@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kdlab.data.image.resemblance import transfer_warning
@@ -89,7 +90,7 @@ class Screen:
     def closing(self, folder: Path, result: Mapping[str, Any]) -> None:
         """Prints the run's figures, one column a network, its conclusions, and the path of the result."""
         if self.brief:
-            self.console.print(f"  {outcome(result)}  [dim]{folder}[/]")
+            self.console.print(f"  {escape(outcome(result))}  [dim]{folder}[/]")
             return
         self.console.print()
         columns = {role: result[role] for role in ROLES if result.get(role)}

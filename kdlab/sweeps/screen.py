@@ -135,4 +135,4 @@ def _outcome(cell: Cell, folder: Path) -> str:
         return escape(cell.error.splitlines()[0])
     if cell.status != "finished" or not cell.run:
         return "stopped early"
-    return outcome(json.loads((folder / cell.run / "result.json").read_text()))
+    return escape(outcome(json.loads((folder / cell.run / "result.json").read_text())))
