@@ -22,6 +22,7 @@ from kdlab.config.compose import checked_overrides
 from kdlab.config.overrides import group_names
 from kdlab.errors import BadInput
 from kdlab.jobs.plan_remarks import plan_remarks
+from kdlab.reporting.analyse.shipping import BUDGETS
 from kdlab.runtime.sweep_records import read_sweep
 from kdlab.screen.run import conclusions
 from kdlab.sweeps.cli import run
@@ -46,6 +47,7 @@ COMMAND = re.compile(r"python -m kdlab\.(\w+)")
 EXTRA = re.compile(r"kdlab\[(\w+)\]")
 KEYS = {
     "data.{}": "data.batch_size",
+    "export.{}": "export.artifacts",
     "loss.{}": "loss.alpha",
     "loss.terms.{}.taps": "loss.terms.mine.taps",
     "loss.terms.{}.source": "loss.terms.mine.source",
@@ -65,7 +67,7 @@ CONTEXT = {
     "hydra/sweeper": "seed=0,1",
     "logger.project": "logger=wandb",
 }
-VALUES = {"+sweeps": "seeds", "data@transfer": "digits", "model.teacher.checkpoint": "weights.pt"}
+VALUES = {"+sweeps": "seeds", "export": "onnx", "data@transfer": "digits", "model.teacher.checkpoint": "weights.pt"}
 OPEN = ("…", "{}")  # values that the reader fills in
 
 
@@ -130,7 +132,8 @@ def batches(lines):
     """Command lines that together have every override, with each key at most once in one of them."""
     found = []
     for line in lines:
-        key, context = line.partition("=")[0], CONTEXT.get(line.partition("=")[0])
+        key = line.partition("=")[0]
+        context = "export=onnx" if key.startswith("export.") else CONTEXT.get(key)
         batch = next((one for one in found if one["context"] == context and key not in one["keys"]), None)
         if batch is None:
             found.append(batch := {"context": context, "keys": set(), "lines": [context] if context else []})
@@ -165,6 +168,7 @@ COMPUTED = re.compile(r"(?<![\w/])\{\}(?:\.[\w.{}]+)?=\S")
 OF_RESULTS = ("kdlab/screen/", "kdlab/runtime/", "kdlab/reporting/", "kdlab/jobs/plan_remarks.py")
 MADE_BELOW = {
     "kdlab/jobs/plan_remarks.py": "test_the_hints_of_a_plan_run",
+    "kdlab/reporting/analyse/shipping.py": "test_the_budgets_that_a_report_repeats_compose",
     "kdlab/screen/run.py": "test_the_hints_of_a_result_run",
 }
 
@@ -215,6 +219,11 @@ def test_the_hints_of_a_plan_run(finished):
     printed = override_lines(remarks)
     assert {line.partition("=")[0] for line in printed} == {"data.batch_size", "model.teacher.train.epochs", "loss"}
     assert run(train, [*typed, "epochs=1", *printed]) == 0
+
+
+def test_the_budgets_that_a_report_repeats_compose():
+    lines = [f"{key}=1" for key in BUDGETS]
+    assert checked_overrides(["export=onnx", *lines]).config.export.max_latency_ms == 1
 
 
 def test_the_sweep_that_a_result_names_runs_and_the_command_after_a_failed_report_writes_it(

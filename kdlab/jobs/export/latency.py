@@ -61,8 +61,8 @@ class Measurement:
 
     @property
     def thread_counts(self) -> list[int]:
-        """As numbers, each once."""
-        return sorted({usable_cores() if one == ALL else int(one) for one in self.threads})
+        """As numbers, each once, in their order."""
+        return list(dict.fromkeys(usable_cores() if one == ALL else int(one) for one in self.threads))
 
 
 @dataclass(frozen=True, eq=False)
