@@ -90,7 +90,7 @@ def recommendation(export: Content) -> list[str]:
     if best["precision"] == "int8" and ratio:
         reason = f"{_times(ratio)} as fast as the fastest float32"
     elif ratio:
-        reason = f"the fastest INT8 is only {_times(ratio)} as fast here"
+        reason = f"the fastest INT8 is {_times(ratio)} as fast here, not clearly faster"
     else:
         reason = "the fastest that passes"
     return [f"{head}{reason}; {_loss(best, export)}.", *_beside_teacher(best, export)]
