@@ -31,6 +31,7 @@ FIGURES = (
     "kl_to_teacher",
     "references",
 )
+OF_EXPORT = ("recommended", "within_budget", "complete")
 
 
 def wandb_settings(cfg: DictConfig, group: str | None = None, notes: str | None = None) -> WandbSettings | None:
@@ -95,4 +96,6 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a result for the summary of the cell's run."""
     generations = {f"generation{number}": found for number, found in enumerate(result.get("generations", ()), 1)}
     steps = {step["name"]: step["figures"] for step in result.get("steps", ())}
-    return {**{name: result[name] for name in FIGURES if result.get(name) is not None}, **generations, **steps}
+    export = {name: result["export"].get(name) for name in OF_EXPORT} if result.get("export") else {}
+    own = {name: result[name] for name in FIGURES if result.get(name) is not None}
+    return {**own, **generations, **steps, **({"export": export} if export else {})}

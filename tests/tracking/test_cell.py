@@ -14,6 +14,7 @@ from kdlab.errors import Interrupted
 from kdlab.jobs.training.history import History
 from kdlab.runtime.result import figure_names
 from kdlab.store.fingerprint import config_fingerprint
+from kdlab.tracking.cell import figures
 from kdlab.sweeps.cli import run
 from kdlab.tasks.description import IMAGE_CLASSIFICATION
 from kdlab.train import train
@@ -99,6 +100,19 @@ def test_the_table_has_each_network_with_its_figures(cell, run_dir):
     majority = result["references"]["majority class"]["test/accuracy"]
     expected["majority class"] = [majority if name == "test/accuracy" else None for name in names]
     assert {row[0]: row[1:] for row in table["data"]} == expected
+
+
+def test_the_export_of_a_run_is_in_the_summary_in_a_few_figures():
+    recommended = {"artifact": "resnet8.onnx", "engine": "onnxruntime", "p50": 0.001, "size_bytes": 300}
+    result = {
+        "gain": 1.0,
+        "export": {"recommended": recommended, "within_budget": True, "complete": True, "refused": {}},
+    }
+    assert figures(result) == {
+        "gain": 1.0,
+        "export": {"recommended": recommended, "within_budget": True, "complete": True},
+    }
+    assert figures({"gain": 1.0}) == {"gain": 1.0}
 
 
 def test_the_confusion_matrix_is_that_of_the_students_predictions(cell, run_dir):
