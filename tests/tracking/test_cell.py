@@ -14,9 +14,9 @@ from kdlab.errors import Interrupted
 from kdlab.jobs.training.history import History
 from kdlab.runtime.result import figure_names
 from kdlab.store.fingerprint import config_fingerprint
-from kdlab.tracking.cell import figures
 from kdlab.sweeps.cli import run
 from kdlab.tasks.description import IMAGE_CLASSIFICATION
+from kdlab.tracking.cell import figures
 from kdlab.train import train
 from tests.small import TINY
 from tests.tracking.wandb_files import offline_runs
