@@ -24,7 +24,7 @@ def machine() -> dict[str, Any]:
     """Its processor, the instructions that matter, its versions, and whether it can measure energy."""
     counters, reason = energy_counters()
     return {
-        "cpu": _field("model name") or _board() or platform.processor() or platform.machine(),
+        "cpu": processor(),
         "cores": usable_cores(),
         "features": cpu_features(),
         "platform": platform.platform(),
@@ -32,6 +32,11 @@ def machine() -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := installed(name))},
         "energy": None if counters else reason,
     }
+
+
+def processor() -> str:
+    """The name of the processor, or of the board that has it."""
+    return _field("model name") or _board() or platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

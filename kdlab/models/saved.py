@@ -14,7 +14,7 @@ from kdlab.models.build import SOURCES, build_network
 from kdlab.models.checkpoint import load_weights
 from kdlab.models.network import Network
 from kdlab.models.stage_folder import WEIGHTS
-from kdlab.store.atomic import write_atomically
+from kdlab.store.atomic import write_bytes_atomically
 
 PREDICTIONS = "predictions.safetensors"
 EXAMPLES = "examples.safetensors"
@@ -38,7 +38,7 @@ def save_network(folder: Path, network: Network) -> None:
     """Writes the bare network's weights under its own names, so that other programs can read them too."""
     state = {name: tensor.contiguous() for name, tensor in network.module.state_dict().items()}
     content = safetensors.torch.save(_unshared(state))
-    write_atomically(folder / WEIGHTS, lambda file: file.write(content))
+    write_bytes_atomically(folder / WEIGHTS, content)
 
 
 def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = True) -> Network:
@@ -69,7 +69,7 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
 def save_predictions(folder: Path, logits: Tensor, targets: Tensor) -> None:
     """Writes the test set's logits `(samples, classes)` and targets `(samples,)`, in the set's order."""
     content = safetensors.torch.save({"logits": logits.contiguous(), "targets": targets.contiguous()})
-    write_atomically(folder / PREDICTIONS, lambda file: file.write(content))
+    write_bytes_atomically(folder / PREDICTIONS, content)
 
 
 def load_predictions(folder: Path) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def save_examples(folder: Path, class_names: Sequence[str], pictures: Mapping[in
     """
     tensors = {str(sample): picture.contiguous() for sample, picture in pictures.items()}
     content = safetensors.torch.save(tensors, metadata={"class_names": json.dumps(list(class_names))})
-    write_atomically(folder / EXAMPLES, lambda file: file.write(content))
+    write_bytes_atomically(folder / EXAMPLES, content)
 
 
 def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

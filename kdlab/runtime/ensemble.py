@@ -9,6 +9,7 @@ from kdlab.jobs.plan import Ensemble
 from kdlab.jobs.training.parts import make_task
 from kdlab.models.saved import load_predictions
 from kdlab.store.store import Store
+from kdlab.tasks.predictions import averaged_probabilities
 
 SUMMED = ("params", "flops", "size_bytes", "seconds")
 
@@ -18,11 +19,11 @@ def ensemble_logits(ensemble: Ensemble, store: Store) -> tuple[Tensor, Tensor]:
     predictions = [(load_predictions(store.folder(stage)), weight) for stage, weight in ensemble.members]
     logits = torch.stack([one.double() for (one, _), _ in predictions])
     shares = torch.tensor([weight for _, weight in predictions], dtype=torch.float64)
-    shares = (shares / shares.sum()).view(-1, 1, 1)
+    shares = shares / shares.sum()
     _, targets = predictions[0][0]
     if ensemble.average == "logits":
-        return (shares * logits).sum(0), targets
-    return (logits.log_softmax(-1) + shares.log()).logsumexp(0), targets
+        return (shares.view(-1, 1, 1) * logits).sum(0), targets
+    return averaged_probabilities(logits, shares), targets
 
 
 def ensemble_figures(ensemble: Ensemble, store: Store) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _content(
         "machine": measured["machine"],
         "latency": measured["summaries"],
         "speedups": speedups(measured["rows"]),
-        "deciding": {"batch": settings.measurement.batches[0], "threads": settings.measurement.thread_counts[0]},
+        "deciding": settings.measurement.deciding,
         **choice(written, pairs, measured, settings, student.task),
     }
 

@@ -11,7 +11,7 @@ from kdlab.jobs.export.artifact import ArtifactJob
 from kdlab.jobs.export.latency import first_images
 from kdlab.runtime.export import Export
 from kdlab.runtime.run_directory import link
-from kdlab.store.atomic import check_writable, write_atomically, write_text_atomically
+from kdlab.store.atomic import check_writable, write_bytes_atomically, write_text_atomically
 from kdlab.store.fingerprint import SHORT
 
 CARD, EXAMPLE, IMAGES = "README.md", "example.py", "images.npy"
@@ -106,4 +106,4 @@ def _write_example(folder: Path, export: Export) -> None:
     write_text_atomically(folder / EXAMPLE, CODE.format(example=EXAMPLE, artifact=artifact, images=IMAGES))
     content = io.BytesIO()
     np.save(content, first_images(export.jobs[0].student, SHOWN).numpy())
-    write_atomically(folder / IMAGES, lambda file: file.write(content.getvalue()))
+    write_bytes_atomically(folder / IMAGES, content.getvalue())

@@ -32,7 +32,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """`write_atomically` for text in UTF-8."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """`write_atomically` for bytes."""
+    write_atomically(path, lambda file: file.write(content))
 
 
 def check_writable(folder: Path, setting: str) -> None:

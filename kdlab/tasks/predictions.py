@@ -11,6 +11,16 @@ from kdlab.models.taps import Outputs
 from kdlab.tasks.base import Task
 
 
+def averaged_probabilities(logits: Tensor, shares: Tensor) -> Tensor:
+    """The log-probabilities `(units, classes)` of networks whose probabilities are averaged.
+
+    Args:
+        logits: `(networks, units, classes)`, float64.
+        shares: of each network, which sum to 1: `(networks,)`.
+    """
+    return (logits.log_softmax(-1) + shares.log().view(-1, 1, 1)).logsumexp(0)
+
+
 @torch.no_grad()
 def predict(network: nn.Module, batches: Iterable[Any], device: torch.device, task: Task) -> tuple[Tensor, Tensor]:
     """Logits `(units, classes)` in float32 and labels `(units,)` of a data set, on the CPU, in its order.

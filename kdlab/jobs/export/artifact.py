@@ -1,13 +1,12 @@
 """What the jobs that write artifacts have in common."""
 
 import json
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kdlab.jobs.export.finished import FinishedStage
+from kdlab.jobs.export.finished import ExportJob, FinishedStage
 from kdlab.jobs.job import Artifact, Figures, Job
 from kdlab.settings.version import VERSION
 from kdlab.store.fingerprint import file_hash, fingerprint
@@ -17,7 +16,7 @@ INPUT, OUTPUT = "images", "logits"  # names in every artifact
 
 
 @dataclass(frozen=True, eq=False)
-class ArtifactJob(Job):
+class ArtifactJob(ExportJob):
     """Writes the student in one format.
 
     Args:
@@ -43,9 +42,9 @@ class ArtifactJob(Job):
         return fingerprint({"export": self.suffix, "needs": needs, **self.own, "versions": versions(["export"])})
 
     @property
-    @abstractmethod
     def own(self) -> Mapping[str, Any]:
         """Its own settings, as plain values."""
+        return {}
 
     @property
     def needs(self) -> Sequence[Job]:
@@ -56,11 +55,6 @@ class ArtifactJob(Job):
     def settings(self) -> Mapping[str, Any]:
         """Its format, its own settings and the student's fingerprint."""
         return {"artifact": self.name, "student": self.student.fingerprint, **self.own}
-
-    @property
-    def is_recorded(self) -> bool:
-        """False: its figures are those of its proof."""
-        return False
 
     def file(self, folder: Path) -> Path:
         """The artifact in the job's folder."""

@@ -1,10 +1,10 @@
 """The student as a program of ExecuTorch, for phones and boards; its layers run in XNNPACK."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -14,7 +14,7 @@ from kdlab.jobs.export.onnx_file import quiet, refused
 from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.saved import load_network
-from kdlab.store.atomic import write_atomically
+from kdlab.store.atomic import write_bytes_atomically
 
 ABOUT = "about"  # a method of the program: what it says about itself, as JSON
 
@@ -27,11 +27,6 @@ class ExecutorchProgram(ArtifactJob):
     suffix: ClassVar[str] = ".pte"
     engines: ClassVar[Sequence[str]] = ("executorch",)
     made_by: ClassVar[str] = "executorch"
-
-    @property
-    def own(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Exports the network, and lowers it."""
@@ -49,5 +44,5 @@ class ExecutorchProgram(ArtifactJob):
                 content: bytes = lowered.to_executorch().buffer
             except Exception as error:  # of torch.export, of ExecuTorch, or of the network
                 raise refused("ExecuTorch", error) from error
-        write_atomically(self.file(folder), lambda file: file.write(content))
+        write_bytes_atomically(self.file(folder), content)
         return self.figures(folder)

@@ -18,6 +18,15 @@ from kdlab.store.store import CONFIG, RESULT
 from kdlab.tasks.description import Description
 
 
+class ExportJob(Job):
+    """A job of an export: the export's table has its figures, so it gets no W&B run of its own."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """False."""
+        return False
+
+
 @dataclass(frozen=True, eq=False)
 class FinishedStage(Job):
     """A stage of the store that other jobs need, without the plan that trained it.

@@ -16,7 +16,7 @@ from kdlab.jobs.export.artifact import INPUT, ArtifactJob, metadata
 from kdlab.jobs.export.onnx_file import BARE, OnnxFile, cut, quiet, write_onnx
 from kdlab.jobs.export.samples import calibration_samples, labels_of, test_set
 from kdlab.jobs.job import Figures, Job
-from kdlab.store.atomic import write_atomically
+from kdlab.store.atomic import write_bytes_atomically
 
 BATCH = 32  # samples that ONNX Runtime reads at a time; ranges are averaged over batches
 
@@ -150,8 +150,7 @@ class OpenvinoInt8(Int8):
         with TemporaryDirectory(prefix="kdlab-int8-") as scratch:
             openvino.save_model(model, Path(scratch, self.name), compress_to_fp16=False)
             for file in reversed(self.files(folder)):
-                content = Path(scratch, file.name).read_bytes()
-                write_atomically(file, lambda target, content=content: target.write(content))  # type: ignore[misc]
+                write_bytes_atomically(file, Path(scratch, file.name).read_bytes())
 
 
 def reader(samples: "np.ndarray[Any, Any]") -> Any:

@@ -16,7 +16,7 @@ from kdlab.inference.row_log import RowLog
 from kdlab.inference.summary import summaries
 from kdlab.jobs.events import Listener, Progress
 from kdlab.jobs.export.artifact import INPUT, ArtifactJob
-from kdlab.jobs.export.finished import FinishedStage
+from kdlab.jobs.export.finished import ExportJob, FinishedStage
 from kdlab.jobs.export.onnx_file import BARE, PREPARED
 from kdlab.jobs.export.samples import test_set
 from kdlab.jobs.job import Figures, Job
@@ -64,9 +64,14 @@ class Measurement:
         """As numbers, each once, in their order."""
         return list(dict.fromkeys(usable_cores() if one == ALL else int(one) for one in self.threads))
 
+    @property
+    def deciding(self) -> dict[str, int]:
+        """The `batch` and `threads` at which artifacts are compared: the first of both."""
+        return {"batch": self.batches[0], "threads": self.thread_counts[0]}
+
 
 @dataclass(frozen=True, eq=False)
-class Latency(Job):
+class Latency(ExportJob):
     """Measures the student and its first teacher in eager PyTorch, and each artifact in each of its engines.
 
     Args:
@@ -109,11 +114,6 @@ class Latency(Job):
     def settings(self) -> Mapping[str, Any]:
         """What is measured, and how."""
         return {"pairs": [[job.name, engine] for job, engine in self.pairs], **asdict(self.measurement)}
-
-    @property
-    def is_recorded(self) -> bool:
-        """False: the export's table has its figures."""
-        return False
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Measures, and continues where an interrupted measurement stopped."""

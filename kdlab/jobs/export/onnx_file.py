@@ -20,7 +20,7 @@ from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.network import Network
 from kdlab.models.saved import load_network
-from kdlab.store.atomic import write_atomically
+from kdlab.store.atomic import write_bytes_atomically
 
 OPSETS = range(18, 24)  # that torch's exporter writes
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -190,8 +190,7 @@ def write_onnx(path: Path, model: Any, about: Mapping[str, str]) -> None:
 
     onnx.helper.set_model_props(model, dict(about))
     model.producer_name, model.producer_version = "kdlab", about["kdlab"]
-    content = model.SerializeToString(deterministic=True)
-    write_atomically(path, lambda file: file.write(content))
+    write_bytes_atomically(path, model.SerializeToString(deterministic=True))
 
 
 def cut(model: Any, path: Path) -> None:
@@ -209,4 +208,4 @@ def cut(model: Any, path: Path) -> None:
             if node.op_type == "Shape" and list(node.input) == [INPUT]:  # of the batch
                 node.input[0] = PREPARED
         part = onnx.utils.Extractor(inferred).extract_model([PREPARED], [OUTPUT])
-        write_atomically(path, lambda file: file.write(part.SerializeToString()))
+        write_bytes_atomically(path, part.SerializeToString())

@@ -2,10 +2,10 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -15,7 +15,7 @@ from kdlab.jobs.export.onnx_file import quiet, refused
 from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.saved import load_network
-from kdlab.store.atomic import write_atomically
+from kdlab.store.atomic import write_bytes_atomically
 
 ABOUT = "kdlab.json"  # in the file: what it says about itself
 
@@ -28,11 +28,6 @@ class TorchProgram(ArtifactJob):
     suffix: ClassVar[str] = ".pt2"
     engines: ClassVar[Sequence[str]] = ("torch",)
     made_by: ClassVar[str] = "torch"
-
-    @property
-    def own(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Exports the network."""
@@ -49,5 +44,5 @@ class TorchProgram(ArtifactJob):
         about = json.dumps(metadata(self.student, labels_of(data)))
         content = io.BytesIO()
         torch.export.save(program, content, extra_files={ABOUT: about})
-        write_atomically(self.file(folder), lambda file: file.write(content.getvalue()))
+        write_bytes_atomically(self.file(folder), content.getvalue())
         return self.figures(folder)

@@ -15,7 +15,7 @@ from kdlab.inference.engines import ENGINES, Run
 from kdlab.inference.machine import installed
 from kdlab.jobs.events import Listener, Progress
 from kdlab.jobs.export.artifact import INPUT, ArtifactJob
-from kdlab.jobs.export.finished import FinishedStage
+from kdlab.jobs.export.finished import ExportJob, FinishedStage
 from kdlab.jobs.export.samples import test_set
 from kdlab.jobs.job import Figures, Job
 from kdlab.models.saved import load_network, load_predictions, save_predictions
@@ -23,7 +23,8 @@ from kdlab.store.atomic import write_atomically
 from kdlab.store.fingerprint import fingerprint
 from kdlab.store.versions import versions
 from kdlab.tasks.base import task_of
-from kdlab.tasks.predictions import predict
+from kdlab.tasks.metrics import agreement
+from kdlab.tasks.predictions import averaged_probabilities, predict
 
 BATCH = 128
 OTHER_BATCHES = {1: 8, 3: 9}  # batch sizes that are tried too, on how many samples
@@ -33,7 +34,7 @@ FIRST = "first.npy"  # logits of the first samples, for the check by the referen
 
 
 @dataclass(frozen=True, eq=False)
-class StudentLogits(Job):
+class StudentLogits(ExportJob):
     """The student's own logits on the test set: in float32, by torch on the CPU, as artifacts are compared with.
 
     Args:
@@ -63,11 +64,6 @@ class StudentLogits(Job):
         """The student."""
         return {"student": self.student.fingerprint}
 
-    @property
-    def is_recorded(self) -> bool:
-        """False: its figures are the student's."""
-        return False
-
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Evaluates it."""
         data = test_set(self.student.config["data"])
@@ -84,7 +80,7 @@ class StudentLogits(Job):
 
 
 @dataclass(frozen=True, eq=False)
-class Proof(Job):
+class Proof(ExportJob):
     """Runs one artifact in one engine on the whole test set, and compares its logits with the student's.
 
     Args:
@@ -128,11 +124,6 @@ class Proof(Job):
     def settings(self) -> Mapping[str, Any]:
         """Artifact and engine."""
         return {"artifact": self.artifact_job.name, "engine": self.engine, "needs": [n.fingerprint for n in self.needs]}
-
-    @property
-    def is_recorded(self) -> bool:
-        """False: the export's table has its figures."""
-        return False
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Compares; an engine that cannot run the artifact is a result too, as `error`."""
@@ -180,14 +171,12 @@ class Proof(Job):
         if not folders:
             return {}
         weights = torch.tensor([weight for _, weight in self.student.teachers], dtype=torch.float64)
-        every = torch.stack([load_predictions(folder)[0].double() for folder in folders])[:, : len(logits)]
-        shares = (weights / weights.sum()).log().view(-1, 1, 1)
-        teacher = (every.log_softmax(-1) + shares).logsumexp(0)
-        return {"agreement_with_teacher": 100 * (logits.argmax(-1) == teacher.argmax(-1)).double().mean().item()}
+        every = torch.stack([load_predictions(folder)[0].double() for folder in folders])
+        return {"agreement_with_teacher": agreement(logits, averaged_probabilities(every, weights / weights.sum()))}
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceCheck(Job):
+class ReferenceCheck(ExportJob):
     """Runs the first test samples through the reference implementation of ONNX too, where there is no second engine.
 
     Args:
@@ -217,11 +206,6 @@ class ReferenceCheck(Job):
         """The artifact."""
         return {"artifact": self.proof.artifact_job.name, "proof": self.proof.fingerprint}
 
-    @property
-    def is_recorded(self) -> bool:
-        """False: the export's table has its figures."""
-        return False
-
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Compares both engines; `error` where the engine or the reference cannot run the artifact."""
         about = {"artifact": self.proof.artifact_job.name, "engine": REFERENCE, "beside": self.proof.engine}
@@ -237,7 +221,7 @@ class ReferenceCheck(Job):
         return {
             **about,
             "samples": len(first),
-            "agreement": 100 * (logits.argmax(-1) == first.argmax(-1)).double().mean().item(),
+            "agreement": agreement(logits, first),
             "largest_difference": _largest(logits - first),
             "largest_of_artifact": _largest(first - student[: len(first)]),
             "largest_logit": _largest(first),

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from kdlab.jobs.events import Listener
+from kdlab.jobs.export.finished import ExportJob
 from kdlab.jobs.export.int8 import OnnxInt8, reader
 from kdlab.jobs.export.onnx_file import quiet
 from kdlab.jobs.export.samples import calibration_samples
@@ -19,7 +20,7 @@ SAMPLES = 32  # activations of every layer are kept for all of them
 
 
 @dataclass(frozen=True, eq=False)
-class Sensitivity(Job):
+class Sensitivity(ExportJob):
     """Compares activations of both files, by ONNX Runtime's `qdq_loss_debug`.
 
     Args:
@@ -48,11 +49,6 @@ class Sensitivity(Job):
     def settings(self) -> Mapping[str, Any]:
         """The file."""
         return {"artifact": self.quantised.name, "needs": [need.fingerprint for need in self.needs]}
-
-    @property
-    def is_recorded(self) -> bool:
-        """False: the export's result has its figures."""
-        return False
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Lists the layers with the lowest ratio of signal to quantisation noise, in dB."""

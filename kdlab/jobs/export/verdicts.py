@@ -94,18 +94,13 @@ def choice(
 def _candidates(
     artifacts: Sequence[Figures], pairs: Sequence[Figures], measured: Figures, settings: ExportSettings
 ) -> list[dict[str, Any]]:
-    by_name, deciding = {one["artifact"]: one for one in artifacts}, _deciding(settings)
+    by_name, deciding = {one["artifact"]: one for one in artifacts}, settings.measurement.deciding
     proofs = {(one["artifact"], one["engine"]): one for one in pairs}
     return [
         {**by_name[row["name"]], **proofs[row["name"], row["engine"]], "p50": row["p50"]}
         for row in measured["summaries"]
-        if (row["batch"], row["threads"]) == deciding and "p50" in row and (row["name"], row["engine"]) in proofs
+        if deciding.items() <= row.items() and "p50" in row and (row["name"], row["engine"]) in proofs
     ]
-
-
-def _deciding(settings: ExportSettings) -> tuple[int, int]:
-    """The batch size and the number of threads at which candidates are compared: the first of both."""
-    return settings.measurement.batches[0], settings.measurement.thread_counts[0]
 
 
 def _has_budget(settings: ExportSettings) -> bool:
@@ -137,7 +132,7 @@ def _best(candidates: Sequence[Figures], rows: Sequence[Any], settings: ExportSe
     if exact is None or rounded is None:
         only = exact or rounded
         return _recommended(only, None, settings) if only else None
-    key, other = ((one["artifact"], one["engine"], *_deciding(settings)) for one in (rounded, exact))
+    key, other = ((one["artifact"], one["engine"], *settings.measurement.deciding.values()) for one in (rounded, exact))
     ratio = speedup(rows, key, other)
     better = ratio is not None and ratio.least > 1 and ratio.median >= WORTHWHILE
     return _recommended(rounded if better else exact, ratio, settings)
@@ -147,5 +142,4 @@ def _recommended(candidate: Figures, ratio: Span | None, settings: ExportSetting
     kept = {
         name: candidate[name] for name in ("artifact", "engine", "precision", "p50", "size_bytes", "drop", "agreement")
     }
-    batch, threads = _deciding(settings)
-    return {**kept, "batch": batch, "threads": threads, "int8_over_float32": ratio._asdict() if ratio else None}
+    return {**kept, **settings.measurement.deciding, "int8_over_float32": ratio._asdict() if ratio else None}

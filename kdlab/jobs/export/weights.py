@@ -18,7 +18,7 @@ from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.network import Network
 from kdlab.models.saved import load_network, make_network
-from kdlab.store.atomic import write_atomically
+from kdlab.store.atomic import write_bytes_atomically
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 LOADS = {
@@ -40,11 +40,6 @@ class Weights(ArtifactJob):
     engines: ClassVar[Sequence[str]] = ()
     made_by: ClassVar[str] = "safetensors"
 
-    @property
-    def own(self) -> Mapping[str, Any]:
-        """None."""
-        return {}
-
     def files(self, folder: Path) -> Sequence[Path]:
         """Config and weights."""
         return [self.file(folder) / CONFIG, self.file(folder) / WEIGHTS]
@@ -64,8 +59,7 @@ class Weights(ArtifactJob):
             save_folder(Path(scratch), network, settings, labels_of(data), side)
             self.file(folder).mkdir(exist_ok=True)
             for file in self.files(folder):
-                content = Path(scratch, file.name).read_bytes()
-                write_atomically(file, lambda target, content=content: target.write(content))  # type: ignore[misc]
+                write_bytes_atomically(file, Path(scratch, file.name).read_bytes())
         return {**self.figures(folder), "loads_with": self.loads_with}
 
 
