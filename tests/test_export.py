@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -244,25 +243,3 @@ def test_a_full_disk_loses_nothing(outputs, small_disk, monkeypatch, capsys):
     assert exported(monkeypatch, outputs / "run", *QUICK, FLOAT) == 0
     stages = json.loads((folder_in(outputs / "run") / "result.json").read_text())["stages"]
     assert all(one["reused"] for one in stages)
-
-
-def test_a_killed_export_continues(outputs):
-    """SIGKILL while it measures: the same command finishes, and what was done is reused."""
-    command = [sys.executable, "-m", "kdlab.export", str(outputs / "run"), *QUICK, FLOAT, "export.measure.rounds=2"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
-    rounds = None
-    while process.poll() is None and rounds is None:
-        rounds = next((one for one in outputs.glob("store/*/rounds.jsonl") if one.read_text().count("\n") >= 2), None)
-    assert rounds, "it ended before it was killed"
-    os.killpg(process.pid, 9)
-    process.communicate()
-    before = rounds.read_text().splitlines()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
-    assert rounds.read_text().splitlines()[: len(before)] == before
-    stages = {
-        one["name"]: one["reused"]
-        for one in json.loads((folder_in(outputs / "run") / "result.json").read_text())["stages"]
-    }
-    assert stages.pop("latency") is False
-    assert all(stages.values())

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import sys
 
 import pytest
@@ -13,6 +15,7 @@ from kdlab.runtime import exported_run
 from kdlab.runtime.exported_run import settings_of
 from kdlab.sweeps.cli import run
 from kdlab.train import train
+from tests.commands import start
 from tests.small import TINY, tiny_plan
 
 MEASURED = ["export.artifacts=[onnx]", "export.measure.rounds=1", "export.measure.batches=[1]"]
@@ -31,8 +34,7 @@ def outputs(tmp_path_factory):
 
 def results(outputs):
     """By the budget, which is None without an export."""
-    found = [(path.parent, json.loads(path.read_text())) for path in outputs.glob("response-*/result.json")]
-    return {one["config"].get("export", {}).get("max_latency_ms"): (folder, one) for folder, one in found}
+    return {one["config"].get("export", {}).get("max_latency_ms"): (folder, one) for folder, one in _finished(outputs)}
 
 
 def test_each_export_has_a_directory_of_its_own_and_all_share_their_stages(outputs):
@@ -118,6 +120,36 @@ def test_a_plan_with_an_export_exports_from_python_too(outputs, tmp_path):
     assert (tmp_path / "run" / result["export"]["folder"] / "resnet8.onnx").is_file()
     assert plan.fingerprint != tiny_plan("baseline=false").fingerprint
     assert kdlab.run(plan, store=outputs / "store")["export"] == {**result["export"], "folder": None}
+
+
+def test_a_run_killed_while_it_exports_goes_on(outputs):
+    """Nothing is trained, written or measured again."""
+    arguments = [*TINY, *EXPORT, "export.measure.rounds=2", "export.opset=21"]
+    process = start(outputs, arguments)
+    rounds = None
+    while process.poll() is None and rounds is None:
+        rounds = next((one for one in outputs.glob("store/*/rounds.jsonl") if _rows(one) == 1), None)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert rounds, "it ended before it was killed"
+    first = rounds.read_text().splitlines()[0]
+    assert run(train, [*arguments, f"paths.outputs={outputs}"]) == 0
+    assert rounds.read_text().splitlines()[0] == first
+    (found,) = [each for each in _finished(outputs) if each[1]["config"].get("export", {}).get("opset") == 21]
+    folder, result = found
+    exported = json.loads((folder / result["export"]["folder"] / "result.json").read_text())
+    reused = {stage["name"]: stage["reused"] for stage in (*result["stages"], *exported["stages"])}
+    assert not reused.pop("latency")
+    assert all(reused.values())
+
+
+def _rows(log):
+    return log.read_text().count("\n")
+
+
+def _finished(outputs):
+    found = ((path.parent, json.loads(path.read_text())) for path in outputs.glob("response-*/result.json"))
+    return [(folder, one) for folder, one in found if one["status"] == "finished"]
 
 
 @pytest.mark.parametrize("typed", [["-m", "export.opset=20"], ["export.calibration_samples=64,256"]])

@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from kdlab.errors import BadInput
-from kdlab.inference.device import ALL, FORMAT
+from kdlab.inference.device import FORMAT
+from kdlab.inference.machine import ALL
 from kdlab.inference.rounds import Row
 from kdlab.inference.summary import Span
 from kdlab.inference.text import aligned, label, machine_lines, milliseconds, number, spread

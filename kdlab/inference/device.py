@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .machine import machine, usable_cores
+from .machine import machine, thread_counts
 from .rounds import Row, Variant, measure
 from .row_log import RowLog
 from .summary import speedups, summaries
@@ -33,7 +33,6 @@ from .text import hash_lines, label, latency_table, machine_lines
 
 FORMAT = 1
 JOB, RESULTS = "job.json", "results.json"
-ALL = "all"
 SUSPICIOUS = 90.0  # per cent of the student's labels; rounding alone changes fewer
 Job = Mapping[str, Any]
 
@@ -122,7 +121,6 @@ def _variants(job: Job) -> tuple[list[Variant], list[dict[str, str]]]:
     chosen = [one for one in job["artifacts"] if one["engine"] not in absent]
     if not chosen:
         raise BundleError(f"none of the engines {', '.join(sorted(absent))} is installed: pip install onnxruntime")
-    threads = sorted({usable_cores() if count == ALL else int(count) for count in job["threads"]})
     skipped = [
         {"name": one["name"], "engine": one["engine"], "reason": f"{one['engine']} is not installed"}
         for one in job["artifacts"]
@@ -132,7 +130,7 @@ def _variants(job: Job) -> tuple[list[Variant], list[dict[str, str]]]:
         Variant(one["name"], one["file"], one["engine"], batch, count, one["bare"])
         for one in chosen
         for batch in job["batches"]
-        for count in threads
+        for count in thread_counts(job["threads"])
     ], skipped
 
 

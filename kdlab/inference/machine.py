@@ -13,6 +13,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 BOARD = Path("/proc/device-tree/model")
 COUNTERS = Path("/sys/class/powercap")
 PACKAGES = ("numpy", "onnxruntime", "openvino", "executorch", "torch", "onnx")
+ALL = "all"  # as a number of threads: the cores that this process may use
 FEATURES = (
     *("sse4_2", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
@@ -42,6 +43,11 @@ def processor() -> str:
 def usable_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_counts(asked: Sequence[int | str]) -> list[int]:
+    """Numbers of threads, each once and in order, with `all` as the cores that this process may use."""
+    return list(dict.fromkeys(usable_cores() if one == ALL else int(one) for one in asked))
 
 
 def cpu_features() -> list[str]:

@@ -4,7 +4,7 @@ A listener may end a run: it raises `Interrupted` or `StoppedEarly` on a `Progre
 first, so that the same job continues from there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,3 +78,13 @@ Listener = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """A listener that does nothing."""
+
+
+def to_all(listeners: Sequence[Listener]) -> Listener:
+    """A listener that calls each of these with every event, in this order."""
+
+    def emit(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return emit

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdlab.inference.summary import speedups
-from kdlab.jobs.events import Listener
+from kdlab.jobs.events import Listener, to_all
 from kdlab.jobs.export.artifact import ArtifactJob
 from kdlab.jobs.export.finished import FinishedStage
 from kdlab.jobs.export.int8 import OnnxInt8
@@ -68,30 +68,52 @@ def run_export(student: FinishedStage, settings: ExportSettings, store: Store, l
         BadInput: a setting does not fit.
         JobFailed: an exporter or a quantiser refuses the network.
     """
-
-    def emit(event: Any) -> None:
-        for listener in listeners:
-            listener(event)
-
+    emit = to_all(listeners)
     with isolated():
-        jobs = settings.jobs(student)
-        reused = execute([*jobs, StudentLogits(student)], store, emit)
-        proofs = [proof for job in jobs for proof in settings.proofs(job)]
-        checks = [check for job in jobs for check in settings.checks(job)]
-        reused |= execute([*proofs, *checks], store, emit)
-        judged = {proof: _refusals(proof, settings, store) for proof in proofs}
-        refused = _refused(judged, checks, settings, store)
-        accepted = [
-            (one.artifact_job, one.engine) for one, reasons in judged.items() if not reasons and one.is_measured
-        ]
-        accepted = [(job, engine) for job, engine in accepted if job.name not in refused]
-        layers = [Sensitivity(job) for job in jobs if isinstance(job, OnnxInt8) and job.name in refused]
-        latency = [Latency(student, accepted, settings.measurement)] if accepted else []
-        reused |= execute([*layers, *latency], store, emit)
-        every: list[Job] = [*jobs, *proofs, *checks, *layers, *latency]
-        content = _content(settings, store, judged, refused, every)
+        proved = prove(student, settings, store, emit)
+        layers = [Sensitivity(job) for job in proved.jobs if isinstance(job, OnnxInt8) and job.name in proved.refused]
+        latency = [Latency(student, proved.accepted, settings.measurement)] if proved.accepted else []
+        reused = {**proved.reused, **execute([*layers, *latency], store, emit)}
+        every: list[Job] = [*proved.jobs, *proved.judged, *proved.checks, *layers, *latency]
+        content = _content(settings, store, proved.judged, proved.refused, every)
         stages = [{"name": job.name, "fingerprint": job.fingerprint, "reused": reused[job.name]} for job in every]
-    return Export({**content, "stages": stages, "environment": environment()}, jobs, store)
+    return Export({**content, "stages": stages, "environment": environment()}, proved.jobs, store)
+
+
+@dataclass(frozen=True)
+class Proved:
+    """Artifacts that are written and proved, but not measured.
+
+    Attributes:
+        jobs: that wrote them.
+        judged: their proofs, with the reasons against the artifact in that engine.
+        checks: by the reference implementation.
+        refused: the reasons against each refused artifact.
+        reused: whether each job was finished before, by its name.
+    """
+
+    jobs: Sequence[ArtifactJob]
+    judged: Mapping[Proof, Sequence[str]]
+    checks: Sequence[ReferenceCheck]
+    refused: Mapping[str, Sequence[str]]
+    reused: Mapping[str, bool]
+
+    @property
+    def accepted(self) -> list[tuple[ArtifactJob, str]]:
+        """Artifacts that pass, in the engines in which they do, without those whose latency is not measured."""
+        accepted = ((one, one.artifact_job) for one, reasons in self.judged.items() if not reasons and one.is_measured)
+        return [(job, proof.engine) for proof, job in accepted if job.name not in self.refused]
+
+
+def prove(student: FinishedStage, settings: ExportSettings, store: Store, emit: Listener) -> Proved:
+    """Writes the artifacts of a network and proves them; for `run_export`, and where several networks are compared."""
+    jobs = settings.jobs(student)
+    reused = execute([*jobs, StudentLogits(student)], store, emit)
+    proofs = [proof for job in jobs for proof in settings.proofs(job)]
+    checks = [check for job in jobs for check in settings.checks(job)]
+    reused |= execute([*proofs, *checks], store, emit)
+    judged = {proof: _refusals(proof, settings, store) for proof in proofs}
+    return Proved(jobs, judged, checks, _refused(judged, checks, settings, store), reused)
 
 
 def _refusals(proof: Proof, settings: ExportSettings, store: Store) -> list[str]:

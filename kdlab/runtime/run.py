@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlab.jobs.checks.stages import check_stages
-from kdlab.jobs.events import Event, Listener
+from kdlab.jobs.events import Listener, to_all
 from kdlab.jobs.job import Job
 from kdlab.jobs.plan import Plan
 from kdlab.runtime.executor import execute
@@ -70,11 +70,7 @@ def run_jobs(plan: Plan | Sequence[Job], store: Store, listeners: Sequence[Liste
         TrainingFailed: a job could not go on.
         Interrupted, StoppedEarly: a listener ended the run.
     """
-
-    def emit(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
-
+    emit = to_all(listeners)
     with isolated():
         if not isinstance(plan, Plan):
             reused = execute(plan, store, emit)

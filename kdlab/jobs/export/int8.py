@@ -14,7 +14,7 @@ from kdlab.errors import BadInput, JobFailed, first_line
 from kdlab.jobs.events import Listener
 from kdlab.jobs.export.artifact import INPUT, ArtifactJob, metadata
 from kdlab.jobs.export.onnx_file import BARE, OnnxFile, cut, quiet, write_onnx
-from kdlab.jobs.export.samples import calibration_samples, labels_of, test_set
+from kdlab.jobs.export.samples import calibration_samples, labels_of, training_set
 from kdlab.jobs.job import Figures, Job
 from kdlab.store.atomic import write_bytes_atomically
 
@@ -49,10 +49,10 @@ class Int8(ArtifactJob):
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Quantises it."""
-        source, settings = self.source.file(inputs[0]), self.student.config["data"]
+        source, data = self.source.file(inputs[0]), training_set(self.student.config["data"])
         self._check_nodes(source)
-        samples = calibration_samples(settings, self.calibration_samples).numpy()
-        about = metadata(self.student, labels_of(test_set(settings)), quantised_by=self.made_by, **self.own)
+        samples = calibration_samples(data, self.calibration_samples).numpy()
+        about = metadata(self.student, labels_of(data), quantised_by=self.made_by, **self.own)
         with quiet():
             try:
                 self.quantise(source, samples, folder, about)

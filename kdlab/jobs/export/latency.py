@@ -10,7 +10,7 @@ import torch
 
 from kdlab.data.batch import Batch
 from kdlab.errors import BadInput
-from kdlab.inference.machine import machine, usable_cores
+from kdlab.inference.machine import ALL, machine, thread_counts
 from kdlab.inference.rounds import Row, Variant, measure
 from kdlab.inference.row_log import RowLog
 from kdlab.inference.summary import summaries
@@ -29,7 +29,6 @@ from kdlab.store.versions import versions
 EAGER = "pytorch"
 ROWS = "rounds.jsonl"
 MOST = 128  # samples that are kept as inputs
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Measurement:
     @property
     def thread_counts(self) -> list[int]:
         """As numbers, each once, in their order."""
-        return list(dict.fromkeys(usable_cores() if one == ALL else int(one) for one in self.threads))
+        return thread_counts(self.threads)
 
     @property
     def deciding(self) -> dict[str, int]:
@@ -130,10 +129,10 @@ class Latency(ExportJob):
         return {"machine": machine(), "rows": rows, "summaries": summaries(rows)}
 
     def _variants(self, inputs: Sequence[Path]) -> list[Variant]:
-        eager = [(stage.label, str(path), EAGER, None) for stage, path in zip(self.networks, inputs, strict=False)]
+        eager = [(self.named(one), str(path), EAGER, None) for one, path in zip(self.networks, inputs, strict=False)]
         folders = inputs[len(self.networks) :]
         made = [
-            (job.name, str(job.file(path)), engine, str(path / BARE) if (path / BARE).is_file() else None)
+            (self.named(job), str(job.file(path)), engine, self.bare(path))
             for (job, engine), path in zip(self.pairs, folders, strict=True)
         ]
         return [
@@ -142,6 +141,14 @@ class Latency(ExportJob):
             for batch in self.measurement.batches
             for threads in self.measurement.thread_counts
         ]
+
+    def named(self, job: Job) -> str:
+        """The name of a network or an artifact among the variants."""
+        return job.label
+
+    def bare(self, folder: Path) -> str | None:
+        """The file of an artifact's network without its preprocessing; None where it is not measured."""
+        return str(folder / BARE) if (folder / BARE).is_file() else None
 
     def _inputs(self, folder: Path) -> dict[str, str]:
         """Writes test images: raw ones, and those that the bare network takes."""

@@ -44,14 +44,21 @@ def labels_of(data: Any) -> list[str]:
     return list(getattr(data, "class_names", ())) or [str(number) for number in range(data.num_classes)]
 
 
-def calibration_samples(settings: Mapping[str, Any], count: int) -> Tensor:
+def training_set(settings: Mapping[str, Any]) -> Any:
+    """The data module of a stage, ready to yield its training and validation parts."""
+    data = make_data(settings)
+    data.setup("fit")
+    return data
+
+
+def calibration_samples(data: Any, count: int) -> Tensor:
     """Samples by which a quantiser sets its ranges, without augmentation and with every class among them.
 
     They are of the validation part, which the student did not train on; without one, of the training part. Labels are
     only used to give each class its share.
 
     Args:
-        settings: of the data, as of the stage.
+        data: of `training_set`.
         count: number of samples.
 
     Returns:
@@ -60,8 +67,6 @@ def calibration_samples(settings: Mapping[str, Any], count: int) -> Tensor:
     Raises:
         BadInput: fewer than one for each class, or data in which a class is missing.
     """
-    data: Any = make_data(settings)
-    data.setup("fit")
     classes = data.num_classes
     if not is_whole(count, classes):
         raise BadInput(

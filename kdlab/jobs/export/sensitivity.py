@@ -10,7 +10,7 @@ from kdlab.jobs.events import Listener
 from kdlab.jobs.export.finished import ExportJob
 from kdlab.jobs.export.int8 import OnnxInt8, reader
 from kdlab.jobs.export.onnx_file import quiet
-from kdlab.jobs.export.samples import calibration_samples
+from kdlab.jobs.export.samples import calibration_samples, training_set
 from kdlab.jobs.job import Figures, Job
 from kdlab.store.fingerprint import fingerprint
 from kdlab.store.versions import versions
@@ -53,8 +53,8 @@ class Sensitivity(ExportJob):
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
         """Lists the layers with the lowest ratio of signal to quantisation noise, in dB."""
         source, quantised = self.quantised.source.file(inputs[0]), self.quantised.file(inputs[1])
-        settings = self.quantised.student.config["data"]
-        samples = calibration_samples(settings, self.quantised.calibration_samples).numpy()[:SAMPLES]
+        data = training_set(self.quantised.student.config["data"])
+        samples = calibration_samples(data, self.quantised.calibration_samples).numpy()[:SAMPLES]
         noise = _signal_to_noise(source, quantised, samples)
         worst = sorted(noise.items(), key=lambda pair: pair[1])[:SHOWN]
         return {"layers": [{"node": node, "decibels": decibels} for node, decibels in worst]}

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
-from kdlab.reporting.render.export_tables import export_view
+from kdlab.reporting.render.export_tables import Table, export_view
 from kdlab.reporting.render.figures.agreement import agreement
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
 from kdlab.reporting.render.figures.cascade import generations, steps
@@ -84,8 +84,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             ranking=f"validation {evidence.task.headline.label}",
             overview=_overview(evidence),
             sections=sections,
-            shipped=shipped_rows(evidence),
-            shipped_texts=SHIPPED_TEXTS,
+            shipped=_shipped(evidence),
             exports=[export_view(export) for export in evidence.exports],
             savings=_savings(evidence),
             published=[_published(row) for row in evidence.published],
@@ -170,6 +169,15 @@ def _overview(evidence: Evidence) -> list[str]:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def _shipped(evidence: Evidence) -> Table | None:
+    rows = shipped_rows(evidence)
+    if not rows:
+        return None
+    heads = list(rows[0])
+    texts = frozenset(index for index, head in enumerate(heads) if head in SHIPPED_TEXTS)
+    return Table("What can be shipped", heads, [list(row.values()) for row in rows], texts)
 
 
 def _savings(evidence: Evidence) -> Mapping[str, Any] | None:

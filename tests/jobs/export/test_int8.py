@@ -13,7 +13,7 @@ from kdlab.data import Digits
 from kdlab.data.image.base import ImageData
 from kdlab.errors import BadInput
 from kdlab.jobs.export.int8 import OnnxInt8
-from kdlab.jobs.export.samples import calibration_samples
+from kdlab.jobs.export.samples import calibration_samples, training_set
 
 
 def optimised(file, folder):
@@ -64,7 +64,7 @@ def digits(**settings):
 
 
 def test_calibration_takes_held_out_images_that_are_no_test():
-    samples = calibration_samples(digits(), 50)
+    samples = calibration_samples(training_set(digits()), 50)
     assert samples.shape == (50, 3, 32, 32)
     module = Digits(batch_size=32)
     module.setup()
@@ -76,7 +76,7 @@ def test_calibration_takes_held_out_images_that_are_no_test():
 
 
 def test_without_a_held_out_part_training_images_are_taken_as_they_are():
-    samples = calibration_samples(digits(val_fraction=0.0), 64)
+    samples = calibration_samples(training_set(digits(val_fraction=0.0)), 64)
     module = Digits(batch_size=32, val_fraction=0.0)
     module.setup()
     (images,) = module.inputs("train", [module.visits(0)])
@@ -90,7 +90,7 @@ def test_fewer_samples_than_classes_are_refused(count):
         r"export\.calibration_samples must be a whole number, 10 or more: one for each class.*calibration_samples=256"
     )
     with pytest.raises(BadInput, match=text):
-        calibration_samples(digits(), count)
+        calibration_samples(training_set(digits()), count)
 
 
 def test_a_class_without_a_sample_is_refused(monkeypatch):
@@ -104,7 +104,7 @@ def test_a_class_without_a_sample_is_refused(monkeypatch):
     with pytest.raises(
         BadInput, match=r"calibration_samples must bring a sample of each class, got .* without 7\. Take"
     ):
-        calibration_samples(digits(), 64)
+        calibration_samples(training_set(digits()), 64)
 
 
 def test_a_users_own_data_module_is_calibrated_on_its_loaders(tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ class Own(LightningDataModule):
     (tmp_path / "own_data.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     for first in (0, 50):
-        samples = calibration_samples({"_target_": "own_data.Own", "first": first}, 5)
+        samples = calibration_samples(training_set({"_target_": "own_data.Own", "first": first}), 5)
         assert samples[:, 0, 0, 0].tolist() == list(range(first, first + 5))
 
 
