@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def _reported(args: Namespace) -> int:
-    _check_destination(args.wandb)
+    check_destination(args.wandb)
     from kdlab.reporting.render.summary_screen import show  # after what may be wrong with the arguments
     from kdlab.reporting.report import report
 
@@ -35,7 +35,7 @@ def _reported(args: Namespace) -> int:
     return 0
 
 
-def _check_destination(destination: str | None) -> None:
+def check_destination(destination: str | None) -> None:
     if destination is not None and not re.fullmatch(r"[\w-]+/[^/\\#?%:]{1,128}", destination):
         raise BadInput(
             f"--wandb takes ENTITY/PROJECT, where the runs are, got {destination!r}. For example: --wandb team/kdlab"

@@ -57,6 +57,7 @@ def collect(folders: Sequence[str | Path]) -> Evidence:
         published=tuple(published_rows(evidence)),
         shipped=tuple(shipped_settings(settings)),
         exports=tuple(found.exports[found.runs[0].path]) if len(found.runs) == 1 else (),
+        comparisons=tuple(found.comparisons.items()),
     )
     evidence = replace(evidence, shipping=tuple(shipping(evidence)))
     said, limits = with_budget(evidence, answer(evidence, unranked))

@@ -225,6 +225,7 @@ class Evidence:
         shipped: of each setting with an export, in the order of `settings`.
         shipping: the sentences about them: which to ship, and how it was chosen.
         exports: of a report on one run.
+        comparisons: the folders of `kdlab.compare` among those of the report, each with its `comparison.json`.
     """
 
     title: str
@@ -243,6 +244,7 @@ class Evidence:
     shipped: tuple[Shipped, ...] = ()
     shipping: tuple[str, ...] = ()
     exports: tuple[Exported, ...] = field(default=(), repr=False)
+    comparisons: tuple[tuple[Path, Mapping[str, Any]], ...] = field(default=(), repr=False)
 
     @property
     def task(self) -> Description:

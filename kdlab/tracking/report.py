@@ -19,6 +19,9 @@ from kdlab.reporting.analyse.formatting import brief
 from kdlab.reporting.analyse.labels import names
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
+from kdlab.reporting.render.comparison_lines import QUESTION, sentences
+from kdlab.reporting.render.comparison_lines import answer as comparison_answer
+from kdlab.reporting.render.comparison_tables import comparison_rows, figures, ratios
 from kdlab.reporting.render.tables import saved, setting_rows, table
 from kdlab.runtime.sweep_records import ABOUT
 from kdlab.store.fingerprint import config_fingerprint
@@ -43,6 +46,22 @@ def publish_evidence(evidence: Evidence, folders: Sequence[Path], destination: s
     """
     entity, project = destination.split("/")
     return publish(build_report(evidence, project, entity, group_of(evidence, folders)))
+
+
+def publish_comparison(content: Mapping[str, Any], name: str, destination: str) -> str:
+    """Builds and publishes the report of a comparison.
+
+    Args:
+        content: of its `comparison.json`.
+        name: of its folder.
+        destination: `ENTITY/PROJECT`.
+
+    Returns:
+        The report's address.
+    """
+    entity, project = destination.split("/")
+    blocks = list(_comparison(content))
+    return publish(wr.Report(entity=entity, project=project, title=QUESTION, description=name, blocks=blocks))
 
 
 def group_of(evidence: Evidence, folders: Sequence[Path]) -> str | None:
@@ -145,6 +164,8 @@ def _blocks(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
     if evidence.settings:
         yield wr.H1("Settings")
         yield wr.MarkdownBlock(table(setting_rows(evidence)))
+    for _, content in evidence.comparisons:
+        yield from _comparison(content)
     yield from _plane(evidence, runs)
     metric = evidence.task.headline
     best = "highest" if metric.higher_is_better else "lowest"
@@ -158,6 +179,14 @@ def _blocks(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
     if evidence.settings:
         yield wr.H1("What reuse saved")
         yield wr.P(saved(evidence))
+
+
+def _comparison(content: Mapping[str, Any]) -> Iterator[BlockTypes]:
+    """What `kdlab.compare` found: its answer, its tables, and what qualifies them."""
+    yield wr.H1(QUESTION)
+    yield wr.P(comparison_answer(content))
+    yield from (wr.MarkdownBlock(table(comparison_rows(content, of))) for of in (figures, ratios))
+    yield wr.UnorderedList(items=[*sentences(content), *content["assumptions"]])
 
 
 def _one_line(text: str) -> str:

@@ -23,7 +23,8 @@ KEPT = {"calls": 300, "bare_p50": None}
 
 
 def stub(name, precision="float32", **more):
-    return SimpleNamespace(name=name, fingerprint=f"print of {name}", precision=precision, **more)
+    about = {"name": name, "label": name, "fingerprint": f"print of {name}", "precision": precision}
+    return SimpleNamespace(**{**about, **more})
 
 
 STUDENT = stub(

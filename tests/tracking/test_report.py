@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from kdlab.errors import BadInput, KdlabError
-from kdlab.report import _check_destination
+from kdlab.report import check_destination
 from kdlab.reporting.assemble import collect
 from kdlab.store.fingerprint import config_fingerprint
 from tests.reporting.lab import Lab
@@ -264,7 +264,7 @@ def test_a_lost_network_is_one_message(library, monkeypatch):
 @pytest.mark.parametrize("typed", ["kdlab", "team/", "/kdlab", "team/a/b", "team/a:b", ""])
 def test_a_destination_is_an_entity_and_a_project(typed):
     with pytest.raises(BadInput, match="--wandb takes ENTITY/PROJECT, where the runs are, got"):
-        _check_destination(typed)
+        check_destination(typed)
 
 
 def test_a_report_without_wandb_does_not_import_it():

@@ -34,9 +34,7 @@ def varying_keys(found: Found) -> list[str]:
     their configs, these are added. The settings of an export count where they are swept or typed.
     """
     swept = [key for sweep in found.sweeps for key in _swept_keys(sweep)]
-    typed = [
-        key for run in _loose(found) for key in found.typed[run.path] if _matters(key) or key.startswith("export.")
-    ]
+    typed = [key for run in _loose(found) for key in found.typed[run.path] if matters(key) or key.startswith("export.")]
     keys = [key for key in _unique(swept + typed) if key in swept or _differs(found.runs, key)]
     keys = [key for key in keys if not _is_seed(key, found.runs)]
     if len(found.sweeps) != 1 or _loose(found):
@@ -100,7 +98,7 @@ def _undeclared(runs: Sequence[Run], declared: Sequence[str]) -> list[str]:
 def _differing_keys(runs: Sequence[Run]) -> list[str]:
     """Keys in which runs differ: options before the settings of their nodes, shallow keys before deep ones."""
     keys = _unique(key for run in runs for key in run.values)
-    differing = [key for key in keys if _matters(key) and not _is_seed(key, runs) and _differs(runs, key)]
+    differing = [key for key in keys if matters(key) and not _is_seed(key, runs) and _differs(runs, key)]
     return sorted(differing, key=lambda key: (key not in GROUPS, key.count("."), key))
 
 
@@ -120,7 +118,8 @@ def _is_part(key: str, other: str) -> bool:
     return key.startswith("loss.terms.") and other.startswith("loss.")
 
 
-def _matters(key: str) -> bool:
+def matters(key: str) -> bool:
+    """Whether a setting of a config changes a network by more than rounding; seeds do."""
     without = (*ELSEWHERE, *BUNDLES, *MACHINE)
     if key.startswith(tuple(f"{name}." for name in without)) or key in without:
         return key in MATTERS

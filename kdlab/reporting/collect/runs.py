@@ -11,6 +11,7 @@ import yaml
 
 from kdlab.errors import BadInput
 from kdlab.reporting.collect.cells import Lost, SweepRecord, read_record
+from kdlab.reporting.collect.comparisons import comparisons
 from kdlab.reporting.collect.exports import exports, is_export
 from kdlab.reporting.collect.options import with_options
 from kdlab.reporting.collect.values import config_values, typed_values
@@ -32,6 +33,7 @@ class Found:
         exports: by the path of a run, those in its directory, newest first.
         lost: cells and runs without a result.
         sweeps: with their records.
+        comparisons: of `kdlab.compare`: the folder, and the content of its `comparison.json`.
         remarks: what was skipped, and why.
     """
 
@@ -40,6 +42,7 @@ class Found:
     exports: dict[Path, list[Exported]] = field(default_factory=dict)
     lost: list[Lost] = field(default_factory=list)
     sweeps: list[SweepRecord] = field(default_factory=list)
+    comparisons: dict[Path, Mapping[str, Any]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -53,6 +56,7 @@ def find(folders: Sequence[str | Path]) -> Found:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise BadInput(f"DIR must be the folder of a run or a sweep, got {folder}, which is not there.")
+        found.comparisons |= comparisons(folder.resolve(), found.remarks)
         for path, is_sweep in _find_paths(folder.resolve()):
             if is_sweep:
                 _read_sweep(path, found, seen)
@@ -61,7 +65,7 @@ def find(folders: Sequence[str | Path]) -> Found:
     found.runs = with_options(found.runs, [found.typed[run.path] for run in found.runs])
     finished = {run.path for run in found.runs}
     found.lost = [lost for lost in found.lost if lost.path not in finished]
-    if not (found.runs or found.lost or found.sweeps):
+    if not (found.runs or found.lost or found.sweeps or found.comparisons):
         raise BadInput(
             f"DIR must hold a run that ended or a sweep, got {', '.join(map(str, folders))} without any. "
             "Name a run directory, a sweep's folder, or paths.outputs with all of them."

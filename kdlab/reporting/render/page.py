@@ -8,11 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
+from kdlab.reporting.render.comparison_page import comparison_view
 from kdlab.reporting.render.export_tables import Table, export_view
 from kdlab.reporting.render.figures.agreement import agreement
 from kdlab.reporting.render.figures.best_minus_last import best_minus_last
@@ -23,9 +21,9 @@ from kdlab.reporting.render.figures.dark import dark_knowledge
 from kdlab.reporting.render.figures.effects import effects
 from kdlab.reporting.render.figures.gains import gains
 from kdlab.reporting.render.figures.reliability import calibration
-from kdlab.reporting.render.figures.style import Picture, in_style, save
+from kdlab.reporting.render.figures.style import Picture, in_style
+from kdlab.reporting.render.parts import InlinePicture, environment, inline
 from kdlab.reporting.render.settings_table import Column, columns, with_interval
-from kdlab.reporting.render.svg import inlined
 from kdlab.reporting.render.tables import saved, shipped_rows
 from kdlab.store.atomic import write_text_atomically
 
@@ -34,15 +32,6 @@ PUBLISHED = ("method", "teacher", "student_alone", "student", "metric", "note", 
 PROMINENT = 2  # remarks that stand out
 SHIPPED_TEXTS = ("setting", "artifact", "engine", "refused or over budget")
 LONG = 25  # rows from which on a table scrolls in its box
-
-
-@dataclass(frozen=True)
-class InlinePicture:
-    """A picture in the page: its SVG and its caption."""
-
-    name: str
-    svg: Markup
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -70,10 +59,14 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
     plots.mkdir(parents=True, exist_ok=True)
     with in_style():
         sections = list(_sections(evidence, plots))
+        comparisons = [
+            comparison_view(folder.name, content, plots, number)
+            for number, (folder, content) in enumerate(evidence.comparisons)
+        ]
     measured = columns(evidence.settings, chosen_role(evidence.varied))
     table = [column for column in measured if not column.is_shared]
     content = (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             evidence=evidence,
@@ -84,6 +77,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
             ranking=f"validation {evidence.task.headline.label}",
             overview=_overview(evidence),
             sections=sections,
+            comparisons=comparisons,
             shipped=_shipped(evidence),
             exports=[export_view(export) for export in evidence.exports],
             savings=_savings(evidence),
@@ -94,7 +88,8 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
         )
     )
     page = folder / "index.html"
-    for name in _linked(page) - {picture.name for section in sections for picture in section.pictures}:
+    pictures = [*(one.pictures for one in sections), *(one.pictures for one in comparisons)]
+    for name in _linked(page) - {picture.name for several in pictures for picture in several}:
         for suffix in ("svg", "png"):
             (plots / f"{name}.{suffix}").unlink(missing_ok=True)
     write_text_atomically(page, content)
@@ -112,23 +107,9 @@ def _linked(page: Path) -> set[str]:
     return set(re.findall(links, page.read_text(encoding="utf-8", errors="replace"))) if page.is_file() else set()
 
 
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "template"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-
-
 def _sections(evidence: Evidence, plots: Path) -> Iterator[Section]:
     for heading, text, draw in SECTIONS:
-        pictures = tuple(
-            InlinePicture(picture.name, inlined(save(picture, plots), picture.name, picture.alt), picture.caption)
-            for picture in draw(evidence)
-        )
-        if pictures:
+        if pictures := inline(draw(evidence), plots):
             yield Section(heading, text, pictures)
 
 

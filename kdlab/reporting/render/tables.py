@@ -13,6 +13,9 @@ from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.analyse.settings import seed
 from kdlab.reporting.analyse.summary import differences
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
+from kdlab.reporting.render.comparison_lines import QUESTION, sentences
+from kdlab.reporting.render.comparison_lines import answer as comparison_answer
+from kdlab.reporting.render.comparison_tables import comparison_rows, figures, ratios
 from kdlab.reporting.render.magnitude import duration
 from kdlab.runtime.export_summary import shipped
 from kdlab.store.atomic import write_text_atomically
@@ -197,6 +200,7 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
     if evidence.shipped:
         sentences = "\n\n".join(map(_inert, evidence.shipping))
         yield f"## What can be shipped\n\n{sentences}\n\n{table(shipped_rows(evidence))}"
+    yield from (comparison_markdown(content) for _, content in evidence.comparisons)
     if evidence.failures:
         rows = [{"cell": failure.label, "error": failure.error} for failure in evidence.failures]
         yield f"## Without a result\n\n{table(rows)}"
@@ -206,6 +210,13 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
         yield f"## Published figures\n\n{_published(evidence.published)}"
     if evidence.sweep and evidence.sweep.get("command"):
         yield f"## The command\n\n```\n{evidence.sweep['command']}\n```"
+
+
+def comparison_markdown(content: Mapping[str, Any]) -> str:
+    """A comparison: its answer, its tables, and what qualifies them."""
+    tables = [table(comparison_rows(content, of)) for of in (figures, ratios)]
+    notes = "\n".join(f"- {_inert(line)}" for line in (*sentences(content), *content["assumptions"]))
+    return "\n\n".join([f"## {QUESTION}", _inert(comparison_answer(content)), *tables, notes])
 
 
 def _settings(evidence: Evidence) -> str:
