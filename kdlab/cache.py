@@ -65,7 +65,7 @@ def _fill(stage: "Stage", store: "Store", screen: "Screen") -> None:
     from kdlab.runtime.run import run_jobs
     from kdlab.runtime.signals import StopOnSignal
 
-    untrained = [teacher.name for teacher in stage.needs if teacher.teachers and not store.finished(teacher)]
+    untrained = [teacher.name for teacher in stage.teacher_stages if teacher.teachers and not store.finished(teacher)]
     if untrained:
         screen.print(
             f"  {stage.name:<10} distils from {', '.join(untrained)}, not trained yet: its cache is filled in training"
@@ -73,7 +73,7 @@ def _fill(stage: "Stage", store: "Store", screen: "Screen") -> None:
         return
     fill = CacheFill(stage)
     with StopOnSignal() as stop:
-        run_jobs(stage.needs, store, [screen, stop])
+        run_jobs(stage.teacher_stages, store, [screen, stop])
         if store.finished(fill) and fill.has_lost_its_rows(store.root):
             store.forget(fill)
         run_jobs([fill], store, [screen, stop])

@@ -78,7 +78,7 @@ class CacheFill(Job):
     @property
     def needs(self) -> Sequence[Job]:
         """The teachers."""
-        return self.stage.needs
+        return self.stage.teacher_stages
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -118,7 +118,7 @@ def _fill(stage: Stage, store: Path, folders: Sequence[Path], epoch_done: Callab
         data = make_data(stage.data)
         data.setup("fit")
         filled = []
-        for source, teacher in zip(stage.needs, _cached_teachers(stage, store, folders), strict=False):
+        for source, teacher in zip(stage.teacher_stages, _cached_teachers(stage, store, folders), strict=False):
             assert isinstance(data, Addressed)
             teacher.to(torch.device(accelerator(stage)))
             with closing(teacher):

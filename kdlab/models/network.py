@@ -8,13 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdlab.errors import BadInput
+from kdlab.models.pruned import Pruned
 
 
 class Network(nn.Module):
     """A network on raw images, so that teacher and student get the same pixels and each normalises for itself.
 
     uint8 images are scaled and normalised as by torchvision's `ToTensor` and `Normalize`, bit for bit.
-    `module` is the bare network; none of the preprocessing is in a state dict.
+    `module` is the bare network; none of the preprocessing is in a state dict. `pruned` is the record of what was
+    removed from it; None for a network as it is built.
 
     Args:
         module: takes float images `(batch, channels, side, side)`, or keywords.
@@ -44,6 +46,7 @@ class Network(nn.Module):
         if len(mean or ()) != len(std or ()):
             raise BadInput(f"mean and std: give both, one number a channel, or neither; got {mean} and {std}")
         self.module = module
+        self.pruned: Pruned | None = None
         self.image_size = image_size
         self.channels_last = channels_last
         # A tensor, because a GPU divides by a plain number through its reciprocal, which rounds differently.

@@ -13,8 +13,9 @@ from kdlab.errors import BadInput
 from kdlab.models.build import SOURCES, build_network
 from kdlab.models.checkpoint import load_weights
 from kdlab.models.network import Network
-from kdlab.models.stage_folder import WEIGHTS
-from kdlab.store.atomic import write_bytes_atomically
+from kdlab.models.pruned import Pruned, apply_pruning
+from kdlab.models.stage_folder import PRUNING, WEIGHTS
+from kdlab.store.atomic import write_bytes_atomically, write_text_atomically
 
 PREDICTIONS = "predictions.safetensors"
 EXAMPLES = "examples.safetensors"
@@ -24,18 +25,32 @@ def make_network(settings: Mapping[str, Any], *, channels_last: bool = False, se
     """A network from its config with its own preprocessing; the caller seeds the random weights.
 
     Args:
-        settings: `source`, `name`, `kwargs`, `pretrained`, `checkpoint`, `num_classes`, `mean`, `std`, `image_size`.
+        settings: `source`, `name`, `kwargs`, `pretrained`, `checkpoint`, `num_classes`, `mean`, `std`, `image_size`;
+            and `pruning`, the record of a pruned network, whose weights are in `checkpoint`.
         channels_last: the memory format of weights and images.
         setting: the config node that `settings` come from, for messages.
     """
+    record, checkpoint = settings.get("pruning"), settings.get("checkpoint")
     names = ("source", "name", "num_classes", "kwargs", "pretrained", "checkpoint")
-    module = build_network(**{name: settings[name] for name in names if name in settings}, setting=setting)
+    given = {name: settings[name] for name in names if name in settings}
+    module = build_network(**{**given, **({"checkpoint": None} if record else {})}, setting=setting)
     preprocessing = {name: settings.get(name) for name in ("mean", "std", "image_size")}
-    return Network(module, **preprocessing, channels_last=channels_last)
+    network = Network(module, **preprocessing, channels_last=channels_last)
+    if record:
+        apply_pruning(module, record)
+        network.pruned = Pruned(**record)
+        if checkpoint:
+            load_weights(module, checkpoint, setting=f"{setting}.checkpoint")
+    return network
 
 
 def save_network(folder: Path, network: Network) -> None:
-    """Writes the bare network's weights under its own names, so that other programs can read them too."""
+    """Writes the bare network's weights under its own names, so that other programs can read them too.
+
+    What was removed from a pruned network is written beside them.
+    """
+    if network.pruned:
+        write_text_atomically(folder / PRUNING, json.dumps(network.pruned.as_dict()) + "\n")
     state = {name: tensor.contiguous() for name, tensor in network.module.state_dict().items()}
     content = safetensors.torch.save(_unshared(state))
     write_bytes_atomically(folder / WEIGHTS, content)
@@ -61,7 +76,9 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
             f"{folder} has a network from {settings['source']!r}, which is not one of {', '.join(SOURCES)}; "
             "building it runs that package's code. If you trust it: kdlab.load(…, trusted=True)."
         )
-    network = make_network({**settings, "pretrained": False, "checkpoint": None}, channels_last=channels_last)
+    pruning = json.loads((folder / PRUNING).read_text()) if (folder / PRUNING).is_file() else None
+    settings = {**settings, "pretrained": False, "checkpoint": None, "pruning": pruning}
+    network = make_network(settings, channels_last=channels_last)
     load_weights(network.module, folder / WEIGHTS, setting="student.safetensors")
     return network.eval()
 

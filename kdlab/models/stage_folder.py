@@ -5,6 +5,7 @@ from pathlib import Path
 from kdlab.errors import BadInput
 
 WEIGHTS = "student.safetensors"
+PRUNING = "pruning.json"  # beside the weights of a pruned network
 
 
 def stage_folder(run: str | Path) -> Path:

@@ -14,11 +14,11 @@ LARGE_STEP = 5  # times the parameters of the student, above which an assistant 
 
 
 def hints(plan: Plan, store: Store) -> list[str]:
-    """A line for each step of a plan whose teacher is far larger than its student; none for the control."""
+    """A line for each step whose teacher is far larger than its student; none for the control or a pruned student."""
     return [
         _large_step(teacher, stage, store, plan.networks)
         for stage in plan.stages
-        if stage is not plan.control
+        if stage is not plan.control and not stage.start
         for teacher, _ in stage.teachers
         if _ratio(teacher, stage, store) > LARGE_STEP
     ]

@@ -129,9 +129,11 @@ def figures_table(networks: Mapping[str, Mapping[str, Any]], result: Mapping[str
 
 def steps_table(steps: Sequence[Mapping[str, Any]], task: Description) -> Table:
     """The steps of a cascade as rows, of which there may be many."""
-    table = _table("network", "parameters", "smaller by", "epochs", task.headline.heading("test"))
+    costs = ["FLOPs"] if any(step["figures"].get("flops") for step in steps) else []
+    table = _table("network", "parameters", "smaller by", *costs, "epochs", task.headline.heading("test"))
     for step in steps:
-        size = (scaled(step["params"]), f"{step['ratio']:.1f}×")
+        size = [scaled(step["params"]), f"{step['ratio']:.1f}×"]
+        size += [_cell(step["figures"].get("flops"), scaled) for _ in costs]
         reached = task.headline.show(step["figures"][task.outcome])
         table.add_row(step["name"], step["network"]["name"], *size, str(step["epochs"]), reached)
     return table
@@ -160,7 +162,7 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     gain = result.get("gain")
     lines = [*_below_references(result)]
     lines += [] if gain is None else [f"\n{_gain(gain, result)}"]
-    lines += [*_over_control(result), *_over_last_generation(result), *_companions(result)]
+    lines += [*_over_control(result), *_over_last_generation(result), *_companions(result), *_pruning(result)]
     if gain is None:
         return lines
     lines.append(_budget(result))
@@ -190,6 +192,8 @@ def _gain(gain: float, result: Mapping[str, Any]) -> str:
     found = f"{gain:+.2f} {Description.of(result).headline.gain_text('test')}"
     if result.get("generations"):
         return f"[bold]gain over generation 1 {found}[/]"
+    if result.get("pruning"):
+        return f"[bold]gain over fine-tuning with labels only {found}[/]"
     recovered = result["gap_recovered"]
     share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
     return f"[bold]gain from distillation {found}[/]{share}"
@@ -230,6 +234,22 @@ def _companions(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _pruning(result: Mapping[str, Any]) -> list[str]:
+    """What pruning removed, and what it cost."""
+    pruning = result.get("pruning")
+    if not pruning:
+        return []
+    unit, cost = Description.of(result).headline.gain_unit, pruning["gain"]
+    against = f"{cost:+.2f} {unit} against the {pruning['of']} network"
+    if not pruning["structured"]:
+        return [
+            f"{pruning['sparsity']:.0%} of the parameters are zero, and none is gone: no smaller or faster; {against}"
+        ]
+    names = {"flops": "FLOPs", "params": "parameters", "size_bytes": "bytes"}
+    removed = ", ".join(f"{-pruning[f'{key}_removed']:.0%} {name}" for key, name in names.items())
+    return [f"pruned: {removed}, {against}"]
+
+
 def _data_name(data: Mapping[str, Any]) -> str:
     name = str(data["_target_"]).rpartition(".")[2]
     return f"{_data_name(data['of'])}, from images of {_data_name(data['images'])}" if name == "Transfer" else name
@@ -238,7 +258,8 @@ def _data_name(data: Mapping[str, Any]) -> str:
 def _lineage(stage: Stage) -> str:
     """A network after its teachers, such as `resnet56 → resnet20 → resnet8`."""
     above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
-    return f"{above} → {stage.network['name']}" if above else str(stage.network["name"])
+    own = f"{stage.network['name']}{' pruned' if stage.start else ''}"
+    return f"{above} → {own}" if above else own
 
 
 def _cell(value: Any, show: Callable[[Any], str]) -> str:

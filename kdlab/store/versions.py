@@ -13,6 +13,7 @@ VERSIONS: dict[str, int] = {
     "views": 1,  # splits, order of samples, crops and mirror images, resizing
     "adapters": 1,  # layers between features of unequal shape
     "teachers": 1,  # frozen networks: folding, precision, truncated forward
+    "pruning": 1,  # which channels or weights are removed, and the statistics of norms after it
     "cache": 1,  # the stored outputs of teachers, and how they are computed
     # Data sets.
     "data.digits": 1,

@@ -30,6 +30,7 @@ FIGURES = (
     "agreement_baseline",
     "kl_to_teacher",
     "references",
+    "pruning",
 )
 OF_EXPORT = ("recommended", "within_budget", "complete")
 

@@ -11,7 +11,9 @@ from kdlab.methods.adapters import make_adapter, match_size
 from kdlab.models.cifar import resnet8, vgg8
 from kdlab.models.cost import flops, parameter_count
 from kdlab.models.layout import as_map
+from kdlab.models.masks import mask_smallest
 from kdlab.models.network import Network
+from kdlab.models.pruning import IMPORTANCE, Pruning, prune
 from kdlab.models.sources.torchvision import _with_head
 from kdlab.models.taps import Outputs
 from kdlab.tasks.image_classification import ImageClassification
@@ -127,6 +129,19 @@ def figures() -> Values:
     }
 
 
+def pruned() -> Values:
+    """Which channels and weights are removed, with an order that does not depend on the last bit of a score."""
+    found: dict[str, object] = {}
+    for importance in IMPORTANCE:
+        one = network()
+        prune(one, network(), images(1), Pruning(0.3, round_to=1, importance=importance), seed=3)
+        assert one.pruned
+        found[importance] = str([[name, channels] for name, _, channels in one.pruned.history])
+    one = network()
+    mask_smallest(one.module, 0.5)
+    return {**found, "masked": summary(*one.module.parameters())}
+
+
 def seeds() -> Values:
     found: dict[str, object] = {stream.name: derive_seed(stream, 1, 2) for stream in Stream}
     return {**found, "drawn": str(generator(Stream.ORDER, 7, 8).integers(1000, size=5).tolist())}
@@ -141,5 +156,6 @@ SHARED: dict[str, Case] = {
     "cache: encodings": case_of("cache", encodings),
     "cache: batches of one size": case_of("cache", filled, "networks", "models.resnet"),
     "evaluation": case_of("evaluation", figures, "networks", "models.resnet"),
+    "pruning": case_of("pruning", pruned, "networks", "models.resnet"),
     "training: seeds": case_of("training", seeds),
 }

@@ -1,5 +1,6 @@
 """Checks of all stages of a plan before the first one trains."""
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +30,8 @@ from kdlab.jobs.training.preparation import (
     recipe,
     with_fused,
 )
-from kdlab.jobs.training.stage import Stage
+from kdlab.jobs.training.stage import Stage, Start
+from kdlab.jobs.training.start import prune_network
 from kdlab.jobs.training.trainer import make_trainer
 from kdlab.methods.base import Distiller
 from kdlab.methods.terms import BuildContext
@@ -172,7 +174,18 @@ class _Built:
 
     def network(self, stage: Stage) -> Network:
         """The stage's network with its initial weights, after a forward pass on a sample of the stage's data."""
+        if stage.start:
+            return self._pruned_network(stage.start)
         return self._checked_network(stage, stage.setting, stage.network, initial_network)
+
+    def _pruned_network(self, start: Start) -> Network:
+        """What a stage starts with, but from weights that are not trained: the widths are the same."""
+        key = fingerprint({"start": start.settings})
+        if key not in self._networks:
+            network, example = copy.deepcopy(self.network(start.stage)), one_sample(self.data(start.stage)).inputs
+            prune_network(network, start, example)
+            self._networks[key] = network
+        return self._networks[key]
 
     def peer(self, stage: Stage) -> Network:
         """The same for the network of the stage's `peer`; call it only for a stage that has one."""
@@ -237,7 +250,7 @@ def _context(stage: Stage, method: Distiller, network: Network, built: _Built) -
     """The build context of the terms, after a check of every tap; terms on logits only get one nominal teacher."""
     if not method.needs_probe:
         return BuildContext({}, [{}], int(stage.network["num_classes"]))
-    teachers: list[Load] = [partial(built.network, teacher) for teacher in stage.needs]
+    teachers: list[Load] = [partial(built.network, teacher) for teacher in stage.teacher_stages]
     teachers += [partial(built.peer, stage)] if stage.peer else []
     _check_roles(stage.setting, stage.network, network, method.roles)
     for (setting, settings), load in zip(stage.teacher_networks, teachers, strict=True):

@@ -69,6 +69,7 @@ def _training(stage: "Stage", method: Distiller) -> dict[str, Any]:
         ],
         "cache": {name: stage.cache.get(name) for name in ("dtype", "top_k")} if stage.teachers else None,
         "peer": _network(stage.peer, method.teacher_roles) if stage.peer else None,
+        **({"start": stage.start.settings} if stage.start else {}),
     }
 
 
@@ -166,6 +167,7 @@ def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
         shared += ["training"]
         shared += ["adapters"] if any(term.adapter for term in method.settings) else []
         shared += ["cache", "teachers"] if stage.teachers else []
+        shared += ["pruning"] if stage.start else []
     return code_parts(things, shared)
 
 

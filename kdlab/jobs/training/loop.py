@@ -17,7 +17,9 @@ from kdlab.jobs.training.hardware import cpu_threads
 from kdlab.jobs.training.history import History
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
+from kdlab.jobs.training.start import starting_network
 from kdlab.jobs.training.trainer import make_trainer
+from kdlab.models.masks import sparsity
 from kdlab.teachers.cache.spec import CacheSpec
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 def train(
     stage: "Stage",
     folder: Path,
-    teachers: Sequence[Path] = (),
+    inputs: Sequence[Path] = (),
     specs: Sequence[CacheSpec] = (),
     *,
     report: Report = no_report,
@@ -40,8 +42,8 @@ def train(
     Args:
         stage: what to train.
         folder: its folder in the store.
-        teachers: the folders of `stage.teachers`, in order.
-        specs: their cache specs, in order; without any their outputs are computed at every step.
+        inputs: the folders of `stage.needs`, in order: of its teachers, and of the stage that it starts from.
+        specs: the teachers' cache specs, in order; without any their outputs are computed at every step.
         report: is called for every step, every row of the metric history (see `KeepLast`) and every batch of the
             evaluation. An error that it raises ends the work; the same call continues from there.
         callbacks: further callbacks that only observe.
@@ -50,7 +52,8 @@ def train(
         Its figures; None on all ranks but the first.
     """
     with cpu_threads(stage.hardware.get("threads")), closing(make_method(stage)) as method:
-        data, network = make_data(stage.data), initial_network(stage)
+        data, teachers = make_data(stage.data), inputs[: len(stage.teachers)]
+        network = starting_network(stage, inputs[-1]) if stage.start else initial_network(stage)
         shard_loader(data, stage.seed)
         keep = KeepLast(folder / "last.ckpt", History(), report)
         loads = [partial(teacher_network, stage, path) for path in teachers]
@@ -64,7 +67,8 @@ def train(
             return None
         with torch.compiler.set_stance("force_eager"):
             data.trainer = None  # one process evaluates everything
-            return evaluate_and_save(folder, network, data, keep, method)
+            figures = evaluate_and_save(folder, network, data, keep, method)
+            return {**figures, "sparsity": sparsity(network.module)} if stage.start else figures
 
 
 @contextmanager

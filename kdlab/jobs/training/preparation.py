@@ -95,7 +95,8 @@ def prepare(
 
 def recipe(stage: "Stage") -> str:
     """The prefix of the config keys of the stage's optimizer, scheduler and epochs."""
-    return f"{stage.setting}.train." if stage.setting.startswith("model.teacher") else ""
+    own = stage.setting.startswith("model.teacher") and not stage.start
+    return f"{stage.setting}.train." if own else ""
 
 
 def with_fused(stage: "Stage") -> dict[str, Any]:

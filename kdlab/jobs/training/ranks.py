@@ -45,7 +45,7 @@ FIGURES = "figures.json"  # written by rank 0, read by the parent
 def train_with_ranks(
     stage: "Stage",
     folder: Path,
-    teachers: Sequence[Path],
+    inputs: Sequence[Path],
     specs: Sequence[CacheSpec],
     count: int,
     *,
@@ -57,8 +57,8 @@ def train_with_ranks(
     Args:
         stage: what to train.
         folder: its folder in the store; `rank0.log`, `rank1.log`, … there hold what the processes print.
-        teachers: the folders of `stage.teachers`, in order.
-        specs: their cache specs, in order.
+        inputs: the folders of `stage.needs`, in order.
+        specs: the teachers' cache specs, in order.
         count: number of processes.
         report: is called with the progress of rank 0; an error that it raises ends all ranks.
         address: of this machine, for the rendezvous of the ranks.
@@ -71,7 +71,7 @@ def train_with_ranks(
         Interrupted: the user asked to stop.
     """
     hardware = {**stage.hardware, "threads": thread_count(stage)}  # a rank's own default would differ
-    payload = pickle.dumps((replace(stage, hardware=hardware), folder, list(teachers), list(specs)))
+    payload = pickle.dumps((replace(stage, hardware=hardware), folder, list(inputs), list(specs)))
     rendezvous, reports = _rendezvous(address), RankReports(report)
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -168,10 +168,10 @@ def leave_group() -> None:
 def main() -> None:
     """One rank; it reads the stage from stdin, and the last line that it prints is the reason of a failure."""
     source = sys.stdin.buffer
-    stage, folder, teachers, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
+    stage, folder, inputs, specs = pickle.loads(source.read(int.from_bytes(source.read(8), "big")))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        figures = train(stage, folder, teachers, specs, report=report_to_parent())
+        figures = train(stage, folder, inputs, specs, report=report_to_parent())
         if figures is not None:
             write_text_atomically(folder / FIGURES, json.dumps(figures))
     except BaseException as error:

@@ -15,9 +15,25 @@ from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.parts import make_task
 from kdlab.jobs.training.ranks import train_with_ranks
-from kdlab.models.stage_folder import WEIGHTS
+from kdlab.models.pruning import Pruning
+from kdlab.models.stage_folder import PRUNING, WEIGHTS
 from kdlab.store.store import CONFIG
 from kdlab.tasks.description import Description
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a stage starts that has no initial weights of its own: the network of another stage, pruned."""
+
+    stage: "Stage"
+    pruning: Pruning
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The other stage's fingerprint, and the settings of the pruning that apply."""
+        own = asdict(self.pruning)
+        unused = () if self.pruning.structured else ("round_to", "importance")
+        return {"stage": self.stage.fingerprint, **{name: own[name] for name in own if name not in unused}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +58,10 @@ class Stage(Job):
     cache: Mapping[str, Any] = field(default_factory=dict)
     teachers: tuple[tuple["Stage", float], ...] = ()
     peer: Mapping[str, Any] | None = None  # a second network that is trained together with the first
+    start: Start | None = None  # in place of random or given weights
     setting: str = "model.student"  # the config node of its network, for messages
 
     kind: ClassVar[str] = "stage"
-    needs_are: ClassVar[str] = "teachers"
     summary: ClassVar[Sequence[str]] = ("epochs", "seconds", "teacher_forwards", "teacher_recalls")
 
     @property
@@ -60,14 +76,24 @@ class Stage(Job):
 
     @property
     def needs(self) -> Sequence["Stage"]:
-        """Its teachers."""
+        """Its teachers, then the stage that it starts from."""
+        return [*self.teacher_stages, *([self.start.stage] if self.start else [])]
+
+    @property
+    def needs_are(self) -> str:  # type: ignore[override]
+        """`teachers`, or `inputs` if one of them is where it starts."""
+        return "inputs" if self.start else "teachers"
+
+    @property
+    def teacher_stages(self) -> Sequence["Stage"]:
+        """Its teachers, without their weights."""
         return [teacher for teacher, _ in self.teachers]
 
     @property
     def teacher_networks(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """The config node and the settings of each teacher's network, or of the peer."""
         peers = [("model.teacher", self.peer)] if self.peer else []
-        return [*((teacher.setting, teacher.network) for teacher in self.needs), *peers]
+        return [*((teacher.setting, teacher.network) for teacher in self.teacher_stages), *peers]
 
     @property
     def label(self) -> str:
@@ -76,9 +102,10 @@ class Stage(Job):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Its fields, with its teachers as fingerprints and weights."""
+        """Its fields, with its teachers as fingerprints and weights, and where it starts as a fingerprint."""
         teachers = [[teacher.fingerprint, weight] for teacher, weight in self.teachers]
-        return {**asdict(replace(self, teachers=())), "teachers": teachers}
+        fields = {**asdict(replace(self, teachers=(), start=None)), "teachers": teachers}
+        return {**fields, "start": self.start.settings if self.start else None}
 
     @property
     def is_recorded(self) -> bool:
@@ -115,9 +142,10 @@ class Stage(Job):
         return f"{verb:<9} {value}, {spent}{'' if reused else _hits(figures)}"
 
     def artifact(self, folder: Path) -> Artifact:
-        """Its network: weights and config file."""
+        """Its network: weights and config file, and of a pruned one what was removed."""
         metadata = {"seed": self.seed, "epochs": self.epochs}
-        files = (folder / WEIGHTS, folder / CONFIG)
+        narrower = [PRUNING] if self.start and self.start.pruning.structured else []
+        files = tuple(folder / name for name in (WEIGHTS, CONFIG, *narrower))
         return Artifact("model", f"{self.name}-{self.network['name']}", files, metadata, (f"s{self.seed}",))
 
 

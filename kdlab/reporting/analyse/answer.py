@@ -7,6 +7,7 @@ from kdlab.reporting.evidence import Evidence, Gain, Interval, Setting
 from kdlab.tasks.description import Metric
 
 BASELINE = "the same student without a teacher"
+FROM_LABELS = "the same pruned network fine-tuned with labels only"
 ONE_SEED = "so luck is not ruled out"
 
 
@@ -30,6 +31,8 @@ def answer(evidence: Evidence, unranked: str | None) -> str:
 
 def gain_reference(setting: Setting) -> str:
     """What the gain of a setting is measured against."""
+    if setting.runs[0].result.get("pruning"):
+        return FROM_LABELS
     return "generation 1" if _generations(setting) else BASELINE
 
 

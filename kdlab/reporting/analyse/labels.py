@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHORT = {"loss.temperature": "T", "model/student": "student", "model/teacher": "teacher"}
-OWNERS = {"plan.baseline.": "baseline ", "plan.teacher.": "teacher ", "model.teacher.": "teacher "}
+OWNERS = {
+    "plan.baseline.": "baseline ",
+    "plan.from_labels.": "labels only ",
+    "plan.teacher.": "teacher ",
+    "model.teacher.": "teacher ",
+}
 
 
 def names(keys: Sequence[str]) -> dict[str, str]:
