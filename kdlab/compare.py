@@ -34,8 +34,7 @@ def main() -> int:
 
 def _compared(args: Namespace) -> int:
     runs, overrides, given = split(args.runs)
-    for run in runs:
-        stage_folder(run)  # a wrong path is an error at once
+    stages = [stage_folder(run) for run in runs]  # a wrong path is an error at once
     service, settings = service_of(given), export_settings(overrides, args.config_dir)
     check_destination(args.wandb)
     load_libraries()
@@ -58,8 +57,8 @@ def _compared(args: Namespace) -> int:
     with StopOnSignal() as stop:
         found = run_comparison(chosen, settings, [Screen(console), stop], console.print)
     content = compared(found, service, chosen.remarks)
-    store = chosen.others[0].stages[0].folder.parent
-    folder = Path(args.out) if args.out else store.parent / f"comparison-{found['fingerprint'][:SHORT]}"
+    name = f"comparison-{found['fingerprint'][:SHORT]}"
+    folder = Path(args.out) if args.out else stages[0].resolve().parent.parent / name
     write_comparison(content, folder)
     show_comparison(console, content, folder)
     if args.wandb:

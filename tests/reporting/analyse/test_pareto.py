@@ -1,7 +1,9 @@
+import random
+
 import numpy as np
 import pytest
 
-from kdlab.reporting.analyse.pareto import pareto_front
+from kdlab.reporting.analyse.pareto import beaten_by, pareto_front
 
 
 def brute_force(costs, values):
@@ -29,3 +31,22 @@ def test_matches_the_definition_also_with_ties(seed):
 
 def test_nothing_has_no_front():
     assert pareto_front([], []) == []
+
+
+def test_a_point_is_beaten_where_another_is_no_worse_in_both_and_better_in_one():
+    draw = random.Random(1)
+    for _ in range(50):
+        costs, values = ([draw.randrange(5) for _ in range(8)] for _ in range(2))
+        for at, by in enumerate(beaten_by(costs, values)):
+            beats = [
+                other
+                for other in range(8)
+                if (costs[other] < costs[at] and values[other] >= values[at])
+                or (costs[other] <= costs[at] and values[other] > values[at])
+            ]
+            assert (by is None) == (not beats)
+            assert by is None or by in beats
+
+
+def test_points_that_are_equal_do_not_beat_each_other():
+    assert beaten_by([1, 1, 2], [5, 5, 5]) == [None, None, 0]
