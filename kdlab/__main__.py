@@ -15,6 +15,8 @@ COMMANDS = {
     "watch": "show how far a running sweep is",
     "evaluate": "evaluate the network of a finished run on any data",
     "export": "turn a finished run into ONNX and INT8 files, proved and measured",
+    "compare": "compare pruning, INT8 and distillation: size, speed, cost",
+    "serve": "answer requests over HTTP with what an export recommends",
     "report": "report on runs and sweeps: a page, tables, one sentence",
     "benchmark": "measure what a step costs, beside a plain loop",
     "doctor": "show versions, processors and folders, and what would break a run",

@@ -79,7 +79,7 @@ def test_the_examples_of_a_page_compose(name, pages):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_wrong_flag_is_an_error_without_a_traceback(name, monkeypatch, capsys):
-    arguments = ["outputs"] if name in ("watch", "evaluate", "report", "export") else []
+    arguments = ["outputs"] if name in ("watch", "evaluate", "report", "export", "compare", "serve") else []
     assert outcome(monkeypatch, f"kdlab.{name}", *arguments, "--nonsense") == 2
     assert capsys.readouterr().err == (
         f"\nerror: --nonsense is not an argument of this command. python -m kdlab.{name} --help shows all of them.\n"

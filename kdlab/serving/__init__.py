@@ -1,0 +1,1 @@
+"""Serves an exported artifact over HTTP: `python -m kdlab.serve RUN`. Nothing here but `validation` imports torch."""
