@@ -79,6 +79,7 @@ def _named(path: str) -> Named:
     if (run / "student").exists():
         about = json.loads((run / "result.json").read_text()) if (run / "result.json").is_file() else {}
         role = str((about.get("config") or {}).get("name") or role)
+        role += ", pruned" if stage.config.get("start") else ""
     return Named(path, role, stage, _values(stage))
 
 
@@ -210,7 +211,7 @@ def _labels(groups: Sequence[Sequence[Named]]) -> Iterator[str]:
             yield first.label
             continue
         rivals = [other[0].values for other in groups if other[0].label == first.label]
-        keys = [key for key in _varying(rivals) if not key.startswith(("teachers", "start"))][:3]
+        keys = [key for key in _varying(rivals) if not key.startswith(("teachers", "start.stage"))][:3]
         named = label({key: first.values.get(key) for key in keys}, names(keys)) or first.stage.fingerprint[:SHORT]
         yield f"{first.stage.network} ({first.role} · {named})"
 
@@ -224,7 +225,7 @@ def _varying(every: Sequence[Values]) -> list[str]:
 
 
 def _remarks(groups: Sequence[Sequence[Named]]) -> Iterator[str]:
-    recipes = [{key: value for key, value in group[0].values.items() if _is_recipe(key)} for group in groups]
+    recipes = [_recipe(group[0]) for group in groups]
     texts = list(_labels(groups))
     if unequal := _varying(recipes):
         differences = [_per_group(key, [one.get(key) for one in recipes], texts) for key in unequal[:MOST]]
@@ -236,6 +237,16 @@ def _remarks(groups: Sequence[Sequence[Named]]) -> Iterator[str]:
         yield f"Seeds are not the same: {'; '.join(counted)}."
     if any(len(one.stage.teachers) > 1 for group in groups for one in group):
         yield "Some have several teachers; the first is what all are compared with."
+
+
+def _recipe(named: Named) -> Values:
+    """How it was trained; its epochs with those of the networks that it starts from."""
+    own = {key: value for key, value in named.values.items() if _is_recipe(key)}
+    stage, epochs = named.stage, int(named.stage.config["epochs"])
+    while start := stage.config.get("start"):
+        stage = FinishedStage(stage.folder.parent / start["stage"])
+        epochs += int(stage.config["epochs"])
+    return {"epochs": epochs, **{key: value for key, value in own.items() if key != "epochs"}}
 
 
 def _is_recipe(key: str) -> bool:

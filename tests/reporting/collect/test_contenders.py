@@ -122,6 +122,21 @@ def test_unequal_recipes_are_named_with_their_owners(outputs):
     assert "network.checkpoint none (resnet8 (response)) and pruned.th (resnet14 (compress))" in remark
 
 
+def test_epochs_before_pruning_count_and_ratios_tell_pruned_networks_apart(outputs):
+    outputs.stage("unpruned", ["teacher"], epochs=4)
+    outputs.stage("longer", ["teacher"], epochs=6)
+    for ratio in (0.5, 0.7):
+        start = {"stage": "unpruned", "ratio": ratio}
+        outputs.stage(f"half-{ratio}", ["teacher"], epochs=2, start=start)
+    found = contest([outputs.run("response", stage) for stage in ("longer", "half-0.5", "half-0.7")])
+    assert [one.label for one in found.others] == [
+        "resnet8 (response)",
+        "resnet8 (response, pruned · ratio 0.5)",
+        "resnet8 (response, pruned · ratio 0.7)",
+    ]
+    assert found.remarks == ()
+
+
 def refused(*runs):
     with pytest.raises(BadInput) as error:
         contest(list(runs))
