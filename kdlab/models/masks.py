@@ -6,21 +6,18 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def mask_smallest(module: nn.Module, ratio: float) -> None:
-    """Sets the smallest weights of all layers together to zero, and keeps them there while the network is trained.
+    """Sets the smallest weights of each layer to zero, and keeps them there while the network is trained.
 
     Their gradients are zero from now on, which keeps a weight of zero at zero under momentum and weight decay.
 
     Args:
         module: changed in place; weights are its parameters of at least two dimensions.
-        ratio: share of the weights, those included that are zero already.
+        ratio: share of a layer's weights, those included that are zero already.
     """
-    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    sizes = torch.cat([weight.abs().flatten() for weight in weights])
-    kept = torch.ones_like(sizes, dtype=torch.bool)
-    kept[sizes.argsort(stable=True)[: round(ratio * len(sizes))]] = False
-    masks = torch.split(kept, [weight.numel() for weight in weights])
-    for weight, mask in zip(weights, masks, strict=True):
-        _keep(weight, mask.view_as(weight))
+    for weight in (parameter for parameter in module.parameters() if parameter.ndim > 1):
+        mask = torch.ones_like(weight)
+        mask.view(-1)[weight.abs().flatten().argsort(stable=True)[: round(ratio * weight.numel())]] = 0
+        _keep(weight, mask)
 
 
 def _keep(weight: nn.Parameter, mask: Tensor) -> None:
@@ -29,6 +26,6 @@ def _keep(weight: nn.Parameter, mask: Tensor) -> None:
 
 
 def sparsity(module: nn.Module) -> float:
-    """The share of the parameters that are zero."""
-    zeros = sum(int((parameter == 0).sum()) for parameter in module.parameters())
-    return zeros / sum(parameter.numel() for parameter in module.parameters())
+    """The share of the weights that are zero; weights are parameters of at least two dimensions."""
+    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)

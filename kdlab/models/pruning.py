@@ -147,6 +147,8 @@ def _groups(network: Network, example: Inputs, pruning: Pruning, seed: int) -> t
         torch.manual_seed(seed)
         found = (_group(graph, members, importance) for members in graph.get_all_groups() if _followed(graph, members))
         groups = [group for group in found if group is not None]
+    order = {layer: position for position, layer in enumerate(network.modules())}
+    groups.sort(key=lambda group: order[group.root])
     if not groups:
         raise _Unprunable("none of its layers has channels that can be removed")
     return graph, groups

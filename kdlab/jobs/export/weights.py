@@ -18,6 +18,7 @@ from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.network import Network
 from kdlab.models.saved import load_network, make_network
+from kdlab.models.stage_folder import PRUNING
 from kdlab.store.atomic import write_bytes_atomically
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -47,7 +48,8 @@ class Weights(ArtifactJob):
     @property
     def loads_with(self) -> str:
         """The line of Python that loads the folder."""
-        line = LOADS.get(self.student.config["network"]["source"], OWN_LAYOUT)
+        pruned = (self.student.folder / PRUNING).is_file()  # which no other library can build
+        line = OWN_LAYOUT if pruned else LOADS.get(self.student.config["network"]["source"], OWN_LAYOUT)
         return line.format(name=self.name, weights=WEIGHTS)
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
@@ -76,11 +78,12 @@ def save_folder(folder: Path, network: Network, settings: Mapping[str, Any], lab
     Raises:
         JobFailed: a tensor differs.
     """
-    save = {"timm": _save_timm, "huggingface": _save_transformers}.get(settings["source"], _save_own)
+    source = "kdlab" if network.pruned else settings["source"]
+    save = {"timm": _save_timm, "huggingface": _save_transformers}.get(source, _save_own)
     save(folder, network, settings, labels, side)
-    loaded, expected = _loaded(folder, settings).state_dict(), network.module.state_dict()
+    loaded, expected = _loaded(folder, source).state_dict(), network.module.state_dict()
     if loaded.keys() != expected.keys() or not all(torch.equal(loaded[name], expected[name]) for name in expected):
-        raise JobFailed(f"{settings['source']} loads other weights than were written. Report this as a bug.")
+        raise JobFailed(f"{source} loads other weights than were written. Report this as a bug.")
 
 
 def _save_timm(folder: Path, network: Network, settings: Mapping[str, Any], labels: list[str], side: int) -> None:
@@ -108,18 +111,20 @@ def _save_transformers(
 def _save_own(folder: Path, network: Network, settings: Mapping[str, Any], labels: list[str], side: int) -> None:
     kept = ("source", "name", "kwargs", "num_classes", "mean", "std", "image_size")
     config = {**{name: settings.get(name) for name in kept}, "labels": labels}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    if network.pruned:
+        config["pruning"] = network.pruned.as_dict()
+    (folder / CONFIG).write_text(json.dumps(config, indent=None if network.pruned else 2) + "\n")
     state = {name: tensor.clone().contiguous() for name, tensor in network.module.state_dict().items()}
     safetensors.torch.save_file(state, folder / WEIGHTS)
 
 
-def _loaded(folder: Path, settings: Mapping[str, Any]) -> nn.Module:
-    if settings["source"] == "timm":
+def _loaded(folder: Path, source: str) -> nn.Module:
+    if source == "timm":
         import timm
 
         timm_network: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=True)
         return timm_network
-    if settings["source"] == "huggingface":
+    if source == "huggingface":
         from transformers import AutoModelForImageClassification
 
         transformer: nn.Module = AutoModelForImageClassification.from_pretrained(folder)
