@@ -77,7 +77,7 @@ def test_all_networks_are_measured_in_the_same_rounds_and_shown_beside_the_teach
     check_rows(content, outputs)
     check_files(folder, content)
     table = [line for line in printed.splitlines() if re.match(r" (float32|int8) ", line)]
-    assert len(table) == 2 * 5
+    assert len(table) == 3 * 5
     assert max(map(len, table)) <= 80
     assert content["service"]["requests_per_second"] == 10000
     assert str(folder / "index.html") in printed.replace("\n", "")

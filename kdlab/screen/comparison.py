@@ -10,11 +10,11 @@ from rich.table import Table
 
 from kdlab.reporting.analyse.comparison import title
 from kdlab.reporting.render.comparison_lines import answer, sentences
-from kdlab.reporting.render.comparison_tables import Column, figures, ratios
+from kdlab.reporting.render.comparison_tables import Column, costs, figures, ratios
 
 Content = Mapping[str, Any]
-BESIDE = "Beside the teacher in the same engine, and what the service costs"
 WIDE = 160  # columns of a screen that has room for every column
+HEAD = 14  # and for so much of a heading on one line
 
 
 def show_comparison(console: Console, content: Content, folder: Path) -> None:
@@ -26,10 +26,10 @@ def show_comparison(console: Console, content: Content, folder: Path) -> None:
         folder: that it is in.
     """
     console.print(f"\n[bold]{escape(answer(content))}[/]\n")
-    for caption, columns in {"": figures(content), BESIDE: ratios(content)}.items():
+    for caption, columns in {"": figures, "Beside the teacher": ratios, "What the service costs": costs}.items():
         if caption:
             console.print(f"\n[bold]{caption}[/]")
-        console.print(_table(content, columns, console.width >= WIDE))
+        console.print(_table(content, columns(content), console.width >= WIDE))
     console.print()
     for line in (*sentences(content), *content["assumptions"]):
         console.print(f"- {line}", markup=False)
@@ -42,7 +42,7 @@ def _table(content: Content, columns: Sequence[Column], is_wide: bool) -> Table:
     table.add_column("", no_wrap=True)
     for column in kept:
         cells = (len(column.cell(row)) for row in content["rows"])
-        width = max(*cells, *map(len, column.head.split()))
+        width = max(*cells, *map(len, column.head.split()), min(len(column.head), HEAD) if is_wide else 0)
         table.add_column(column.head, justify="right", width=width)
     network = None
     for row in content["rows"]:

@@ -21,7 +21,7 @@ from kdlab.reporting.analyse.ranking import chosen_role
 from kdlab.reporting.evidence import Evidence, Interval
 from kdlab.reporting.render.comparison_lines import QUESTION, sentences
 from kdlab.reporting.render.comparison_lines import answer as comparison_answer
-from kdlab.reporting.render.comparison_tables import comparison_rows, figures, ratios
+from kdlab.reporting.render.comparison_tables import comparison_rows, costs, figures, ratios
 from kdlab.reporting.render.tables import saved, setting_rows, table
 from kdlab.runtime.sweep_records import ABOUT
 from kdlab.store.fingerprint import config_fingerprint
@@ -185,7 +185,7 @@ def _comparison(content: Mapping[str, Any]) -> Iterator[BlockTypes]:
     """What `kdlab.compare` found: its answer, its tables, and what qualifies them."""
     yield wr.H1(QUESTION)
     yield wr.P(comparison_answer(content))
-    yield from (wr.MarkdownBlock(table(comparison_rows(content, of))) for of in (figures, ratios))
+    yield from (wr.MarkdownBlock(table(comparison_rows(content, of))) for of in (figures, ratios, costs))
     yield wr.UnorderedList(items=[*sentences(content), *content["assumptions"]])
 
 

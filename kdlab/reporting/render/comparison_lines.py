@@ -14,20 +14,25 @@ QUESTION = "Which network does the same for less?"
 
 
 def answer(content: Content) -> str:
-    """The cheapest row within the limit, what it gains, and how sure that is."""
+    """`answers` as one paragraph."""
+    return " ".join(answers(content))
+
+
+def answers(content: Content) -> list[str]:
+    """The cheapest row within the limit; then what it gains, and how sure that is."""
     rows, able = candidates(content), within(content)
     metric, limit = Description.of(content).headline, content["service"]["max_drop"]
     allowed = f"{limit:g} {_units(limit, metric.gain_unit)} of test {metric.label}"
     if not rows:
-        return "Nothing can be chosen: every file is refused or was not measured."
+        return ["Nothing can be chosen: every file is refused or was not measured."]
     if not able:
         best = min(rows, key=lambda row: float(row["drop"]["mean"]))
-        return f"No file is within {allowed} of the teacher; {title(best)} comes closest: {_lost(best, content)}."
+        return [f"No file is within {allowed} of the teacher; {title(best)} comes closest: {_lost(best, content)}."]
     chosen, *alike = as_cheap(content)
     which = "the only file that loses" if len(able) == 1 else f"the cheapest of {len(able)} files that lose"
-    head = f"{title(chosen)} is {which} at most {allowed} to the teacher: {_lost(chosen, content)}"
+    head = f"{title(chosen)} is {which} at most {allowed} to the teacher: {_lost(chosen, content)}."
     also = [f"Not clearly slower or faster, and no more accurate: {'; '.join(map(title, alike))}."] if alike else []
-    return " ".join([f"{head}{_gained(chosen, content)}.", _certainty(chosen, content), *also])
+    return [head, *_gained(chosen, content), _certainty(chosen, content), *also]
 
 
 def sentences(content: Content) -> list[str]:
@@ -44,27 +49,23 @@ def _lost(row: Row, content: Content) -> str:
     return f"it {'gains' if drop['mean'] < 0 else 'loses'} {abs(drop['mean']):.2f}{around} {metric.gain_unit}"
 
 
-def _gained(row: Row, content: Content) -> str:
+def _gained(row: Row, content: Content) -> Iterator[str]:
+    """What it saves beside the teacher in the same engine: size, time, and what the service takes."""
     beside = row["beside"].get("engine")
     if not beside:
-        return ""
-    parts = [f"is {smaller(beside['compression'])}"] if beside["compression"] else []
+        return
+    parts = [smaller(beside["compression"])] if beside["compression"] else []
     if span := at(beside["speedups"], content["deciding"]):
         parts.append(f"{times(span)} as fast at batch {span['batch']}")
-    gained = f", and beside {beside['name']} {', '.join(parts)}" if parts else ""
-    return gained + _served(row, content)
-
-
-def _served(row: Row, content: Content) -> str:
-    """What the service takes with it, and with the teacher."""
-    own, like = row["cost"]["best"], _teacher_cost(row, content)
-    if not like:
-        return ""
-    service, saved = content["service"], like["per_month"] - own["per_month"]
-    cost = f"{abs(saved):.0f} a month {'less' if saved > 0 else 'more'}" if saved else "for the same price"
-    where = f" at {service['price_per_core_hour']:g} a core and hour" if saved else ""
-    rate = f"{service['requests_per_second']:g} samples a second"
-    return f"; {rate} take {_cores(own['cores'])} instead of {like['cores']}, {cost}{where}"
+    if parts:
+        yield f"Beside {beside['name']} it is {' and '.join(parts)}."
+    if like := _teacher_cost(row, content):
+        own, service = row["cost"]["best"], content["service"]
+        saved = like["per_month"] - own["per_month"]
+        cost = f"{abs(saved):.0f} a month {'less' if saved > 0 else 'more'}" if saved else "for the same price"
+        where = f" at {service['price_per_core_hour']:g} a core and hour" if saved else ""
+        rate = f"{service['requests_per_second']:g} samples a second"
+        yield f"{rate} take {_cores(own['cores'])} instead of {like['cores']}, {cost}{where}."
 
 
 def _teacher_cost(row: Row, content: Content) -> Row | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from kdlab.reporting.analyse.comparison import title
 from kdlab.reporting.collect.comparisons import COMPARISON
-from kdlab.reporting.render.comparison_lines import QUESTION, answer, sentences
-from kdlab.reporting.render.comparison_tables import Column, comparison_rows, csv_text, figures, ratios
+from kdlab.reporting.render.comparison_lines import QUESTION, answers, sentences
+from kdlab.reporting.render.comparison_tables import Column, comparison_rows, costs, csv_text, figures, ratios
 from kdlab.reporting.render.export_tables import Table
 from kdlab.reporting.render.figures.comparison import comparison_pictures
 from kdlab.reporting.render.figures.style import in_style
@@ -20,7 +20,8 @@ from kdlab.store.atomic import check_writable, write_text_atomically
 Content = Mapping[str, Any]
 TABLES = {
     "Networks and their files. In bold the cheapest within the limit.": figures,
-    "Beside the teacher in float32 in the same engine, and what the service costs.": ratios,
+    "Beside the teacher in float32 in the same engine, and in PyTorch; with the range over rounds.": ratios,
+    "What the service costs.": costs,
 }
 
 
@@ -31,8 +32,8 @@ class ComparisonView:
     Attributes:
         name: of its folder.
         question: that it answers.
-        answer: in a few sentences.
-        sentences: that qualify it.
+        answer: in one sentence.
+        sentences: that say what it gains, and qualify it.
         tables: of figures, and of the calculator.
         assumptions: of the calculator.
         pictures: the Pareto fronts.
@@ -83,9 +84,9 @@ def comparison_view(name: str, content: Content, plots: Path, number: int = 0) -
     """
     tables = [_table(content, caption, of) for caption, of in TABLES.items()]
     pictures = inline(comparison_pictures(content, f"-{number + 1}" if number else ""), plots)
-    return ComparisonView(
-        name, QUESTION, answer(content), sentences(content), tables, list(content["assumptions"]), pictures
-    )
+    first, *more = answers(content)
+    lines = [*more, *sentences(content)]
+    return ComparisonView(name, QUESTION, first, lines, tables, list(content["assumptions"]), pictures)
 
 
 def _table(content: Content, caption: str, columns: Callable[[Content], list[Column]]) -> Table:

@@ -48,8 +48,7 @@ def figures(content: Content) -> list[Column]:
 
 
 def ratios(content: Content) -> list[Column]:
-    """The compression calculator: beside the teacher in the same engine and in PyTorch, and what the service costs."""
-    smallest = f"batch {min(one['batch'] for one in variants(content))}" if variants(content) else "batch 1"
+    """Beside the teacher: in the same engine and in PyTorch."""
     spans = [
         Column(f"× as fast, {_place(where)}", _faster("engine", where), where == content["deciding"])
         for where in variants(content)
@@ -58,12 +57,20 @@ def ratios(content: Content) -> list[Column]:
         Column("× smaller", lambda row: _of(row, "compression", lambda ratio: f"{ratio:.1f}")),
         Column("memory saved (%)", lambda row: _of(row, "memory_reduction", lambda share: f"{round(share)}")),
         *spans,
-        Column("× as fast as PyTorch", _faster("pytorch", content["deciding"]), False),
-        Column("samples/s a core", lambda row: _cost(row, "best", "per_core", "{:.0f}"), False),
+        Column("× as fast as PyTorch", _faster("pytorch", content["deciding"])),
+    ]
+
+
+def costs(content: Content) -> list[Column]:
+    """What the service costs: at the batch size that takes least of a core, and at the smallest."""
+    smallest = f"batch {min((one['batch'] for one in variants(content)), default=1)}"
+    return [
+        Column("samples/s a core", lambda row: _cost(row, "best", "per_core", "{:.0f}")),
+        Column("at batch", lambda row: _cost(row, "best", "batch", "{}")),
         Column("cores", lambda row: _cost(row, "best", "cores", "{}")),
         Column("per month", lambda row: _cost(row, "best", "per_month", "{:.0f}")),
         Column("saved", lambda row: _saved(row, "engine")),
-        Column("saved to PyTorch", lambda row: _saved(row, "pytorch"), False),
+        Column("saved to PyTorch", lambda row: _saved(row, "pytorch")),
         Column(f"cores at {smallest}", lambda row: _cost(row, "smallest", "cores", "{}"), False),
         Column(f"per month at {smallest}", lambda row: _cost(row, "smallest", "per_month", "{:.0f}"), False),
     ]

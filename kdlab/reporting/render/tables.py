@@ -15,7 +15,7 @@ from kdlab.reporting.analyse.summary import differences
 from kdlab.reporting.evidence import Evidence, Gain, Interval, Run, Setting
 from kdlab.reporting.render.comparison_lines import QUESTION, sentences
 from kdlab.reporting.render.comparison_lines import answer as comparison_answer
-from kdlab.reporting.render.comparison_tables import comparison_rows, figures, ratios
+from kdlab.reporting.render.comparison_tables import comparison_rows, costs, figures, ratios
 from kdlab.reporting.render.magnitude import duration
 from kdlab.runtime.export_summary import shipped
 from kdlab.store.atomic import write_text_atomically
@@ -214,7 +214,7 @@ def _sections(evidence: Evidence, folder: Path) -> Iterator[str]:
 
 def comparison_markdown(content: Mapping[str, Any]) -> str:
     """A comparison: its answer, its tables, and what qualifies them."""
-    tables = [table(comparison_rows(content, of)) for of in (figures, ratios)]
+    tables = [table(comparison_rows(content, of)) for of in (figures, ratios, costs)]
     notes = "\n".join(f"- {_inert(line)}" for line in (*sentences(content), *content["assumptions"]))
     return "\n\n".join([f"## {QUESTION}", _inert(comparison_answer(content)), *tables, notes])
 

@@ -75,7 +75,7 @@ def _picture(content: Content, points: Sequence[Point], name: str, axis: str) ->
     front = pareto_front([point.cost for point in points], [metric.merit(point.reached) for point in points])
     networks = list(dict.fromkeys(row["network"] for row in content["rows"]))
     colours = {network: PALETTE[min(index, len(PALETTE) - 1)] for index, network in enumerate(networks)}
-    figure, axes = single(height=3.9 + 0.2 * len(networks), top=0.5 + 0.2 * len(networks))
+    figure, axes = single(height=3.5 + 0.21 * len(networks), left=0.8, top=0.2 + 0.21 * len(networks))
     _draw(axes, points, [points[index] for index in front], colours)
     if min(point.cost for point in points) > 0:
         logarithmic(axes, "x")
