@@ -256,11 +256,13 @@ def _widths(
 
 def _too_far(pruning: Pruning, name: str, most: float) -> str:
     reached = math.floor(100 * most) / 100
-    fix = f"Set plan.prune.ratio={reached:g}, or" if reached > 0 else "Set"
+    fixes = [f"plan.prune.ratio={reached:g}"] if reached > 0 else []
+    fixes += ["a smaller plan.prune.round_to"] if pruning.round_to > 1 else []
+    least = f"{pruning.round_to} channels (plan.prune.round_to)" if pruning.round_to > 1 else "a channel"
+    fix = f"Set {', or '.join(fixes)}." if fixes else "Choose another network to prune."
     return (
-        f"plan.prune.ratio must leave each layer {pruning.round_to} channels (plan.prune.round_to), got "
-        f"{pruning.ratio}: at most {reached:g} of the operations of {name} can be removed. {fix} a smaller "
-        "plan.prune.round_to."
+        f"plan.prune.ratio must leave each layer {least}, got {pruning.ratio:g}: at most {reached:g} of the operations "
+        f"of {name} can be removed. {fix}"
     )
 
 

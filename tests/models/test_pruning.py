@@ -196,13 +196,14 @@ def test_what_the_library_cannot_prune_is_refused_in_one_line(module, reason):
 def test_a_ratio_that_leaves_a_layer_no_channel_is_refused_with_one_that_can_be_reached():
     least = vgg_operations([8] * 5) / vgg_operations([block[0] for block in VGG["widths"]])
     most = int(100 * (1 - least)) / 100
-    with pytest.raises(
-        BadInput, match=rf"^plan\.prune\.ratio must leave each layer 8 channels .* got 0\.99.* at most {most}"
-    ):
+    message = rf"^plan\.prune\.ratio must leave each layer 8 channels .* got 0\.99: at most {most} .*={most}, or a"
+    with pytest.raises(BadInput, match=message):
         pruned("vgg8", 0.99, **VGG)
     assert flops(pruned("vgg8", most, **VGG), EXAMPLE) == vgg_operations([8] * 5)
-    with pytest.raises(BadInput, match=r"at most 0 of the operations of vgg8 can be removed\. Set a smaller plan"):
+    with pytest.raises(BadInput, match=r"at most 0 of the operations of vgg8 can be removed\. Set a smaller plan\.pru"):
         pruned("vgg8", 0.1, widths=((8,), (4,), (8,), (8,), (8,)))
+    with pytest.raises(BadInput, match=r"layer a channel, at most 0\.98 .* plan\.prune\.ratio=0\.98\.$"):
+        pruned("vgg8", 0.9999, 1, **VGG)
 
 
 def test_without_the_extra_the_message_says_what_to_install(monkeypatch):

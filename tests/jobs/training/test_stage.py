@@ -45,19 +45,15 @@ class CrashAt(Callback):
 
 
 def stage_in(root: Path, plan: Plan, name: str, callbacks=(), report=no_report) -> Path:
-    """Trains a stage and its teachers in a store."""
+    """Trains a stage and those that it needs in a store."""
     store = Store(root)
     stage = next(stage for stage in plan.stages if stage.name == name)
-    for teacher, _ in stage.teachers:
-        stage_in(root, plan, teacher.name)
+    inputs = [stage_in(root, plan, needed.name) for needed in stage.needs]
     folder = store.folder(stage)
     if not store.finished(stage):
         folder.mkdir(exist_ok=True)
         store.describe(stage, stage.settings)
-        teachers = [store.folder(teacher) for teacher, _ in stage.teachers]
-        store.finish(
-            stage, train(stage, folder, teachers, cache_specs(stage, root), report=report, callbacks=callbacks)
-        )
+        store.finish(stage, train(stage, folder, inputs, cache_specs(stage, root), report=report, callbacks=callbacks))
     return folder
 
 
