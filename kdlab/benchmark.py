@@ -1,5 +1,6 @@
-"""`python -m kdlab.benchmark`: what a step costs, beside a plain loop; with `--inference`, what artifacts cost."""
+"""`python -m kdlab.benchmark`: what a step costs; with `--inference`, what artifacts cost; with `--serve`, a server."""
 
+import os
 from argparse import SUPPRESS, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,7 +51,8 @@ EXAMPLES = """\
   python -m kdlab.benchmark --pair vgg13_vgg8 loss=dkd cache.dtype=float16
   python -m kdlab.benchmark --inference outputs/response-1a2b3c4d
   python -m kdlab.benchmark --inference outputs/mine --bundle board.zip
-  python -m kdlab.benchmark --inference outputs/mine --read results.json"""
+  python -m kdlab.benchmark --inference outputs/mine --read results.json
+  python -m kdlab.benchmark --serve http://127.0.0.1:8000"""
 MORE = """\
 A repeat is a round of each variant: one step that is not timed, then --steps
 that are. Ratios are taken within a repeat; the tables show their median and
@@ -66,6 +68,8 @@ def main() -> int:
 
 def _run(args: Namespace) -> int:
     _check(args)
+    if args.serve:
+        return _run_load(args)
     if args.inference:
         return _run_inference(args)
     from kdlab.benchmarking.findings import write_json
@@ -118,6 +122,14 @@ def _run_inference(args: Namespace) -> int:
     else:
         write_figures(subject, args.json)
         show(subject, console)
+    return 0
+
+
+def _run_load(args: Namespace) -> int:
+    from kdlab.benchmarking.load import load_table
+
+    for line in load_table(args.serve, os.environ.get("KDLAB_SERVE_TOKEN", "")):
+        print(line, flush=True)
     return 0
 
 
@@ -177,10 +189,19 @@ def _check(args: Namespace) -> None:
         if value is not None and value < minimum:
             rule = f"{_flag(name)} must be a whole number, {minimum} or more"
             raise BadInput(f"{rule}; got {value}. For example: {_flag(name)} {minimum}")
+    if args.serve:
+        return _check_alone(args)
     (_check_inference if args.inference else _check_training)(args)
     for flag in ("json", "plot", "bundle"):
         if path := getattr(args, flag):
             check_writable(path.parent, f"--{flag}")
+
+
+def _check_alone(args: Namespace) -> None:
+    others = [*OF_TRAINING, *OF_INFERENCE, "inference", "json"]
+    given = [_flag(name) for name in others if getattr(args, name)] + args.overrides
+    if given:
+        raise BadInput(f"{given[0]}: --serve measures a server as it runs, and takes nothing else. Leave it out.")
 
 
 def _check_training(args: Namespace) -> None:
@@ -244,6 +265,8 @@ def _command_line() -> CommandLine:
     read = "with --inference: keep and show what another machine measured"
     line.add_argument("--read", type=Path, metavar="FILE", help=read)
     line.add_argument("--name", metavar="NAME", help="with --read: of that machine (default: its processor)")
+    served = "requests a second and latency of a kdlab.serve that runs there"
+    line.add_argument("--serve", metavar="ADDRESS", help=served)
     line.add_argument("--config-dir", metavar="FOLDER", help="with --inference: further options of your own")
     overrides = "overrides as for kdlab.train; with --inference, export=… and export.…"
     line.add_argument("overrides", nargs="*", metavar="key=value", help=overrides)

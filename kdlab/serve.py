@@ -98,12 +98,15 @@ def _threshold(artifact: Artifact, teacher: Artifact | None, settings: ServeSett
         return deferral.threshold
     from kdlab.serving.learning import learned_elsewhere
 
-    point = learned_elsewhere(artifact, teacher, deferral.target)
+    learned = learned_elsewhere(artifact, teacher, deferral.target)
+    point = learned.point
     _announce(
         "cascade",
         f"threshold {point.threshold:.4f}, learned on validation: defers {100 * point.deferred:.1f} %, predicts as the "
         f"teacher on {100 * point.agreement:.2f} %",
     )
+    if doubt := learned.doubt(artifact):
+        _announce("WARNING", doubt)
     return point.threshold
 
 

@@ -4,6 +4,7 @@ The student is unsure where its largest probability is below a threshold, as in 
 Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017 (arXiv:1610.02136).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,19 +90,11 @@ def _when_deferring(student_is_right: NDArray[np.bool_], teacher_is_right: NDArr
     return found
 
 
-def learned(student: Array, teacher: Array, labels: Labels, target: float) -> Point:
-    """The cascade that defers the smallest share and predicts as the teacher on at least `target` of the samples.
-
-    Args:
-        student: logits `(samples, classes)`, of samples that are no test.
-        teacher: logits of the same samples.
-        labels: `(samples,)`.
-        target: share in [0, 1].
-    """
-    points = cascade_curve(student, teacher, labels)
+def learned(points: Sequence[Point], target: float) -> Point:
+    """Of a curve, the cascade that defers the smallest share and predicts as the teacher on at least `target`."""
     return next(point for point in points if point.agreement >= target)  # one that defers all agrees everywhere
 
 
-def at_threshold(points: list[Point], threshold: float) -> Point:
+def at_threshold(points: Sequence[Point], threshold: float) -> Point:
     """The point of a curve that a threshold leads to, such as one that was learned on other samples."""
     return next((point for point in points if point.threshold >= threshold), points[-1])

@@ -87,6 +87,8 @@ class ServeSettings:
             self._require(name, is_number(value) and 0 < value < float("inf"), "a number above 0")
         self._require("port", self.port <= LAST_PORT, f"a whole number from 0 to {LAST_PORT}")
         self._require("queue", self.queue >= self.max_batch, f"at least serve.max_batch, {self.max_batch}")
+        one_body = f"at least serve.max_body_mb, {self.max_body_mb:g}"
+        self._require("max_pending_mb", self.max_pending_mb >= self.max_body_mb, one_body)
         self._require("shadow", is_fraction(self.shadow), "a number from 0 to 1")
         crop = self.crop_fraction
         self._require("crop_fraction", crop is None or (is_fraction(crop) and crop > 0), "in (0, 1], or null")

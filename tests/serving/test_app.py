@@ -146,7 +146,8 @@ async def test_a_body_without_a_length_is_counted_while_it_is_read(ask, service)
 
 
 async def test_bodies_that_are_held_are_bounded_together(export):
-    service = service_of(export, max_pending_mb=1e-5)
+    service = service_of(export)
+    service.bodies.most_pending = len(picture()) - 1
     async with client_of(service) as client:
         answer = await client.post("/predict", content=picture())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")

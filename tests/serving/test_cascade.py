@@ -47,7 +47,7 @@ def test_each_point_is_the_cascade_with_its_threshold(ties):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_threshold_defers_the_least_that_reaches_the_target(target, seed):
     student, teacher, labels = networks(seed=seed)
-    point = learned(student, teacher, labels, target)
+    point = learned(cascade_curve(student, teacher, labels), target)
     sure = np.sort(np.float32(softmax(student, axis=1).max(1)))
     tried = [cascaded(student, teacher, threshold) for threshold in (*sure, np.float32(1.1))]
     enough = [deferred.mean() for found, deferred in tried if (found == teacher.argmax(1)).mean() >= target]
@@ -57,7 +57,7 @@ def test_the_threshold_defers_the_least_that_reaches_the_target(target, seed):
 
 def test_a_student_that_is_sure_of_everything_still_defers_all_where_it_must():
     student = np.array([[99.0, 0.0], [99.0, 0.0]], np.float32)
-    point = learned(student, -student, np.zeros(2, int), 1.0)
+    point = learned(cascade_curve(student, -student, np.zeros(2, int)), 1.0)
     assert point.deferred == 1 and (confidence(student) < np.float32(point.threshold)).all()
 
 

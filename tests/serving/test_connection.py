@@ -2,14 +2,16 @@
 
 import json
 import socket
+import sys
 import threading
 import time
 
 import pytest
 
+from kdlab import benchmark
+from kdlab.benchmarking.load import run_load
 from kdlab.errors import BadInput
 from kdlab.serving.connection import listening_socket
-from kdlab.serving.load import run_load
 from tests.serving.tiny import images, picture, running, service_of, tensor, write_export
 
 SOON = 10.0
@@ -181,3 +183,29 @@ def test_what_is_no_http_does_no_harm(raw, connected, address):
     with socket.create_connection(address, timeout=SOON) as other:
         other.sendall(head(len(picture())) + picture())
         assert answer(other)[0] == 200
+
+
+def test_a_load_is_a_table_of_more_and_more_clients(address, monkeypatch, capsys):
+    monkeypatch.setattr("kdlab.benchmarking.load.SECONDS", 0.05)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--serve", f"http://{address[0]}:{address[1]}"])
+    assert benchmark.main() == 0
+    heads, *rows = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["connections", "requests/s", "p50", "ms", "p99", "ms", "statuses"]
+    assert [row.split()[0] for row in rows] == ["1", "4", "16"]
+    assert all(float(row.split()[1]) > 0 and "   200: " in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ftp://x"], "--serve must be an address such as http://127.0.0.1:8000, got ftp://x"),
+        (["http://127.0.0.1:9"], "--serve http://127.0.0.1:9: no request got status 200, but no connection"),
+        (["http://x", "--steps", "3"], "--steps: --serve measures a server as it runs, and takes nothing else"),
+        (["http://x", "loss=dkd"], "loss=dkd: --serve measures a server as it runs"),
+    ],
+)
+def test_a_load_on_nothing_is_one_line(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr("kdlab.benchmarking.load.SECONDS", 0.05)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--serve", *arguments])
+    assert benchmark.main() == 2
+    assert capsys.readouterr().err.strip().startswith(f"error: {message}")

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from kdlab.config.folders import CONF
+from kdlab.config.folders import CONF, ROOT
 from kdlab.errors import BadInput
 from kdlab.serving.settings import TOKEN, ServeSettings, serve_settings
 
@@ -16,6 +16,13 @@ def no_token(monkeypatch):
 def test_the_file_has_every_setting_with_its_default():
     written = yaml.safe_load((CONF / "serve.yaml").read_text())["serve"]
     assert ServeSettings(**written) == ServeSettings(cascade={"target": None, "threshold": None})
+
+
+def test_the_page_names_every_setting():
+    written = yaml.safe_load((CONF / "serve.yaml").read_text())["serve"]
+    keys = {name for name in written if name != "cascade"} | {f"cascade.{name}" for name in written["cascade"]}
+    _, _, table = (ROOT / "docs" / "serve.md").read_text().partition("## Keys of `serve`")
+    assert {name for name in keys if f"`{name}`" not in table.partition("\n## ")[0]} == set()
 
 
 def test_overrides_are_taken():
@@ -44,6 +51,7 @@ TEACHER = ["serve.teacher=runs/a"]
         (["serve.max_batch=0"], r"serve\.max_batch must be a whole number, 1 or more; got 0"),
         (["serve.max_batch=2.5"], r"serve\.max_batch must be a whole number, 1 or more; got 2\.5"),
         (["serve.queue=8"], r"serve\.queue must be at least serve\.max_batch, 16; got 8"),
+        (["serve.max_pending_mb=7"], r"serve\.max_pending_mb must be at least serve\.max_body_mb, 8; got 7"),
         (["serve.timeout_s=0"], r"serve\.timeout_s must be a number above 0; got 0"),
         (["serve.shadow=1.5", *TEACHER], r"serve\.shadow must be a number from 0 to 1; got 1\.5"),
         (["serve.crop_fraction=0"], r"serve\.crop_fraction must be in \(0, 1\], or null; got 0"),

@@ -8,8 +8,8 @@ import yaml
 
 from kdlab.errors import BadInput
 from kdlab.serving.artifact import find_artifact
-from kdlab.serving.cascade import confidence
-from kdlab.serving.learning import learned_elsewhere, learned_on_validation
+from kdlab.serving.cascade import Point, confidence
+from kdlab.serving.learning import Learned, learned_elsewhere, learned_on_validation
 from kdlab.serving.validation import curve_on, predictions
 from tests.serving.tiny import images, reference, write_export
 
@@ -66,11 +66,13 @@ def test_both_artifacts_see_the_held_out_images_in_one_order(run):
 
 def test_a_threshold_reaches_its_target_on_them(run):
     student, teacher, _ = run
-    point = learned_on_validation(student, teacher, 0.8)
-    (ours, _), (theirs, _) = (predictions(one, student.stage_folder, "val") for one in (student, teacher))
+    found = learned_on_validation(student, teacher, 0.8)
+    point = found.point
+    (ours, targets), (theirs, _) = (predictions(one, student.stage_folder, "val") for one in (student, teacher))
     deferred = confidence(ours) < np.float32(point.threshold)
     labels = np.where(deferred, theirs.argmax(1), ours.argmax(1))
     assert point.deferred == deferred.mean() < 1
+    assert found.student_accuracy == (ours.argmax(1) == targets).mean()
     assert point.agreement == (labels == theirs.argmax(1)).mean() >= 0.8
 
 
@@ -82,6 +84,13 @@ def test_what_was_predicted_is_kept_in_the_store_and_the_curve_has_seconds(run, 
     assert points[0].accuracy == (ours == arrays["test_labels"]).mean()
     monkeypatch.setattr("kdlab.serving.validation.Model", None)
     assert curve_on(student, teacher, "test") == points
+
+
+@pytest.mark.parametrize(("on_validation", "doubted"), [(0.99, True), (0.93, False), (0.80, False)])
+def test_a_student_that_knows_the_validation_samples_is_doubted(run, on_validation, doubted):
+    """The export says 91 % on test."""
+    doubt = Learned(Point(0.5, 0.0, 0.99, 0.99, 1.0), on_validation).doubt(run[0])
+    assert bool(doubt) == doubted == ("right on 99.0 % of validation and 91.0 % of test" in doubt)
 
 
 def test_without_validation_samples_or_a_store_the_user_must_set_the_threshold(tmp_path):

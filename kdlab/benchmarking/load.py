@@ -1,15 +1,19 @@
-"""A load generator: connections that are kept alive, each with one request at a time."""
+"""Requests to a running `kdlab.serve`: how many a second, and how long one takes."""
 
 import asyncio
+import io
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from kdlab.errors import BadInput
 
-Body = Callable[[], tuple[str, bytes, str]]  # path, body, content type of the next request
+CONNECTIONS = (1, 4, 16)
+SECONDS = 5.0
+SIDE = 32  # of the image that is sent, in pixels
+Sent = tuple[str, bytes, str]  # path, body, content type
 
 
 @dataclass
@@ -37,7 +41,36 @@ class Load:
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
-def run_load(address: str, request: tuple[str, bytes, str], connections: int, seconds: float, token: str = "") -> Load:
+def load_table(address: str, token: str) -> Iterator[str]:
+    """Lines of a table: an image file, sent by more and more clients at once.
+
+    Args:
+        address: of the server.
+        token: that it needs; empty for none.
+
+    Raises:
+        BadInput: nothing answers there.
+    """
+    yield "connections   requests/s     p50 ms     p99 ms   statuses"
+    for connections in CONNECTIONS:
+        load = run_load(address, ("/predict", _image(), "image/png"), connections, SECONDS, token)
+        if not load.latencies:
+            found = ", ".join(str(status or "no connection") for status in load.statuses)
+            raise BadInput(f"--serve {address}: no request got status 200, but {found}. Is kdlab.serve ready there?")
+        p50, p99 = (1e3 * load.quantile(share) for share in (0.5, 0.99))
+        statuses = ", ".join(f"{status or 'broken'}: {count}" for status, count in sorted(load.statuses.items()))
+        yield f"{connections:>11}{load.per_second:>13.0f}{p50:>11.2f}{p99:>11.2f}   {statuses}"
+
+
+def _image() -> bytes:
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.effect_noise((SIDE, SIDE), 64).convert("RGB").save(content, "PNG")
+    return content.getvalue()
+
+
+def run_load(address: str, request: Sent, connections: int, seconds: float, token: str = "") -> Load:
     """Sends the same request over and over.
 
     Args:
