@@ -13,6 +13,7 @@ import torch
 from kdlab.jobs.export import weights
 from kdlab.jobs.export.program import ABOUT
 from kdlab.jobs.export.weights import save_folder
+from kdlab.models.pruning import Pruning, prune
 from kdlab.models.saved import make_network
 
 NORMALISED = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "image_size": 32, "pretrained": False}
@@ -106,3 +107,14 @@ def test_weights_that_load_otherwise_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "_loaded", zeroed)
     with pytest.raises(weights.JobFailed, match="torchvision loads other weights than were written"):
         folder_of(tmp_path, source="torchvision", name="squeezenet1_1")
+
+
+def test_a_pruned_network_of_another_library_is_written_in_kdlabs_own_layout(tmp_path):
+    settings = {"source": "timm", "name": "test_resnet", "num_classes": 10, "kwargs": {}, **NORMALISED}
+    network, images = make_network(settings), torch.rand(2, 3, 32, 32)
+    prune(network, make_network(settings), images[:1], Pruning(0.4, round_to=2))
+    save_folder(tmp_path, network.eval(), settings, DIGITS, 32)
+    config = json.loads((tmp_path / "config.json").read_text())
+    loaded = make_network(config | {"checkpoint": str(tmp_path / "model.safetensors")}).eval()
+    assert torch.equal(loaded(images), network(images))
+    assert config["labels"] == DIGITS

@@ -187,3 +187,30 @@ def test_a_plan_with_one_teacher_reports_no_cascade(chain, outputs):
     (folder,) = outputs.glob("single-*")
     assert not {"steps", "generations", "ensemble", "teachers"} & set(result_of(folder))
     assert result_of(folder)["control"] is None
+
+
+COMPRESS = ("plan=compress", "plan.prune.round_to=1", "plan.prune.ratio=0.3", "plan.prune.recalibration_samples=64")
+
+
+def test_a_pruned_student_is_reported_beside_its_unpruned_self_and_its_recovery_from_labels(tmp_path, capsys):
+    assert run(train, [*TINY, *COMPRESS, f"paths.outputs={tmp_path}"]) == 0
+    (folder,) = (path.parent for path in tmp_path.glob("*/result.json"))
+    result, printed = result_of(folder), capsys.readouterr().out
+    stages = ("pruned", "from_labels", "unpruned")
+    student, baseline, unpruned = (json.loads((folder / name / "result.json").read_text()) for name in stages)
+    found = {name: accuracy(*predictions(folder, name)) for name in stages}
+    assert result["gain"] == pytest.approx(found["pruned"] - found["from_labels"])
+    assert [(step["name"], step["figures"]["flops"]) for step in result["steps"]] == [
+        ("unpruned", unpruned["flops"]),
+        ("pruned", student["flops"]),
+    ]
+    assert baseline["flops"] == student["flops"] == result["student"]["flops"]
+    pruning = result["pruning"]
+    assert (pruning["of"], pruning["ratio"], pruning["sparsity"]) == ("unpruned", 0.3, 0)
+    assert pruning["flops_removed"] == pytest.approx(1 - student["flops"] / unpruned["flops"])
+    assert pruning["params_removed"] == pytest.approx(1 - student["params"] / unpruned["params"])
+    assert pruning["gain"] == pytest.approx(found["pruned"] - found["unpruned"])
+    assert f"gain over fine-tuning with labels only {result['gain']:+.2f} points of test accuracy" in printed
+    assert f"pruned: -{pruning['flops_removed']:.0%} FLOPs, " in printed
+    assert "resnet8 → resnet8 → " not in printed and "resnet8 → resnet8 pruned" in printed
+    assert not any("plan=assistant" in hint and "pruned" in hint for hint in result["hints"])
