@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kdlab import benchmark, export, report
+from kdlab import benchmark, compare, export, report, serve
 from kdlab.benchmarking import measure, scaling
 from kdlab.benchmarking.case import VARIANTS
 from kdlab.benchmarking.measure import Timing
@@ -21,6 +21,8 @@ from kdlab.config.compose import checked_overrides
 from kdlab.doctor import doctor
 from kdlab.jobs.export import settings
 from kdlab.models.cifar import resnet56
+from kdlab.reporting.analyse.calculator import Service
+from kdlab.serving.settings import serve_settings
 from kdlab.sweeps.cli import run
 from kdlab.train import train
 from tests.pages import PAGES, ROOT, blocks, commands
@@ -56,6 +58,8 @@ def test_there_are_commands_and_each_is_of_a_known_kind():
         "kdlab.report",
         "kdlab.benchmark",
         "kdlab.export",
+        "kdlab.compare",
+        "kdlab.serve",
         "kdlab.doctor",
         "tests.recorded",
         "pytest",
@@ -127,7 +131,7 @@ def test_reports_are_written(folder, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in COMMANDS if ".benchmark" in command and "--inference" not in command]
+    "command", [one for one in COMMANDS if ".benchmark" in one and not {"--inference", "--serve"} & set(one.split())]
 )
 def test_a_benchmark_shows_and_keeps_what_it_measured(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -151,6 +155,25 @@ def test_an_export_and_its_measurement_compose(command, monkeypatch):
     composed = export.export_settings(args.overrides)
     for given in (one for one in args.overrides if one.startswith("export.")):
         assert composed != export.export_settings([one for one in args.overrides if one != given])
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if ".compare" in command])
+def test_a_comparison_composes(command, monkeypatch):
+    """It runs in test_compare.py; every setting that a page names changes something."""
+    monkeypatch.setattr(settings, "find_spec", lambda name: True)
+    args = compare._command_line().parse_intermixed_args(shlex.split(command)[3:])
+    runs, overrides, given = compare.split(args.runs)
+    assert all(run.startswith("outputs/") for run in runs)
+    assert all(getattr(compare.service_of(given), key) != getattr(Service(), key) for key in given)
+    assert not overrides or export.export_settings(overrides) != export.export_settings([])
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if "kdlab.serve" in one or "--serve" in one])
+def test_a_server_and_its_load_are_understood(command):
+    """They run in test_serve.py and in tests/serving."""
+    module = serve if "kdlab.serve" in command else benchmark
+    args = module._command_line().parse_intermixed_args(shlex.split(command, comments=True)[3:])
+    assert serve_settings(args.overrides) if module is serve else args.serve.startswith("http://")
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if ".doctor" in command])
