@@ -123,6 +123,9 @@ def check_reuse(outputs, monkeypatch, runs):
     assert {path: path.stat().st_mtime_ns for path in outputs.glob("store/*/result.json")} == before
     (folder,) = outputs.glob("comparison-*")
     assert content_of(folder)["service"]["price_per_core_hour"] == 0.1
+    assert compared(monkeypatch, outputs / "run-0", *QUICK) == 0  # one seed less is another comparison, timed alike
+    assert len(list(outputs.glob("comparison-*"))) == 2
+    shutil.rmtree(next(path for path in outputs.glob("comparison-*") if path != folder))
 
 
 def test_a_report_of_the_outputs_shows_the_comparison(outputs, monkeypatch, tmp_path, capsys):

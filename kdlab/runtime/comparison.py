@@ -89,7 +89,9 @@ def run_comparison(
         store = _Stores(joint.student.folder.parent)
         execute([joint], store, emit)
     return {
-        "fingerprint": fingerprint({"comparison": [job.fingerprint for job, _ in joint.pairs]}),
+        "fingerprint": fingerprint(
+            {"networks": [one.fingerprint for one in exports], "files": list(settings.artifacts)}
+        ),
         "task": joint.student.task.as_dict(),
         "networks": [_network(one, one is contest.teacher, exports, settings) for one in contest.contenders],
         **_measured(store.result(joint)),
@@ -174,9 +176,9 @@ def _of_seed(first: Proof, stage: FinishedStage, export: Proved | str) -> dict[s
     if isinstance(export, str):
         return {"seed": stage.config["seed"], "refused": [export]}
     kind = type(first.artifact_job), first.engine
-    proof = next(one for one in export.judged if (type(one.artifact_job), one.engine) == kind)
+    proof = next(one for one in export.verdicts if (type(one.artifact_job), one.engine) == kind)
     job, store = proof.artifact_job, Store(stage.folder.parent)
     figures = {name: store.result(proof).get(name) for name in (stage.task.outcome, "agreement")}
-    reasons = export.judged[proof] or export.refused.get(job.name, [])
+    reasons = export.verdicts[proof] or export.refused.get(job.name, [])
     size = store.result(job)["size_bytes"]
     return {"seed": stage.config["seed"], "size_bytes": size, "refused": list(reasons), **figures}

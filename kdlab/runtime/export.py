@@ -74,8 +74,8 @@ def run_export(student: FinishedStage, settings: ExportSettings, store: Store, l
         layers = [Sensitivity(job) for job in proved.jobs if isinstance(job, OnnxInt8) and job.name in proved.refused]
         latency = [Latency(student, proved.accepted, settings.measurement)] if proved.accepted else []
         reused = {**proved.reused, **execute([*layers, *latency], store, emit)}
-        every: list[Job] = [*proved.jobs, *proved.judged, *proved.checks, *layers, *latency]
-        content = _content(settings, store, proved.judged, proved.refused, every)
+        every: list[Job] = [*proved.jobs, *proved.verdicts, *proved.checks, *layers, *latency]
+        content = _content(settings, store, proved.verdicts, proved.refused, every)
         stages = [{"name": job.name, "fingerprint": job.fingerprint, "reused": reused[job.name]} for job in every]
     return Export({**content, "stages": stages, "environment": environment()}, proved.jobs, store)
 
@@ -86,14 +86,14 @@ class Proved:
 
     Attributes:
         jobs: that wrote them.
-        judged: their proofs, with the reasons against the artifact in that engine.
+        verdicts: their proofs, with the reasons against the artifact in that engine.
         checks: by the reference implementation.
         refused: the reasons against each refused artifact.
         reused: whether each job was finished before, by its name.
     """
 
     jobs: Sequence[ArtifactJob]
-    judged: Mapping[Proof, Sequence[str]]
+    verdicts: Mapping[Proof, Sequence[str]]
     checks: Sequence[ReferenceCheck]
     refused: Mapping[str, Sequence[str]]
     reused: Mapping[str, bool]
@@ -101,7 +101,9 @@ class Proved:
     @property
     def accepted(self) -> list[tuple[ArtifactJob, str]]:
         """Artifacts that pass, in the engines in which they do, without those whose latency is not measured."""
-        accepted = ((one, one.artifact_job) for one, reasons in self.judged.items() if not reasons and one.is_measured)
+        accepted = (
+            (one, one.artifact_job) for one, reasons in self.verdicts.items() if not reasons and one.is_measured
+        )
         return [(job, proof.engine) for proof, job in accepted if job.name not in self.refused]
 
 
@@ -112,8 +114,8 @@ def prove(student: FinishedStage, settings: ExportSettings, store: Store, emit: 
     proofs = [proof for job in jobs for proof in settings.proofs(job)]
     checks = [check for job in jobs for check in settings.checks(job)]
     reused |= execute([*proofs, *checks], store, emit)
-    judged = {proof: _refusals(proof, settings, store) for proof in proofs}
-    return Proved(jobs, judged, checks, _refused(judged, checks, settings, store), reused)
+    verdicts = {proof: _refusals(proof, settings, store) for proof in proofs}
+    return Proved(jobs, verdicts, checks, _refused(verdicts, checks, settings, store), reused)
 
 
 def _refusals(proof: Proof, settings: ExportSettings, store: Store) -> list[str]:
@@ -121,11 +123,11 @@ def _refusals(proof: Proof, settings: ExportSettings, store: Store) -> list[str]
 
 
 def _refused(
-    judged: Mapping[Proof, Sequence[str]], checks: Sequence[ReferenceCheck], settings: ExportSettings, store: Store
+    verdicts: Mapping[Proof, Sequence[str]], checks: Sequence[ReferenceCheck], settings: ExportSettings, store: Store
 ) -> dict[str, list[str]]:
     """The reasons against each refused artifact: of its first engine or of the check; another may just not run it."""
     reasons: dict[str, list[str]] = {}
-    for proof, found in judged.items():
+    for proof, found in verdicts.items():
         reasons.setdefault(proof.artifact_job.name, list(found))
     for check in checks:
         job = check.proof.artifact_job
@@ -136,14 +138,14 @@ def _refused(
 def _content(
     settings: ExportSettings,
     store: Store,
-    judged: Mapping[Proof, Sequence[str]],
+    verdicts: Mapping[Proof, Sequence[str]],
     refused: Mapping[str, Sequence[str]],
     jobs: Sequence[Job],
 ) -> dict[str, Any]:
     artifacts = [job for job in jobs if isinstance(job, ArtifactJob)]
     student = artifacts[0].student
     written = [{**store.result(job), "precision": job.precision, "made_by": job.made_by} for job in artifacts]
-    pairs = [{**store.result(proof), "refused_for": list(reasons)} for proof, reasons in judged.items()]
+    pairs = [{**store.result(proof), "refused_for": list(reasons)} for proof, reasons in verdicts.items()]
     measured = next((store.result(job) for job in jobs if isinstance(job, Latency)), NOT_MEASURED)
     return {
         "status": "finished",

@@ -9,8 +9,8 @@ def found(networks, rounds=2):
     """A comparison on test accuracy, batch 1 deciding, one thread.
 
     Args:
-        networks: by label, the teacher first: `(name, {seed: accuracy}, files)`; a file is `(name, precision, bytes,
-            {seed: accuracy, or None where it is refused}, milliseconds of each round at batch 1)`.
+        networks: by label, the teacher first: `(name, {seed: accuracy}, files)`; a file is `(name or name@engine,
+            precision, bytes, {seed: accuracy, or None where it is refused}, milliseconds of each round at batch 1)`.
         rounds: of the teacher in PyTorch, which takes 10 ms at batch 1.
 
     At batch 32 every call takes 16 times as long; memory is 600 MB in PyTorch, 80 MB for float32 and 60 MB for INT8.
@@ -20,7 +20,7 @@ def found(networks, rounds=2):
         rows += _rows(f"{number} {name}", "pytorch", [10.0] * rounds, 600e6) if number == 0 else []
         made = [_file(number, file) for file in files]
         for (*_, milliseconds), file in zip(files, made, strict=True):
-            rows += _rows(file["timed_as"], "onnxruntime", milliseconds, 60e6 if file["precision"] == "int8" else 80e6)
+            rows += _rows(file["timed_as"], file["engine"], milliseconds, 60e6 if file["precision"] == "int8" else 80e6)
         listed.append(_network(number, label, name, seeds, made))
     return {
         "fingerprint": "0123456789abcdef",
@@ -57,7 +57,8 @@ def _file(number, file):
         | {"test/accuracy": 85.0 if reached is None else reached, "agreement": 99.5}
         for seed, reached in accuracies.items()
     ]
-    own = {"file": name, "engine": "onnxruntime", "precision": precision, "timed_as": f"{number} {name}"}
+    name, _, engine = name.partition("@")
+    own = {"file": name, "engine": engine or "onnxruntime", "precision": precision, "timed_as": f"{number} {name}"}
     return {**own, "seeds": seeds}
 
 

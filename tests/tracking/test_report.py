@@ -11,9 +11,13 @@ import pytest
 
 from kdlab.errors import BadInput, KdlabError
 from kdlab.report import check_destination
+from kdlab.reporting.analyse.calculator import Service
+from kdlab.reporting.analyse.comparison import compared
 from kdlab.reporting.assemble import collect
+from kdlab.reporting.render.comparison_page import write_comparison
 from kdlab.store.fingerprint import config_fingerprint
 from tests.reporting.lab import Lab
+from tests.reporting.made_up_comparison import example
 from tests.tracking.wandb_server import wandb_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -99,6 +103,22 @@ def test_the_question_is_the_title_and_the_answer_the_first_paragraph(library, m
     answer, remarks = sections(report)["Answer"]
     assert text(answer) == evidence.answer
     assert [text(item) for item in remarks["children"]] == list(evidence.remarks)
+
+
+def test_a_comparison_is_a_section_and_a_report_of_its_own(library, monkeypatch, plane):
+    content = compared(example(), Service(), [])
+    write_comparison(content, plane / "comparison-01234567")
+    found = sections(specification(library, monkeypatch, plane))["Which network does the same for less?"]
+    published = []
+    monkeypatch.setattr(library, "publish", lambda report: published.append(report) or "address")
+    assert library.publish_comparison(content, "comparison-01234567", "team/students") == "address"
+    own = json.loads(published[0]._to_model().model_dump_json(by_alias=True, exclude_none=True))
+    assert own["displayName"] == "Which network does the same for less?"
+    for blocks in (found, sections(own)["Which network does the same for less?"]):
+        answer, *tables, notes = [block for block in blocks if text(block)]
+        assert text(answer).startswith("small (response), small.onnx in onnxruntime is the cheapest of 3 files")
+        assert len(tables) == 3 and "| small (response) | small.onnx | onnxruntime | 90.15 ± 13.34 |" in text(tables[0])
+        assert content["assumptions"][-1] in [text(item) for item in notes["children"]]
 
 
 def test_a_question_longer_than_a_title_is_shown_in_full(library, monkeypatch, tmp_path):

@@ -39,11 +39,11 @@ class JointLatency(Latency):
         return {**super().settings, "pairs": named}
 
     def named(self, job: Job) -> str:
-        """Such as `1a2b3c4d resnet20.onnx`: networks of one name may have been trained in other ways."""
+        """Such as `1a2b3c4d resnet20.onnx`: networks of one name may differ in their training."""
         return variant_name(job)
 
     def bare(self, folder: Path) -> None:
-        """None: networks may take inputs that are prepared in other ways."""
+        """None: networks may prepare their inputs differently."""
         return None
 
 

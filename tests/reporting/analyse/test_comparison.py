@@ -52,6 +52,19 @@ def test_ratios_are_of_the_same_engine_and_within_rounds(content):
     assert row(content, ROUNDED)["beside"]["engine"]["memory_reduction"] == pytest.approx(25)
 
 
+def test_a_file_is_compared_in_its_own_engine_and_one_that_the_teacher_lacks_in_its_first():
+    big = [(f"big.onnx@{engine}", "float32", 4000, {0: 90.0}, [ms] * 2) for engine, ms in (("a", 8.0), ("b", 6.0))]
+    small = [(f"small.onnx@{engine}", "float32", 800, {0: 90.0}, [2.0] * 2) for engine in ("a", "b", "c")]
+    content = compared(found({"big": ("big", {0: 90.0}, big), "small": ("small", {0: 90.0}, small)}), Service(), [])
+    beside = {one["engine"]: one["beside"]["engine"] for one in content["rows"] if one["network"] == "small"}
+    assert {engine: one["name"] for engine, one in beside.items()} == {
+        "a": "big.onnx in a",
+        "b": "big.onnx in b",
+        "c": "big.onnx in a",
+    }
+    assert [one["speedups"][0]["median"] for one in beside.values()] == [4.0, 3.0, 4.0]
+
+
 def test_the_teacher_in_pytorch_is_the_other_column(content):
     beside = row(content, STUDENT)["beside"]["pytorch"]
     assert beside["speedups"][0] == {"batch": 1, "threads": 1, "median": 7.5, "least": 5.0, "most": 10.0}
