@@ -51,7 +51,8 @@ def _header(export: Content, config: Mapping[str, Any]) -> str:
         metric_type=task.headline.name,
         metric_value=round(student[task.outcome], 4),
     )
-    library = {"timm": "timm", "huggingface": "transformers"}.get(config["network"]["source"], "kdlab")
+    source = "kdlab" if config.get("start") else config["network"]["source"]  # no other library builds pruned networks
+    library = {"timm": "timm", "huggingface": "transformers"}.get(source, "kdlab")
     data = ModelCardData(
         library_name=library,
         tags=[task.name.replace("_", "-"), "knowledge-distillation", "onnx"],
@@ -64,6 +65,7 @@ def _header(export: Content, config: Mapping[str, Any]) -> str:
 def _about(export: Content, config: Mapping[str, Any]) -> str:
     student, teachers = export["student"], export["teachers"]
     origin = f"distilled from {' and '.join(one['network'] for one in teachers)}" if teachers else "trained"
+    origin = f"pruned, then {origin}" if config.get("start") else origin
     loss = config["loss"].get("_target_", "").rpartition(".")[2]
     recipe = f"{config['epochs']} epochs, seed {config['seed']}, method {loss}" if config["epochs"] else "given weights"
     task = Description.of(export)
