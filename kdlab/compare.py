@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +16,11 @@ from kdlab.models.stage_folder import stage_folder
 from kdlab.report import check_destination
 from kdlab.reporting.analyse.calculator import Service
 from kdlab.sweeps.cli import run_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kdlab.jobs.export.settings import ExportSettings
 
 EXAMPLES = """\
   python -m kdlab.compare outputs/response-1a2b3c4d
@@ -38,26 +43,19 @@ def _compared(args: Namespace) -> int:
     service, settings = service_of(given), export_settings(overrides, args.config_dir)
     check_destination(args.wandb)
     load_libraries()
-    from kdlab.reporting.analyse.comparison import compared
-    from kdlab.reporting.collect.contenders import contest
     from kdlab.reporting.render.comparison_page import write_comparison
     from kdlab.reporting.render.console import Printer
-    from kdlab.runtime.comparison import run_comparison
     from kdlab.runtime.logs import quiet_screen
-    from kdlab.runtime.signals import StopOnSignal
     from kdlab.screen.comparison import show_comparison
-    from kdlab.screen.run import Screen
     from kdlab.store.atomic import check_writable
     from kdlab.store.fingerprint import SHORT
 
     quiet_screen()
-    console, chosen = Printer(), contest(runs)
     if args.out:
         check_writable(Path(args.out), "--out")
-    with StopOnSignal() as stop:
-        found = run_comparison(chosen, settings, [Screen(console), stop], console.print)
-    content = compared(found, service, chosen.remarks)
-    name = f"comparison-{found['fingerprint'][:SHORT]}"
+    console = Printer()
+    content = _measured(runs, service, settings, console)
+    name = f"comparison-{content['fingerprint'][:SHORT]}"
     folder = Path(args.out) if args.out else stages[0].resolve().parent.parent / name
     write_comparison(content, folder)
     show_comparison(console, content, folder)
@@ -66,6 +64,23 @@ def _compared(args: Namespace) -> int:
 
         print(f"W&B report: {publish_comparison(content, folder.name, args.wandb)}")
     return 0
+
+
+def _measured(runs: Sequence[str], service: Service, settings: "ExportSettings", console: "Console") -> dict[str, Any]:
+    """The content of `comparison.json`."""
+    from kdlab.reporting.analyse.comparison import compared
+    from kdlab.reporting.collect.contenders import contest
+    from kdlab.runtime.comparison import run_comparison
+    from kdlab.runtime.signals import StopOnSignal
+    from kdlab.screen.run import Screen
+
+    def announce(label: str) -> None:
+        console.print(label, style="bold", markup=False)
+
+    chosen = contest(runs)
+    with StopOnSignal() as stop:
+        found = run_comparison(chosen, settings, [Screen(console), stop], announce)
+    return compared(found, service, chosen.remarks)
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, Any]]:
