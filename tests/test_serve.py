@@ -103,28 +103,31 @@ def test_it_says_what_it_does_answers_and_drains(export):
             )
             fetched(f"{address}/metrics")  # by when the request has begun
             process.send_signal(signal.SIGTERM)
-            wait_until_refused(host, int(port))
+            wait_until(lambda: is_refused(host, int(port)))
             slow.sendall(body[9:])
             assert slow.recv(100).startswith(b"HTTP/1.1 200 OK")
         _, errors = process.communicate(timeout=SOON)
         assert (process.returncode, errors) == (0, "")
 
 
-def wait_until_refused(host, port):
+def wait_until(holds):
     until = time.perf_counter() + SOON
-    while time.perf_counter() < until:
-        try:
-            socket.create_connection((host, port), timeout=SOON).close()
-        except ConnectionRefusedError:
-            return
+    while not holds():
+        assert time.perf_counter() < until
         time.sleep(0.01)
-    raise AssertionError("it still takes connections")
+
+
+def is_refused(host, port):
+    try:
+        socket.create_connection((host, port), timeout=SOON).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_workers_share_a_port_count_together_and_are_replaced(export):
     with started(export, "serve.workers=2", KDLAB_SERVE_TOKEN="") as (process, address, _):
-        while fetched_ready(address) < 2:
-            time.sleep(0.01)
+        wait_until(lambda: fetched_ready(address) == 2)
         load = run_load(address, ("/predict", picture(), "image/png"), 4, 0.4)
         assert set(load.statuses) == {200}
         assert load.quantile(0.5) < 0.03  # without TCP_NODELAY it is 0.044
@@ -132,8 +135,7 @@ def test_workers_share_a_port_count_together_and_are_replaced(export):
         first, second = children(process)
         os.kill(first, signal.SIGKILL)
         for ready in (1, 2):  # the one that was killed does not count any more, and the one in its place does
-            while fetched_ready(address) != ready:
-                time.sleep(0.01)
+            wait_until(lambda wanted=ready: fetched_ready(address) == wanted)
         assert second in (now := children(process)) and first not in now and len(now) == 2
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SOON)
@@ -148,4 +150,4 @@ def test_workers_end_with_a_parent_that_is_killed(export):
     with started(export, "serve.workers=2") as (process, address, _):
         host, port = address.removeprefix("http://").split(":")
         process.kill()
-        wait_until_refused(host, int(port))
+        wait_until(lambda: is_refused(host, int(port)))
