@@ -117,4 +117,4 @@ def _check(settings: Mapping[str, Any]) -> None:
             f"{ratio!r}. For example plan.prune.ratio=0.5."
         )
     if not is_number(factor) or factor <= 0:
-        raise BadInput(f"plan.prune.lr_factor must be a number above 0, got {factor!r}. For example 0.1.")
+        raise BadInput(f"plan.prune.lr_factor must be a number above 0, got {factor!r}. For example 0.3.")
