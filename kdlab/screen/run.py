@@ -242,12 +242,14 @@ def _pruning(result: Mapping[str, Any]) -> list[str]:
     unit, cost = Description.of(result).headline.gain_unit, pruning["gain"]
     against = f"{cost:+.2f} {unit} against the {pruning['of']} network"
     if not pruning["structured"]:
-        return [
-            f"{pruning['sparsity']:.0%} of the parameters are zero, and none is gone: no smaller or faster; {against}"
-        ]
+        return [f"pruned: {_share(pruning['sparsity'])} of the weights are zero, no smaller and no faster; {against}"]
     names = {"flops": "FLOPs", "params": "parameters", "size_bytes": "bytes"}
-    removed = ", ".join(f"{-pruning[f'{key}_removed']:.0%} {name}" for key, name in names.items())
-    return [f"pruned: {removed}, {against}"]
+    removed = ", ".join(f"{_share(pruning[f'{key}_removed'])} fewer {name}" for key, name in names.items())
+    return [f"pruned: {removed}; {against}"]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def _data_name(data: Mapping[str, Any]) -> str:

@@ -191,3 +191,17 @@ def test_a_network_no_better_than_the_majority_class_is_the_first_line():
     assert "The baseline is no better than the majority class" in first
     assert "(12.50 % against 12.50 % on test)" in first
     assert "gain from distillation" in gain
+
+
+def test_what_was_pruned_stands_below_the_gain_also_without_a_baseline():
+    removed = {"flops_removed": 0.533, "params_removed": 0.6, "size_bytes_removed": 0.5, "sparsity": 0.25, "gain": -1.5}
+    for structured, expected in [
+        (True, "pruned: 53 % fewer FLOPs, 60 % fewer parameters, 50 % fewer bytes"),
+        (False, "pruned: 25 % of the weights are zero, no smaller and no faster"),
+    ]:
+        pruning = {**removed, "of": "unpruned", "structured": structured}
+        found = result(99.0, 92.0, 94.0, 0.5) | {"pruning": pruning}
+        lines = conclusions(found)
+        assert "gain over fine-tuning with labels only +2.00 points" in lines[0]
+        assert lines[1] == f"{expected}; -1.50 points against the unpruned network"
+        assert conclusions(found | {"gain": None, "baseline": None}) == lines[1:2]
