@@ -324,3 +324,13 @@ def test_the_best_of_a_long_search_is_remarked_as_lucky_on_validation(lab):
     remarks = collect([lab.grid("loss.alpha", values)]).remarks
     expected = "The best of 10 settings by validation accuracy was partly lucky there: 100.0 % is optimistic, its test"
     assert any(expected in remark for remark in remarks)
+
+
+def test_a_pruned_student_is_measured_against_the_one_that_learns_from_labels(lab):
+    compress = {"plan._target_": "kdlab.jobs.plans.compress.compress"}
+    for seed, gain in enumerate([1.0, 1.2, 1.4]):
+        lab.run(95 + gain, 95.0, seed=seed, settings=compress, result={"pruning": {"of": "unpruned", "ratio": 0.5}})
+    assert (
+        f"a gain of +1.2 ± {spread([1.0, 1.2, 1.4])} points over the same pruned network fine-tuned with labels only"
+        in collect([lab.root]).answer
+    )
