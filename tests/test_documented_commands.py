@@ -70,9 +70,11 @@ def test_there_are_commands_and_each_is_of_a_known_kind():
 
 
 def two_values(argument):
-    """Of a list that a multirun varies, its first two values: every choice of every list composes elsewhere."""
+    """Of a list that a multirun varies, its first two values, and of epochs few: all of them compose elsewhere."""
     key, _, values = argument.partition("=")
     varied = re.fullmatch(r"[\w.]+(,[\w.]+)+", values)
+    if key.endswith(".epochs"):
+        return f"{key}=1,2" if varied else f"{key}=1"
     return f"{key}={','.join(values.split(',')[:2])}" if varied else argument
 
 

@@ -12,16 +12,19 @@ import re
 import shlex
 import sys
 import tomllib
+from dataclasses import fields
 
 import pytest
 from omegaconf import OmegaConf
 
 import kdlab
 from kdlab import __main__, report
+from kdlab.compare import service_of
 from kdlab.config.compose import checked_overrides
 from kdlab.config.overrides import group_names
 from kdlab.errors import BadInput
 from kdlab.jobs.plan_remarks import plan_remarks
+from kdlab.reporting.analyse.calculator import Service
 from kdlab.reporting.analyse.shipping import BUDGETS
 from kdlab.runtime.sweep_records import read_sweep
 from kdlab.screen.run import conclusions
@@ -55,13 +58,15 @@ KEYS = {
     "model.{}.image_size": "model.student.image_size",
     "paths.{}": "paths.outputs",
 }
-CONTEXT = {
+CONTEXT = {  # by key, or by its beginning
     "data.download": "data=cifar10",
     "data.root": "data=image_folder",
+    "export.": "export=onnx",
     "loss.beta": "loss=feature",
     "loss.gamma": "loss=feature",
     "loss.decay": "loss=mean_teacher",
     "plan.assistants": "plan=assistant",
+    "plan.prune.": "plan=compress",
     "plan.target_compression": "plan=progressive",
     "plan.last": "plan=progressive",
     "hydra/sweeper": "seed=0,1",
@@ -133,7 +138,7 @@ def batches(lines):
     found = []
     for line in lines:
         key = line.partition("=")[0]
-        context = "export=onnx" if key.startswith("export.") else CONTEXT.get(key)
+        context = next((option for start, option in CONTEXT.items() if key.startswith(start)), None)
         batch = next((one for one in found if one["context"] == context and key not in one["keys"]), None)
         if batch is None:
             found.append(batch := {"context": context, "keys": set(), "lines": [context] if context else []})
@@ -168,6 +173,7 @@ COMPUTED = re.compile(r"(?<![\w/])\{\}(?:\.[\w.{}]+)?=\S")
 OF_RESULTS = ("kdlab/screen/", "kdlab/runtime/", "kdlab/reporting/", "kdlab/jobs/plan_remarks.py")
 MADE_BELOW = {
     "kdlab/jobs/plan_remarks.py": "test_the_hints_of_a_plan_run",
+    "kdlab/reporting/analyse/calculator.py": "test_the_number_that_a_comparison_proposes_is_taken",
     "kdlab/reporting/analyse/shipping.py": "test_the_budgets_that_a_report_repeats_compose",
     "kdlab/screen/run.py": "test_the_hints_of_a_result_run",
 }
@@ -224,6 +230,14 @@ def test_the_hints_of_a_plan_run(finished):
 def test_the_budgets_that_a_report_repeats_compose():
     lines = [f"{key}=1" for key in BUDGETS]
     assert checked_overrides(["export=onnx", *lines]).config.export.max_latency_ms == 1
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Service)])
+def test_the_number_that_a_comparison_proposes_is_taken(name):
+    with pytest.raises(BadInput) as error:
+        service_of({name: -1})
+    (proposed,) = re.findall(rf"For example: {name}=(\S+)", str(error.value))
+    assert getattr(service_of({name: float(proposed)}), name) == float(proposed)
 
 
 def test_the_sweep_that_a_result_names_runs_and_the_command_after_a_failed_report_writes_it(

@@ -209,7 +209,7 @@ async def test_an_engine_that_fails_is_an_error_of_the_server_and_of_one_request
         assert (answer.status_code, set(answer.json())) == (500, {"error"})
         monkeypatch.setattr(service.predictor.student, "_run", run)
         assert (await client.post("/predict", content=picture())).status_code == 200
-    assert caplog.text == ""
+    assert not [record for record in caplog.records if record.name != "httpx"]  # which is the client
     service.close()
 
 
