@@ -115,9 +115,10 @@ def _beside_teacher(best: Figures, export: Content) -> list[str]:
     faster = f"{_times(found[0])} as fast and " if found else ""
     accuracy = next(one[task.outcome] for one in export["pairs"] if [one["artifact"], one["engine"]] == own[0])
     change = -task.headline.gain(teacher[task.outcome], accuracy)
-    points = f"{change:+.2f} {task.headline.gain_unit} of test {task.headline.label}"
+    points = f"{change:+.2f} {task.headline.gain_unit} of" if round(change, 2) else "the same"
     size = _smaller(teacher["size_bytes"] / best["size_bytes"])
-    return [f"Beside the teacher {teacher['network']} in PyTorch it is {faster}{size}, at {points}."]
+    reached = f"{points} test {task.headline.label}"
+    return [f"Beside the teacher {teacher['network']} in PyTorch it is {faster}{size}, at {reached}."]
 
 
 def _smaller(ratio: float) -> str:
