@@ -1,6 +1,7 @@
 """Metrics for Prometheus, of one process or, where there are several, of all of them."""
 
 import os
+import struct
 import tempfile
 import time
 from collections import deque
@@ -15,6 +16,7 @@ SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
 SAMPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 RATE_SECONDS = 10
+ATTEMPTS = 20  # to read the files of all processes
 
 
 @contextmanager
@@ -129,4 +131,9 @@ class Metrics:
         if os.environ.get(SHARED):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        for _ in range(ATTEMPTS):
+            try:
+                return generate_latest(registry), CONTENT_TYPE_LATEST
+            except struct.error:  # a process that starts has made its file, and not yet given it a length
+                time.sleep(0.001)
         return generate_latest(registry), CONTENT_TYPE_LATEST
