@@ -127,8 +127,9 @@ def _run_inference(args: Namespace) -> int:
 
 def _run_load(args: Namespace) -> int:
     from kdlab.benchmarking.load import load_table
+    from kdlab.serving.settings import TOKEN
 
-    for line in load_table(args.serve, os.environ.get("KDLAB_SERVE_TOKEN", "")):
+    for line in load_table(args.serve, os.environ.get(TOKEN, "")):
         print(line, flush=True)
     return 0
 

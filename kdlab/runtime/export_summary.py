@@ -54,7 +54,7 @@ def is_complete(export: Content) -> bool:
 def _candidates(export: Content) -> Iterator[dict[str, Any]]:
     """Artifacts that are not refused, in the engines in which they were measured at the deciding batch and threads."""
     outcome, deciding = Description.of(export).outcome, export["deciding"]
-    latency = {(one["name"], one["engine"]): one for one in export["latency"] if _is_at(one, deciding)}
+    latency = {(one["name"], one["engine"]): one for one in export["latency"] if deciding.items() <= one.items()}
     made = {one["artifact"]: one for one in export["artifacts"]}
     for proof in export["pairs"]:
         name, engine = proof["artifact"], proof["engine"]
@@ -69,7 +69,3 @@ def _candidates(export: Content) -> Iterator[dict[str, Any]]:
                 **deciding,
                 **figures,
             }
-
-
-def _is_at(row: Content, deciding: Mapping[str, int]) -> bool:
-    return all(row[name] == value for name, value in deciding.items())

@@ -68,8 +68,8 @@ class Service:
         self.signature = signature = model.signature
         self.images = Images.of(self.artifact, signature, settings.crop_fraction, settings.max_megapixels)
         student, speed = self._warmed_up(model)
-        student_speed = f"{speed.samples_per_second:.0f} samples/s at {speed.batch}, the best of 1 to "
-        announce("warm-up", f"{self.artifact.name} in {self.artifact.engine}: {student_speed}{settings.max_batch}")
+        fastest = f"{speed.samples_per_second:.0f} samples/s at {speed.batch}, the best of 1 to {settings.max_batch}"
+        announce("warm-up", f"{self.artifact.name} in {self.artifact.engine}: {fastest}")
         teacher = self._loaded_teacher(signature, announce)
         if self.stopping.is_set():
             return

@@ -17,8 +17,8 @@ from kdlab.inference.machine import installed, usable_cores
 from kdlab.jobs.events import Listener
 from kdlab.jobs.export.finished import ExportJob, FinishedStage
 from kdlab.jobs.export.proof import BATCH
+from kdlab.jobs.export.samples import test_set, training_set
 from kdlab.jobs.job import Figures, Job
-from kdlab.jobs.training.parts import make_data
 from kdlab.models.saved import load_predictions, save_predictions
 from kdlab.runtime.executor import execute
 from kdlab.serving.artifact import Artifact
@@ -85,10 +85,9 @@ class ArtifactLogits(ExportJob):
 
 
 def _loader(settings: Mapping[str, Any], split: Split) -> Any:
-    data = make_data(settings)
-    data.setup("test" if split == "test" else "fit")
     if split == "test":
-        return data.test_dataloader()
+        return test_set(settings).test_dataloader()
+    data = training_set(settings)
     if not has_validation(data) or getattr(data, "val_size", 1) == 0:
         raise BadInput(
             "serve.cascade.target needs validation samples, and the run held none out. Set the threshold yourself, "
