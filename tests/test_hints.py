@@ -67,6 +67,7 @@ CONTEXT = {  # by key, or by its beginning
     "loss.decay": "loss=mean_teacher",
     "plan.assistants": "plan=assistant",
     "plan.prune.": "plan=compress",
+    "plan.qat.": "plan=qat",
     "plan.target_compression": "plan=progressive",
     "plan.last": "plan=progressive",
     "hydra/sweeper": "seed=0,1",

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 import yaml
 from torch import Tensor
 
 from kdlab.errors import BadInput
 from kdlab.models.build import SOURCES, build_network
 from kdlab.models.checkpoint import load_weights
+from kdlab.models.fake_quantised import FakeQuantised, fake_quantise
 from kdlab.models.network import Network
 from kdlab.models.pruned import Pruned, apply_pruning
-from kdlab.models.stage_folder import PRUNING, WEIGHTS
+from kdlab.models.stage_folder import CHANGES, WEIGHTS
 from kdlab.store.atomic import write_bytes_atomically, write_text_atomically
 
 PREDICTIONS = "predictions.safetensors"
@@ -26,31 +28,43 @@ def make_network(settings: Mapping[str, Any], *, channels_last: bool = False, se
 
     Args:
         settings: `source`, `name`, `kwargs`, `pretrained`, `checkpoint`, `num_classes`, `mean`, `std`, `image_size`;
-            and `pruning`, the record of a pruned network, whose weights are in `checkpoint`.
+            `pruning`, the record of a pruned network, and `quantisation`, that of a fake-quantised one: the weights in
+            `checkpoint` are those of the changed network then.
         channels_last: the memory format of weights and images.
         setting: the config node that `settings` come from, for messages.
     """
-    record, checkpoint = settings.get("pruning"), settings.get("checkpoint")
+    pruning, quantisation = settings.get("pruning"), settings.get("quantisation")
     names = ("source", "name", "num_classes", "kwargs", "pretrained", "checkpoint")
     given = {name: settings[name] for name in names if name in settings}
-    module = build_network(**{**given, **({"checkpoint": None} if record else {})}, setting=setting)
+    checkpoint = given.pop("checkpoint", None) if pruning or quantisation else None
+    module = build_network(**given, setting=setting)
     preprocessing = {name: settings.get(name) for name in ("mean", "std", "image_size")}
     network = Network(module, **preprocessing, channels_last=channels_last)
-    if record:
-        apply_pruning(module, record)
-        network.pruned = Pruned(**record)
-        if checkpoint:
-            load_weights(module, checkpoint, setting=f"{setting}.checkpoint")
+    if pruning:
+        apply_pruning(module, pruning)
+        network.pruned = Pruned(**pruning)
+    if quantisation:
+        fake_quantise(network, torch.zeros(1, *quantisation["shape"]), name=str(settings["name"]))
+    if checkpoint:
+        load_weights(network.module, checkpoint, setting=f"{setting}.checkpoint")
     return network
+
+
+def changes_of(network: Network) -> dict[str, Any]:
+    """The records of what a network is besides its config, for `make_network`; none for one as it is built."""
+    pruning = {"pruning": network.pruned.as_dict()} if network.pruned else {}
+    if not isinstance(network.module, FakeQuantised):
+        return pruning
+    return {**pruning, "quantisation": {"shape": list(network.module.shape)}}
 
 
 def save_network(folder: Path, network: Network) -> None:
     """Writes the bare network's weights under its own names, so that other programs can read them too.
 
-    What was removed from a pruned network is written beside them.
+    How a pruned or a fake-quantised network differs from what its config says is written beside them.
     """
-    if network.pruned:
-        write_text_atomically(folder / PRUNING, json.dumps(network.pruned.as_dict()) + "\n")
+    for name, record in changes_of(network).items():
+        write_text_atomically(folder / CHANGES[name], json.dumps(record) + "\n")
     state = {name: tensor.contiguous() for name, tensor in network.module.state_dict().items()}
     content = safetensors.torch.save(_unshared(state))
     write_bytes_atomically(folder / WEIGHTS, content)
@@ -76,8 +90,10 @@ def load_network(folder: Path, *, channels_last: bool = False, trusted: bool = T
             f"{folder} has a network from {settings['source']!r}, which is not one of {', '.join(SOURCES)}; "
             "building it runs that package's code. If you trust it: kdlab.load(…, trusted=True)."
         )
-    pruning = json.loads((folder / PRUNING).read_text()) if (folder / PRUNING).is_file() else None
-    settings = {**settings, "pretrained": False, "checkpoint": None, "pruning": pruning}
+    records = {
+        name: json.loads((folder / file).read_text()) for name, file in CHANGES.items() if (folder / file).is_file()
+    }
+    settings = {**settings, "pretrained": False, "checkpoint": None, **records}
     network = make_network(settings, channels_last=channels_last)
     load_weights(network.module, folder / WEIGHTS, setting="student.safetensors")
     return network.eval()

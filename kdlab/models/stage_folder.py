@@ -5,7 +5,8 @@ from pathlib import Path
 from kdlab.errors import BadInput
 
 WEIGHTS = "student.safetensors"
-PRUNING = "pruning.json"  # beside the weights of a pruned network
+CHANGES = {"pruning": "pruning.json", "quantisation": "quantisation.json"}
+"""Files beside the weights of a network that is not as its config says, by what was changed."""
 
 
 def stage_folder(run: str | Path) -> Path:

@@ -116,7 +116,7 @@ def _gain(task: Description, one: Mapping[str, Any] | None, other: Mapping[str, 
 
 
 def _optional_fields(plan: Plan, store: Store) -> dict[str, Any]:
-    """Fields of plans with several teachers, generations or steps, of pruned students, and of those with companions."""
+    """Fields of plans with several teachers, generations or steps, of changed students, of those with companions."""
     fields: dict[str, Any] = {}
     if len(plan.teachers) > 1:
         fields["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
@@ -129,26 +129,22 @@ def _optional_fields(plan: Plan, store: Store) -> dict[str, Any]:
     if plan.steps:
         fields["steps"] = [_step(step, store) for step in plan.steps]
     if plan.student.start:
-        fields["pruning"] = _pruning(plan.student, store)
+        fields[plan.student.start.kind] = _change(plan.student, store)
     return fields
 
 
-def _pruning(student: Stage, store: Store) -> dict[str, Any]:
-    """What was removed from the network that the student was, as shares of its figures."""
+def _change(student: Stage, store: Store) -> dict[str, Any]:
+    """What was changed in the network that the student was; what was removed, as shares of its figures."""
     assert student.start
-    unpruned = student.start.stage
-    while unpruned.start:
-        unpruned = unpruned.start.stage
-    before, after = store.result(unpruned), store.result(student)
+    unchanged = student.start.stage
+    while unchanged.start:
+        unchanged = unchanged.start.stage
+    before, after = store.result(unchanged), store.result(student)
+    about = {**asdict(student.start.change), "of": unchanged.name, "gain": _gain(student.task, after, before)}
+    if student.start.kind != "pruning":
+        return about
     removed = {f"{name}_removed": 1 - after[name] / before[name] for name in ("params", "flops", "size_bytes")}
-    gain = _gain(student.task, after, before)
-    return {
-        **asdict(student.start.pruning),
-        "of": unpruned.name,
-        **removed,
-        "sparsity": after["sparsity"],
-        "gain": gain,
-    }
+    return {**about, **removed, "sparsity": after["sparsity"]}
 
 
 def _step(step: Step, store: Store) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
     gain = result.get("gain")
     lines = [*_below_references(result)]
     lines += [] if gain is None else [f"\n{_gain(gain, result)}"]
-    lines += [*_over_control(result), *_over_last_generation(result), *_companions(result), *_pruning(result)]
+    lines += [*_over_control(result), *_over_last_generation(result), *_companions(result), *_change(result)]
     if gain is None:
         return lines
     lines.append(_budget(result))
@@ -192,7 +192,7 @@ def _gain(gain: float, result: Mapping[str, Any]) -> str:
     found = f"{gain:+.2f} {Description.of(result).headline.gain_text('test')}"
     if result.get("generations"):
         return f"[bold]gain over generation 1 {found}[/]"
-    if result.get("pruning"):
+    if result.get("pruning") or result.get("quantisation"):
         return f"[bold]gain over fine-tuning with labels only {found}[/]"
     recovered = result["gap_recovered"]
     share = f", {100 * recovered:.0f} % of the gap to the teacher" if recovered is not None and gain > 0 else ""
@@ -234,13 +234,16 @@ def _companions(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _pruning(result: Mapping[str, Any]) -> list[str]:
-    """What pruning removed, and what it cost."""
-    pruning = result.get("pruning")
-    if not pruning:
+def _change(result: Mapping[str, Any]) -> list[str]:
+    """What pruning or quantisation changed, and what it cost."""
+    pruning, quantisation = result.get("pruning"), result.get("quantisation")
+    change = pruning or quantisation
+    if not change:
         return []
-    unit, cost = Description.of(result).headline.gain_unit, pruning["gain"]
-    against = f"{cost:+.2f} {unit} against the {pruning['of']} network"
+    cost = f"{change['gain']:+.2f} {Description.of(result).headline.gain_unit}"
+    against = f"{cost} against the {change['of']} network"
+    if not pruning:
+        return [f"quantised: weights and activations of 8 bits, as its INT8 file computes; {against}"]
     if not pruning["structured"]:
         return [f"pruned: {_share(pruning['sparsity'])} of the weights are zero, no smaller and no faster; {against}"]
     names = {"flops": "FLOPs", "params": "parameters", "size_bytes": "bytes"}
@@ -260,7 +263,7 @@ def _data_name(data: Mapping[str, Any]) -> str:
 def _lineage(stage: Stage) -> str:
     """A network after its teachers, such as `resnet56 → resnet20 → resnet8`."""
     above = " + ".join(_lineage(teacher) for teacher, _ in stage.teachers)
-    own = f"{stage.network['name']}{' pruned' if stage.start else ''}"
+    own = f"{stage.network['name']}{f' {stage.start.made}' if stage.start else ''}"
     return f"{above} → {own}" if above else own
 
 

@@ -14,6 +14,7 @@ VERSIONS: dict[str, int] = {
     "adapters": 1,  # layers between features of unequal shape
     "teachers": 1,  # frozen networks: folding, precision, truncated forward
     "pruning": 1,  # which channels or weights are removed, and the statistics of norms after it
+    "quantisation": 1,  # where and how weights and activations are rounded, and their first ranges
     "cache": 1,  # the stored outputs of teachers, and how they are computed
     # Data sets.
     "data.digits": 1,

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from kdlab.data.batch import Batch, sample_count
+from kdlab.models.folding import fold
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
-from kdlab.teachers.folding import fold
 from kdlab.teachers.precision import keep_in_bfloat16, teacher_precision
 from kdlab.teachers.truncated import TruncatedForward
 

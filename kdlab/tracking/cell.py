@@ -31,6 +31,7 @@ FIGURES = (
     "kl_to_teacher",
     "references",
     "pruning",
+    "quantisation",
 )
 OF_EXPORT = ("recommended", "within_budget", "complete")
 

@@ -31,7 +31,7 @@ from kdlab.jobs.training.preparation import (
     with_fused,
 )
 from kdlab.jobs.training.stage import Stage, Start
-from kdlab.jobs.training.start import prune_network
+from kdlab.jobs.training.start import change_network
 from kdlab.jobs.training.trainer import make_trainer
 from kdlab.methods.base import Distiller
 from kdlab.methods.terms import BuildContext
@@ -175,15 +175,15 @@ class _Built:
     def network(self, stage: Stage) -> Network:
         """The stage's network with its initial weights, after a forward pass on a sample of the stage's data."""
         if stage.start:
-            return self._pruned_network(stage.start)
+            return self._changed_network(stage.start)
         return self._checked_network(stage, stage.setting, stage.network, initial_network)
 
-    def _pruned_network(self, start: Start) -> Network:
-        """What a stage starts with, but from weights that are not trained: the widths are the same."""
+    def _changed_network(self, start: Start) -> Network:
+        """What a stage starts with, but from weights that are not trained: the shapes are the same."""
         key = fingerprint({"start": start.settings})
         if key not in self._networks:
             network, example = copy.deepcopy(self.network(start.stage)), one_sample(self.data(start.stage)).inputs
-            prune_network(network, start, example)
+            change_network(network, start, example)
             self._networks[key] = network
         return self._networks[key]
 

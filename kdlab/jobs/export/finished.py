@@ -18,6 +18,16 @@ from kdlab.store.store import CONFIG, RESULT
 from kdlab.tasks.description import Description
 
 
+def change_of(config: Mapping[str, Any]) -> str | None:
+    """Whether a stage started with a network that was `pruned` or `quantised`; None for one as it is built.
+
+    Args:
+        config: the stage's settings.
+    """
+    start = config.get("start")
+    return None if not start else "pruned" if "ratio" in start else "quantised"
+
+
 class ExportJob(Job):
     """A job of an export: the export's table has its figures, so it gets no W&B run of its own."""
 
@@ -83,6 +93,11 @@ class FinishedStage(Job):
     def fingerprint(self) -> str:
         """The name of its folder in the store."""
         return str(self.config["fingerprint"])
+
+    @property
+    def change(self) -> str | None:
+        """See `change_of`."""
+        return change_of(self.config)
 
     @property
     def network(self) -> str:

@@ -13,9 +13,11 @@ import numpy as np
 from kdlab.errors import BadInput, JobFailed, first_line
 from kdlab.jobs.events import Listener
 from kdlab.jobs.export.artifact import INPUT, ArtifactJob, metadata
-from kdlab.jobs.export.onnx_file import BARE, OnnxFile, cut, quiet, write_onnx
-from kdlab.jobs.export.samples import calibration_samples, labels_of, training_set
+from kdlab.jobs.export.onnx_file import BARE, OnnxFile, cut, exported, quiet, without_traces, write_onnx
+from kdlab.jobs.export.samples import calibration_samples, example_of, labels_of, test_set, training_set
 from kdlab.jobs.job import Figures, Job
+from kdlab.models.fake_quantised import FakeQuantised
+from kdlab.models.saved import load_network
 from kdlab.store.atomic import write_bytes_atomically
 
 BATCH = 32  # samples that ONNX Runtime reads at a time; ranges are averaged over batches
@@ -114,6 +116,39 @@ class OnnxInt8(Int8):
             model = onnx.load(quantised)
         write_onnx(self.file(folder), model, about)
         cut(model, folder / BARE)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedInt8(ArtifactJob):
+    """A student that was trained with fake quantisation, in the steps that it was trained with, without calibration.
+
+    Args:
+        student: see `ArtifactJob`; of `plan=qat`.
+        opset: version of the ONNX operators, 18 to 23.
+    """
+
+    opset: int = 20
+    precision: ClassVar[str] = "int8"
+    suffix: ClassVar[str] = "-int8.onnx"
+    engines: ClassVar[Sequence[str]] = ("onnxruntime", "openvino")
+    made_by: ClassVar[str] = "torchao"
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The opset."""
+        return {"opset": self.opset}
+
+    def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
+        """Exports the network with integer weights."""
+        data, network = test_set(self.student.config["data"]), load_network(inputs[0])
+        assert isinstance(network.module, FakeQuantised)
+        network.module = network.module.converted()
+        model = exported(network, example_of(data), self.opset)
+        without_traces(model)
+        about = metadata(self.student, labels_of(data), quantised_by=self.made_by, **self.own)
+        write_onnx(self.file(folder), model, about)
+        cut(model, folder / BARE)
+        return {**self.figures(folder), **self.own}
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,8 +101,9 @@ class Latency(ExportJob):
 
     @property
     def networks(self) -> Sequence[FinishedStage]:
-        """Those that are measured in eager PyTorch: the student and its first teacher."""
-        return [self.student, *(teacher for teacher, _ in self.student.teachers[:1])]
+        """Those that are measured in PyTorch: the student, unless it only imitates INT8, and its first teacher."""
+        student = [] if self.student.change == "quantised" else [self.student]
+        return [*student, *(teacher for teacher, _ in self.student.teachers[:1])]
 
     @property
     def needs(self) -> Sequence[Job]:

@@ -9,7 +9,7 @@ from kdlab.errors import BadInput
 from kdlab.jobs.export.artifact import ArtifactJob
 from kdlab.jobs.export.executorch import ExecutorchProgram
 from kdlab.jobs.export.finished import FinishedStage
-from kdlab.jobs.export.int8 import OnnxInt8, OpenvinoInt8
+from kdlab.jobs.export.int8 import OnnxInt8, OpenvinoInt8, TrainedInt8
 from kdlab.jobs.export.latency import Measurement
 from kdlab.jobs.export.onnx_file import OnnxFile
 from kdlab.jobs.export.program import TorchProgram
@@ -87,7 +87,13 @@ class ExportSettings:
         return Measurement(**self.measure)
 
     def jobs(self, student: FinishedStage) -> list[ArtifactJob]:
-        """The jobs that write the artifacts, in order; INT8 brings the float32 file that it is made from."""
+        """The jobs that write the artifacts, in order; INT8 brings the float32 file that it is made from.
+
+        Raises:
+            BadInput: the student was trained for INT8, and no INT8 file is asked for.
+        """
+        if student.change == "quantised":
+            return self._trained_int8(student)
         source = OnnxFile(student, self.opset)
         options: Any = {"calibration_samples": self.calibration_samples, "keep_float": tuple(self.keep_float)}
         made: Mapping[str, Callable[[], ArtifactJob]] = {
@@ -100,6 +106,14 @@ class ExportSettings:
         }
         needs_source = any("int8" in name for name in self.artifacts)
         return [make() for name, make in made.items() if name in self.artifacts or (name == "onnx" and needs_source)]
+
+    def _trained_int8(self, student: FinishedStage) -> list[ArtifactJob]:
+        if "onnx_int8" not in self.artifacts:
+            raise BadInput(
+                f"export.artifacts must list onnx_int8 for {student.label}, which was trained for INT8 (plan=qat); got "
+                f"{', '.join(self.artifacts)}. For example: export.artifacts=[onnx_int8]"
+            )
+        return [TrainedInt8(student, self.opset)]
 
     def proofs(self, job: ArtifactJob) -> list[Proof]:
         """The proofs of an artifact: in each engine that runs it, and in the only one in any case."""

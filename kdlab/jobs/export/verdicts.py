@@ -7,6 +7,7 @@ from kdlab.inference.summary import Span, speedup
 from kdlab.jobs.export.settings import ExportSettings
 from kdlab.tasks.description import Description
 
+ROUNDING = 0.02  # of the largest logit: what single steps of INT8, rounded up or down, may add up to
 WORTHWHILE = 1.05  # how much faster than float32 INT8 must be, to be recommended
 
 Figures = Mapping[str, Any]
@@ -45,7 +46,8 @@ def refusals(proof: Figures, precision: str, settings: ExportSettings, task: Des
 def check_failures(check: Figures, precision: str, settings: ExportSettings) -> list[str]:
     """The reasons why the reference implementation speaks against an artifact; none if both engines agree.
 
-    Engines round INT8 differently: they may differ by no more than the artifact differs from the student.
+    Engines round INT8 differently: they may differ by as much as the artifact differs from the student, and by
+    `ROUNDING`.
 
     Args:
         check: figures of the check.
@@ -54,7 +56,9 @@ def check_failures(check: Figures, precision: str, settings: ExportSettings) -> 
     """
     if "error" in check:
         return [check["error"]]
-    limit = settings.max_difference * check["largest_logit"] if precision == "float32" else check["largest_of_artifact"]
+    limit = settings.max_difference * check["largest_logit"]
+    if precision == "int8":
+        limit = max(ROUNDING * check["largest_logit"], check["largest_of_artifact"])
     if check["largest_difference"] <= limit:
         return []
     found = f"{check['largest_difference']:.2g} in a logit, more than {limit:.2g}"

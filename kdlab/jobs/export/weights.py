@@ -17,8 +17,8 @@ from kdlab.jobs.export.artifact import ArtifactJob
 from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.network import Network
-from kdlab.models.saved import load_network, make_network
-from kdlab.models.stage_folder import PRUNING
+from kdlab.models.saved import changes_of, load_network, make_network
+from kdlab.models.stage_folder import CHANGES
 from kdlab.store.atomic import write_bytes_atomically
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -48,8 +48,8 @@ class Weights(ArtifactJob):
     @property
     def loads_with(self) -> str:
         """The line of Python that loads the folder."""
-        pruned = (self.student.folder / PRUNING).is_file()  # which no other library can build
-        line = OWN_LAYOUT if pruned else LOADS.get(self.student.config["network"]["source"], OWN_LAYOUT)
+        changed = any((self.student.folder / file).is_file() for file in CHANGES.values())  # only kdlab builds it then
+        line = OWN_LAYOUT if changed else LOADS.get(self.student.config["network"]["source"], OWN_LAYOUT)
         return line.format(name=self.name, weights=WEIGHTS)
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
@@ -78,7 +78,7 @@ def save_folder(folder: Path, network: Network, settings: Mapping[str, Any], lab
     Raises:
         JobFailed: a tensor differs.
     """
-    source = "kdlab" if network.pruned else settings["source"]
+    source = "kdlab" if changes_of(network) else settings["source"]
     save = {"timm": _save_timm, "huggingface": _save_transformers}.get(source, _save_own)
     save(folder, network, settings, labels, side)
     loaded, expected = _loaded(folder, source).state_dict(), network.module.state_dict()
@@ -110,10 +110,9 @@ def _save_transformers(
 
 def _save_own(folder: Path, network: Network, settings: Mapping[str, Any], labels: list[str], side: int) -> None:
     kept = ("source", "name", "kwargs", "num_classes", "mean", "std", "image_size")
-    config = {**{name: settings.get(name) for name in kept}, "labels": labels}
-    if network.pruned:
-        config["pruning"] = network.pruned.as_dict()
-    (folder / CONFIG).write_text(json.dumps(config, indent=None if network.pruned else 2) + "\n")
+    changes = changes_of(network)
+    config = {**{name: settings.get(name) for name in kept}, "labels": labels, **changes}
+    (folder / CONFIG).write_text(json.dumps(config, indent=None if changes else 2) + "\n")
     state = {name: tensor.clone().contiguous() for name, tensor in network.module.state_dict().items()}
     safetensors.torch.save_file(state, folder / WEIGHTS)
 

@@ -167,7 +167,7 @@ def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
         shared += ["training"]
         shared += ["adapters"] if any(term.adapter for term in method.settings) else []
         shared += ["cache", "teachers"] if stage.teachers else []
-        shared += ["pruning"] if stage.start else []
+        shared += [stage.start.kind] if stage.start else []
     return code_parts(things, shared)
 
 

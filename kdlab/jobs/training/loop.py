@@ -68,7 +68,8 @@ def train(
         with torch.compiler.set_stance("force_eager"):
             data.trainer = None  # one process evaluates everything
             figures = evaluate_and_save(folder, network, data, keep, method)
-            return {**figures, "sparsity": sparsity(network.module)} if stage.start else figures
+            pruned = stage.start and stage.start.kind == "pruning"
+            return {**figures, "sparsity": sparsity(network.module)} if pruned else figures
 
 
 @contextmanager

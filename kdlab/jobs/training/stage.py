@@ -15,25 +15,36 @@ from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.loop import train
 from kdlab.jobs.training.parts import make_task
 from kdlab.jobs.training.ranks import train_with_ranks
+from kdlab.models.fake_quantised import Quantisation
 from kdlab.models.pruning import Pruning
-from kdlab.models.stage_folder import PRUNING, WEIGHTS
+from kdlab.models.stage_folder import CHANGES, WEIGHTS
 from kdlab.store.store import CONFIG
 from kdlab.tasks.description import Description
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where a stage starts that has no initial weights of its own: the network of another stage, pruned."""
+    """Where a stage starts that has no initial weights of its own: the network of another stage, changed."""
 
     stage: "Stage"
-    pruning: Pruning
+    change: Pruning | Quantisation
+
+    @property
+    def kind(self) -> str:
+        """`pruning` or `quantisation`: the component that changes the network, and the field of the result."""
+        return "pruning" if isinstance(self.change, Pruning) else "quantisation"
+
+    @property
+    def made(self) -> str:
+        """What the network is then: `pruned` or `quantised`."""
+        return "pruned" if isinstance(self.change, Pruning) else "quantised"
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The other stage's fingerprint, and the settings of the pruning that apply."""
-        own = asdict(self.pruning)
-        unused = () if self.pruning.structured else ("round_to", "importance")
-        return {"stage": self.stage.fingerprint, **{name: own[name] for name in own if name not in unused}}
+        """The other stage's fingerprint, and the settings of the change that apply."""
+        unused = ("round_to", "importance") if isinstance(self.change, Pruning) and not self.change.structured else ()
+        own = {name: value for name, value in asdict(self.change).items() if name not in unused}
+        return {"stage": self.stage.fingerprint, **own}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +148,16 @@ class Stage(Job):
     def outcome(self, figures: Figures, reused: bool) -> str:
         """Such as `trained   98.20 % test accuracy, 30 epochs in 18 s`."""
         verb = "reused" if reused else "trained" if figures["epochs"] else "evaluated"
-        spent = f"{figures['epochs']} epochs in {figures['seconds']:.0f} s" if figures["epochs"] else "given weights"
+        epochs = figures["epochs"]
+        spent = f"{epochs} epoch{'s' * (epochs != 1)} in {figures['seconds']:.0f} s" if epochs else "given weights"
         value = f"{self.task.headline.show(figures[self.task.outcome])} test {self.task.headline.label}"
         return f"{verb:<9} {value}, {spent}{'' if reused else _hits(figures)}"
 
     def artifact(self, folder: Path) -> Artifact:
-        """Its network: weights and config file, and of a pruned one what was removed."""
+        """Its network: weights and config file, and how it was changed if it was."""
         metadata = {"seed": self.seed, "epochs": self.epochs}
-        narrower = [PRUNING] if self.start and self.start.pruning.structured else []
-        files = tuple(folder / name for name in (WEIGHTS, CONFIG, *narrower))
+        changes = [name for name in CHANGES.values() if (folder / name).is_file()]
+        files = tuple(folder / name for name in (WEIGHTS, CONFIG, *changes))
         return Artifact("model", f"{self.name}-{self.network['name']}", files, metadata, (f"s{self.seed}",))
 
 

@@ -7,7 +7,8 @@ from kdlab.reporting.evidence import Evidence, Gain, Interval, Setting
 from kdlab.tasks.description import Metric
 
 BASELINE = "the same student without a teacher"
-FROM_LABELS = "the same pruned network fine-tuned with labels only"
+FROM_LABELS = "the same {} network fine-tuned with labels only"
+MADE = {"pruning": "pruned", "quantisation": "quantised"}
 ONE_SEED = "so luck is not ruled out"
 
 
@@ -31,8 +32,9 @@ def answer(evidence: Evidence, unranked: str | None) -> str:
 
 def gain_reference(setting: Setting) -> str:
     """What the gain of a setting is measured against."""
-    if setting.runs[0].result.get("pruning"):
-        return FROM_LABELS
+    for change, made in MADE.items():
+        if setting.runs[0].result.get(change):
+            return FROM_LABELS.format(made)
     return "generation 1" if _generations(setting) else BASELINE
 
 

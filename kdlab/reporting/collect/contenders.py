@@ -79,7 +79,7 @@ def _named(path: str) -> Named:
     if (run / "student").exists():
         about = json.loads((run / "result.json").read_text()) if (run / "result.json").is_file() else {}
         role = str((about.get("config") or {}).get("name") or role)
-        role += ", pruned" if stage.config.get("start") else ""
+        role += f", {stage.change}" if stage.change else ""
     return Named(path, role, stage, _values(stage))
 
 

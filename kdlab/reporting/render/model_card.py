@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kdlab.jobs.export.finished import change_of
 from kdlab.reporting.render.magnitude import scaled
 from kdlab.tasks.description import Description
 
@@ -51,7 +52,7 @@ def _header(export: Content, config: Mapping[str, Any]) -> str:
         metric_type=task.headline.name,
         metric_value=round(student[task.outcome], 4),
     )
-    source = "kdlab" if config.get("start") else config["network"]["source"]  # no other library builds pruned networks
+    source = "kdlab" if change_of(config) else config["network"]["source"]  # no other library builds changed networks
     library = {"timm": "timm", "huggingface": "transformers"}.get(source, "kdlab")
     data = ModelCardData(
         library_name=library,
@@ -65,7 +66,8 @@ def _header(export: Content, config: Mapping[str, Any]) -> str:
 def _about(export: Content, config: Mapping[str, Any]) -> str:
     student, teachers = export["student"], export["teachers"]
     origin = f"distilled from {' and '.join(one['network'] for one in teachers)}" if teachers else "trained"
-    origin = f"pruned, then {origin}" if config.get("start") else origin
+    change = change_of(config)
+    origin = f"{change}, then {origin}" if change else origin
     loss = config["loss"].get("_target_", "").rpartition(".")[2]
     recipe = f"{config['epochs']} epochs, seed {config['seed']}, method {loss}" if config["epochs"] else "given weights"
     task = Description.of(export)

@@ -53,7 +53,7 @@ def test_several_steps_go_as_far_together_and_share_the_epochs():
     steps = ["from_labels1", "from_labels2", "from_labels3", "pruned1", "pruned2", "pruned3"]
     assert list(starts) == steps
     assert [start.stage.name for start in starts.values()] == ["unpruned", *steps[:2], "unpruned", *steps[3:5]]
-    assert [start.pruning.ratio for start in starts.values()] == pytest.approx([0.2, 0.4, 0.6] * 2)
+    assert [start.change.ratio for start in starts.values()] == pytest.approx([0.2, 0.4, 0.6] * 2)
     assert [stage.epochs for stage in plan.stages if stage.start] == [2, 2, 3] * 2
     assert (plan.student.name, plan.baseline.name) == ("pruned3", "from_labels3")
 

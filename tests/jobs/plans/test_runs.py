@@ -1,13 +1,16 @@
 """Plans run by the train command: what they share, write and print."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from scipy.special import log_softmax, logsumexp, softmax
 
+from kdlab.errors import BadInput
 from kdlab.jobs.events import Finished
+from kdlab.jobs.export.settings import ExportSettings
 from kdlab.sweeps.cli import run
 from kdlab.tracking.cell import figures
 from kdlab.train import train
@@ -214,3 +217,30 @@ def test_a_pruned_student_is_reported_beside_its_unpruned_self_and_its_recovery_
     assert f"pruned: {100 * pruning['flops_removed']:.0f} % fewer FLOPs, " in printed
     assert "resnet8 → resnet8 → " not in printed and "resnet8 → resnet8 pruned" in printed
     assert not any("plan=assistant" in hint and "pruned" in hint for hint in result["hints"])
+
+
+def test_a_quantised_student_is_reported_exported_and_runs_as_it_was_trained(tmp_path, capsys):
+    arguments = ["plan=qat", "plan.qat.calibration_samples=64", "export=onnx", "export.min_agreement=100"]
+    quick = ["export.measure.rounds=1", "export.measure.batches=[1]"]
+    assert run(train, [*TINY, *arguments, *quick, f"paths.outputs={tmp_path}"]) == 0
+    (folder,) = (path.parent for path in tmp_path.glob("*/result.json"))
+    result, printed = result_of(folder), capsys.readouterr().out
+    found = {name: accuracy(*predictions(folder, name)) for name in ("quantised", "from_labels", "float32")}
+    assert result["gain"] == pytest.approx(found["quantised"] - found["from_labels"])
+    change = {"calibration_samples": 64, "of": "float32", "gain": found["quantised"] - found["float32"]}
+    assert result["quantisation"] == pytest.approx(change)
+    assert f"gain over fine-tuning with labels only {result['gain']:+.2f} points of test accuracy" in printed
+    assert "quantised: weights and activations of 8 bits, as its INT8 file computes; " in printed
+    assert "resnet8 → resnet8 quantised" in printed
+    (export,) = (json.loads(path.read_text()) for path in folder.glob("export-*/result.json"))
+    assert [(one["artifact"], one["made_by"]) for one in export["artifacts"]] == [("resnet8-int8.onnx", "torchao")]
+    (pair,) = export["pairs"]
+    assert (pair["agreement"], pair["drop"], export["refused"]) == (100, 0, {})
+    assert {row["name"] for row in export["latency"]} == {"teacher resnet8", "resnet8-int8.onnx"}
+
+
+def test_a_quantised_student_has_no_float32_file():
+    settings = ExportSettings(artifacts=("onnx",))
+    student = SimpleNamespace(change="quantised", label="student resnet8")
+    with pytest.raises(BadInput, match=r"export\.artifacts must list onnx_int8 for student resnet8.*\[onnx_int8\]"):
+        settings.jobs(student)

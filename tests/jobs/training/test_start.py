@@ -95,11 +95,11 @@ def test_its_folder_has_the_pruned_network_bit_for_bit_and_its_cost(plan, unprun
 
 
 @pytest.fixture
-def second_store(store, plan, tmp_path, monkeypatch):
-    """One with the teacher and the unpruned student, where training is saved after every step."""
+def second_store(store, plan, quantised_plan, tmp_path, monkeypatch):
+    """One with what the students start from and learn from, where training is saved after every step."""
     monkeypatch.setattr(kdlab.jobs.training.checkpointing, "SECONDS_BETWEEN_SAVES", 0.0)
-    for stage in plan.student.needs:
-        Store(tmp_path).folder(stage).symlink_to(Store(store).folder(stage))
+    for stage in {Store(store).folder(stage) for one in (plan, quantised_plan) for stage in one.student.needs}:
+        (tmp_path / stage.name).symlink_to(stage)
     return tmp_path
 
 
@@ -124,8 +124,8 @@ def test_another_ratio_reuses_the_teacher_and_the_student(plan):
 
 def test_every_setting_of_the_pruning_that_applies_changes_the_stage(plan):
     def fingerprints(changes, **settings):
-        pruned = [replace(plan.student.start.pruning, **{**settings, **change}) for change in changes]
-        starts = [replace(plan.student.start, pruning=pruning) for pruning in pruned]
+        pruned = [replace(plan.student.start.change, **{**settings, **change}) for change in changes]
+        starts = [replace(plan.student.start, change=pruning) for pruning in pruned]
         return {stage_fingerprint(replace(plan.student, start=start)) for start in starts}
 
     changes = [{}, {"round_to": 2}, {"importance": "random"}, {"ratio": 0.2}, {"recalibration_samples": 32}]
@@ -167,3 +167,52 @@ def test_masked_weights_stay_zero_and_nothing_becomes_smaller(store, unpruned):
     assert figures["sparsity"] == pytest.approx(0.5, abs=0.01)
     assert all(int((one == 0).sum()) == round(0.5 * one.numel()) for one in weights)
     assert not (folder / "pruning.json").exists()
+
+
+QUANTISED = ("plan=qat", "epochs=4", "plan.qat.epochs=2", "plan.qat.calibration_samples=64", "optimizer.lr=0.4")
+
+
+@pytest.fixture(scope="module")
+def quantised_plan():
+    return tiny_plan(*QUANTISED)
+
+
+@pytest.fixture(scope="module")
+def quantised(store, quantised_plan):
+    return stage_in(store, quantised_plan, "quantised")
+
+
+def test_first_ranges_are_those_of_the_first_training_images(store, quantised_plan):
+    folder = stage_in(store, quantised_plan, "float32")
+    network, stage = starting_network(quantised_plan.student, folder), stage_of(quantised_plan, "float32")
+    data = make_data(stage.data)
+    data.setup("fit")
+    least = most = None
+    for images in data.training_inputs(data.batches(0)[:2]):  # batches of 32
+        smallest, largest = network.prepare(images).aminmax()
+        least = smallest if least is None else least + 0.01 * (smallest - least)
+        most = largest if most is None else most + 0.01 * (largest - most)
+    observer = network.module.graph.get_submodule("activation_post_process_0.activation_post_process")
+    torch.testing.assert_close((observer.min_val, observer.max_val), (least, most), rtol=0, atol=0)
+    assert network.training
+    other = starting_network(stage_of(quantised_plan, "from_labels"), folder)
+    torch.testing.assert_close(network.state_dict(), other.state_dict(), rtol=0, atol=0)
+
+
+def test_a_quantised_student_is_loaded_as_it_was_evaluated(quantised_plan, quantised):
+    figures = json.loads((quantised / "result.json").read_text())
+    network = kdlab.load(quantised)
+    data = make_data(quantised_plan.student.data)
+    data.setup("test")
+    logits, _ = predict(network, data.test_dataloader(), torch.device("cpu"), task_of(data))
+    torch.testing.assert_close(logits, load_predictions(quantised)[0], rtol=0, atol=0)
+    assert figures["params"] == parameter_count(network) and "sparsity" not in figures
+    files = {path.name for path in quantised_plan.student.artifact(quantised).files}
+    assert files == {"quantisation.json", "student.safetensors", "config.yaml"}
+
+
+@pytest.mark.parametrize("batches", [1, 4])  # of 2 epochs of 3
+def test_a_crash_changes_no_bit_of_a_quantised_student(batches, quantised_plan, quantised, second_store):
+    with pytest.raises(Crash):
+        stage_in(second_store, quantised_plan, "quantised", [CrashAt(batches)])
+    assert_same_stage(stage_in(second_store, quantised_plan, "quantised"), quantised)

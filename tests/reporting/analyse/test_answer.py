@@ -326,11 +326,12 @@ def test_the_best_of_a_long_search_is_remarked_as_lucky_on_validation(lab):
     assert any(expected in remark for remark in remarks)
 
 
-def test_a_pruned_student_is_measured_against_the_one_that_learns_from_labels(lab):
+@pytest.mark.parametrize(("change", "made"), [("pruning", "pruned"), ("quantisation", "quantised")])
+def test_a_changed_student_is_measured_against_the_one_that_learns_from_labels(change, made, lab):
     compress = {"plan._target_": "kdlab.jobs.plans.compress.compress"}
     for seed, gain in enumerate([1.0, 1.2, 1.4]):
-        lab.run(95 + gain, 95.0, seed=seed, settings=compress, result={"pruning": {"of": "unpruned", "ratio": 0.5}})
+        lab.run(95 + gain, 95.0, seed=seed, settings=compress, result={change: {"of": "unpruned"}})
     assert (
-        f"a gain of +1.2 ± {spread([1.0, 1.2, 1.4])} points over the same pruned network fine-tuned with labels only"
+        f"a gain of +1.2 ± {spread([1.0, 1.2, 1.4])} points over the same {made} network fine-tuned with labels only"
         in collect([lab.root]).answer
     )

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kdlab.config.network_options import NetworkOptions
+from kdlab.models.folding import fold
 from kdlab.models.saved import make_network
 from kdlab.models.taps import Taps
-from kdlab.teachers.folding import fold
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LEFT = {  # norms that are not folded: those before a convolution, which follow a sum
