@@ -58,7 +58,7 @@ class FakeQuantised(nn.Module):
             observer.activation_post_process.reset_min_max_vals()
         # torchao takes tensors without its version numbers for those of an old version, whose least step was another.
         least = {name: tensor.clone() for name, tensor in self.named_buffers() if name.endswith(".eps")}
-        self.register_load_state_dict_post_hook(lambda loaded, _: loaded._restore(least))
+        self.register_load_state_dict_post_hook(lambda loaded, _: loaded._restore(least))  # type: ignore[no-untyped-call]
         self.train(module.training)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -10,18 +10,36 @@ from kdlab.jobs.training.stage import Stage
 from kdlab.models.scaling import count_parameters, scaled_network
 from kdlab.store.store import Store
 
+LOSS = 1.0  # per cent of the metric, or points, that INT8 alone seldom costs
 LARGE_STEP = 5  # times the parameters of the student, above which an assistant may help (arXiv:1902.03393)
 
 
 def hints(plan: Plan, store: Store) -> list[str]:
-    """A line for each step whose teacher is far larger than its student; none for the control or a pruned student."""
-    return [
+    """A line for each step whose teacher is far larger than its student, and for a student that quantisation spoilt.
+
+    None for the step of a control, a pruned or a quantised student.
+    """
+    large = [
         _large_step(teacher, stage, store, plan.networks)
         for stage in plan.stages
         if stage is not plan.control and not stage.start
         for teacher, _ in stage.teachers
         if _ratio(teacher, stage, store) > LARGE_STEP
     ]
+    return [*large, *_diverged(plan.student, store)]
+
+
+def _diverged(student: Stage, store: Store) -> Iterator[str]:
+    """A line for a fine-tuning with fake quantisation that lost more than it could gain."""
+    if not student.start or student.start.kind != "quantisation":
+        return
+    metric, outcome = student.task.headline, student.task.outcome
+    before, after = (store.result(stage)[outcome] for stage in (student.start.stage, student))
+    if (loss := -metric.gain(after, before)) > LOSS:
+        yield (
+            f"The quantised network is {loss:.1f} {metric.gain_unit} worse than the float32 one: its learning rate may "
+            "be too large. Try a tenth of plan.qat.lr_factor"
+        )
 
 
 def _large_step(teacher: Stage, student: Stage, store: Store, networks: Networks) -> str:

@@ -63,3 +63,16 @@ def test_the_hint_of_the_first_run_can_be_pasted(tmp_path):
 
 def test_the_control_of_a_cascade_gets_no_hint(plan):
     assert hints(replace(plan, control=plan.student), Sizes(teacher=853_018, student=75_290)) == []
+
+
+@pytest.mark.parametrize(("reached", "count"), [(94.0, 0), (93.9, 1)])
+def test_a_quantised_student_that_lost_more_than_a_point_may_have_had_too_large_a_learning_rate(reached, count):
+    plan, accuracy = tiny_plan("plan=qat"), {"float32": 95.0, "quantised": reached}
+
+    class Results:
+        def result(self, stage):
+            return {"params": 100, "test/accuracy": accuracy.get(stage.name, 96.0)}
+
+    lines = hints(plan, Results())
+    assert len(lines) == count
+    assert all("1.1 points worse" in line and "Try a tenth of plan.qat.lr_factor" in line for line in lines)

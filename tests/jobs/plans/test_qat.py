@@ -43,10 +43,10 @@ def test_without_a_baseline_nothing_learns_from_labels_and_the_shortest_run_has_
     assert (plan.baseline, plan.student.epochs) == (None, 1)
 
 
-def test_the_learning_rate_is_a_hundredth_of_the_runs_also_in_the_schedule():
+def test_the_learning_rate_is_a_thousandth_of_the_runs_also_in_the_schedule():
     plan = qat("optimizer.lr=0.4")
     for stage in (plan.student, plan.baseline):
-        assert stage.optimizer["lr"] == stage.scheduler["max_lr"] == pytest.approx(0.004)
+        assert stage.optimizer["lr"] == stage.scheduler["max_lr"] == pytest.approx(0.0004)
 
 
 def test_other_calibration_samples_are_another_stage():
