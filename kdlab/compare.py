@@ -15,6 +15,7 @@ from kdlab.jobs.training.process import load_libraries, run_and_leave
 from kdlab.models.stage_folder import stage_folder
 from kdlab.report import check_destination
 from kdlab.reporting.analyse.calculator import Service
+from kdlab.settings.numbers import is_fraction
 from kdlab.sweeps.cli import run_command
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ EXAMPLES = """\
   python -m kdlab.compare outputs/response-* requests_per_second=200"""
 MORE = """\
 Settings: requests_per_second, price_per_core_hour, utilisation, max_drop,
-and those of export. How to read the tables: docs/compare.md."""
+cascade, and those of export. How to read the tables: docs/compare.md."""
 
 
 def main() -> int:
@@ -40,6 +41,7 @@ def main() -> int:
 def _compared(args: Namespace) -> int:
     runs, overrides, given = split(args.runs)
     stages = [stage_folder(run) for run in runs]  # a wrong path is an error at once
+    targets = cascade_targets(given.pop("cascade", []))
     service, settings = service_of(given), export_settings(overrides, args.config_dir)
     check_destination(args.wandb)
     load_libraries()
@@ -54,7 +56,7 @@ def _compared(args: Namespace) -> int:
     if args.out:
         check_writable(Path(args.out), "--out")
     console = Printer()
-    content = _measured(runs, service, settings, console)
+    content = _measured(runs, service, settings, targets, console)
     name = f"comparison-{content['fingerprint'][:SHORT]}"
     folder = Path(args.out) if args.out else stages[0].resolve().parent.parent / name
     write_comparison(content, folder)
@@ -66,13 +68,16 @@ def _compared(args: Namespace) -> int:
     return 0
 
 
-def _measured(runs: Sequence[str], service: Service, settings: "ExportSettings", console: "Console") -> dict[str, Any]:
+def _measured(
+    runs: Sequence[str], service: Service, settings: "ExportSettings", targets: Sequence[float], console: "Console"
+) -> dict[str, Any]:
     """The content of `comparison.json`."""
     from kdlab.reporting.analyse.comparison import compared
     from kdlab.reporting.collect.contenders import contest
     from kdlab.runtime.comparison import run_comparison
     from kdlab.runtime.signals import StopOnSignal
     from kdlab.screen.run import Screen
+    from kdlab.serving.contenders import with_cascades
 
     def announce(label: str) -> None:
         console.print(label, style="bold", markup=False)
@@ -80,6 +85,7 @@ def _measured(runs: Sequence[str], service: Service, settings: "ExportSettings",
     chosen = contest(runs)
     with StopOnSignal() as stop:
         found = run_comparison(chosen, settings, [Screen(console), stop], announce)
+        found = with_cascades(found, chosen, settings, targets) if targets else found
     return compared(found, service, chosen.remarks)
 
 
@@ -98,13 +104,29 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, Any
     return runs, overrides, {key: yaml.safe_load(value) for key, value in own.items()}
 
 
+def cascade_targets(given: Any) -> list[float]:
+    """The targets of the setting `cascade`: one number, or several in brackets.
+
+    Raises:
+        BadInput: one is not above 0 and at most 1.
+    """
+    targets = given if isinstance(given, list) else [given]
+    for target in targets:
+        if not is_fraction(target) or target == 0:
+            raise BadInput(
+                f"cascade must be a share of samples above 0 and at most 1, or several in brackets; got {target!r}. "
+                "For example: cascade=0.99"
+            )
+    return targets
+
+
 def service_of(given: dict[str, Any]) -> Service:
     """The service that the settings of the command describe.
 
     Raises:
         BadInput: an unknown setting, or a value out of its range.
     """
-    known = list(Service.__dataclass_fields__)
+    known = [*Service.__dataclass_fields__, "cascade"]
     for key, value in given.items():
         if key not in known:
             close = get_close_matches(key, known, n=1)

@@ -7,13 +7,22 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
+import torch
+import yaml
+from scipy.special import softmax
 
 import kdlab
 from kdlab import report
 from kdlab.compare import main, split
+from kdlab.data.batch import Batch
 from kdlab.errors import JobFailed
 from kdlab.inference import rounds
+from kdlab.jobs.export.samples import test_set as the_test_set
+from kdlab.jobs.export.samples import training_set
 from kdlab.runtime import comparison
 from tests.small import tiny_plan
 
@@ -170,6 +179,65 @@ def test_runs_of_two_stores_are_compared_where_they_are(outputs, without_process
     assert [len(one["seeds"]) for one in json.loads(found.read_text())["networks"]] == [1, 2]
 
 
+def logits_of(file, images):
+    return onnxruntime.InferenceSession(str(file)).run(None, {"images": images.numpy()})[0]
+
+
+def files_of(outputs, name):
+    """Files of a name by the stage whose network they are."""
+    files = outputs.glob(f"store/*/{name}")
+    return {{one.key: one.value for one in onnx.load(file).metadata_props}["stage"]: file for file in files}
+
+
+def split_of(batches):
+    read = [Batch.of(batch) for batch in batches]
+    return torch.cat([batch.inputs for batch in read]), torch.cat([batch.targets for batch in read]).numpy()
+
+
+def deferring(student, teacher, threshold):
+    """The labels of a cascade, and which samples the teacher labels."""
+    unsure = softmax(student.astype(np.float32), axis=1).max(1) < threshold
+    return np.where(unsure, teacher.argmax(1), student.argmax(1)), unsure
+
+
+def cascade_by_hand(outputs, run, names, target):
+    """Accuracy on test and the share that is deferred: with the lowest threshold, of all, that reaches the target."""
+    stages = [(run / role).resolve().name for role in ("student", "teacher")]
+    files = [files_of(outputs, name)[stage] for name, stage in zip(names, stages, strict=True)]
+    data = yaml.safe_load((run / "student" / "config.yaml").read_text())["data"]
+    validation, _ = split_of(training_set(data).val_dataloader())
+    test, labels = split_of(the_test_set(data).test_dataloader())
+    ours, theirs = (logits_of(file, validation) for file in files)
+    thresholds = [*np.sort(softmax(ours.astype(np.float32), axis=1).max(1)), 2.0]
+    agreement = [(deferring(ours, theirs, one)[0] == theirs.argmax(1)).mean() for one in thresholds]
+    lowest = next(one for one, share in zip(thresholds, agreement, strict=True) if share >= target)
+    predicted, unsure = deferring(*(logits_of(file, test) for file in files), lowest)
+    return 100 * (predicted == labels).mean(), unsure.mean()
+
+
+def test_a_cascade_is_a_row_with_a_threshold_from_validation_and_the_latency_of_both(
+    outputs, without_processes, monkeypatch, tmp_path, capsys
+):
+    runs = [outputs / "run-0", outputs / "run-1"]
+    assert compared(monkeypatch, *runs, *QUICK, "cascade=0.8", "--out", tmp_path) == 0
+    content, printed = content_of(tmp_path), capsys.readouterr().out
+    row, other = content["rows"][-2:]
+    names = row["file"].split(", ")
+    files = {(one["is_teacher"], one["file"]): one for one in content["rows"] if one["engine"] == "onnxruntime"}
+    seconds = {file: one["latency"][0]["p50"] for (is_teacher, file), one in files.items() if is_teacher}
+    assert names == ["resnet8.onnx", min(seconds, key=seconds.get)]
+    assert other["file"].split(", ") == ["resnet8-int8.onnx", names[1]]
+    (first, share), (second, _) = (cascade_by_hand(outputs, run, names, 0.8) for run in runs)
+    assert row["reached"]["mean"] == pytest.approx((first + second) / 2, abs=0.11)  # one image is 0.2
+    student, teacher = files[False, names[0]], files[True, names[1]]
+    assert row["latency"][0]["p50"] == pytest.approx(student["latency"][0]["p50"] + share * seconds[names[1]], rel=0.02)
+    assert row["size_bytes"] == student["size_bytes"] + teacher["size_bytes"]
+    assert row["flops"] == pytest.approx(student["flops"] + share * teacher["flops"], rel=0.05)
+    assert f"{100 * share:.1f} % of test. The threshold is from validation" in re.sub(r"\s+", " ", printed)
+    assert (tmp_path / "plots" / "comparison-cascade.svg").is_file()
+    assert 'id="comparison-cascade"' in (tmp_path / "index.html").read_text()
+
+
 def failing(monkeypatch, capsys, *arguments):
     code = compared(monkeypatch, *arguments)
     error = capsys.readouterr().err
@@ -189,6 +257,7 @@ def failing(monkeypatch, capsys, *arguments):
             "epochs=9",
             "epochs=9: epochs is not a setting of a comparison. Settings: requests_per_second,",
         ),
+        ("cascade=99", "cascade must be a share of samples above 0 and at most 1, or several in brackets; got 99."),
         ("max_drop=few", "max_drop must be a number, 0 or more, 100 or less; got 'few'."),
         (
             "export.opsett=7",

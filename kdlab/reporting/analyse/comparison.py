@@ -80,7 +80,7 @@ class _Rows:
             **{name: file[name] for name in ("file", "engine", "precision", "timed_as")},
             "seeds": [one["seed"] for one in network["seeds"]],
             "refused": _refusal(file) or next(iter(failed), ""),
-            **{name: _mean([one.get(name) for one in network["seeds"]]) for name in SHARED},
+            **{name: _mean([one.get(name) for one in _by_seed(network, file)]) for name in SHARED},
             "size_bytes": _mean([one.get("size_bytes") for one in file["seeds"]]),
             **_quality(network, file, self.teacher, self.task),
             "latency": [{name: one[name] for name in LATENCY} for one in latency],
@@ -119,6 +119,11 @@ class _Rows:
             "speedups": spans,
             "saved_per_month": savings,
         }
+
+
+def _by_seed(network: Figures, file: Figures) -> list[dict[str, Any]]:
+    """Figures of the network, and those of a file that differ from them."""
+    return [{**whole, **own} for whole, own in zip(network["seeds"], file["seeds"], strict=True)]
 
 
 def _key(one: Figures) -> tuple[str, str]:

@@ -37,7 +37,28 @@ def answers(content: Content) -> list[str]:
 
 def sentences(content: Content) -> list[str]:
     """What qualifies the answer: remarks, refusals, rows that others beat, and how latency was measured."""
-    return [*content["remarks"], *_refusals(content), *_beaten(content), *_measured(content)]
+    return [*content["remarks"], *_cascades(content), *_refusals(content), *_beaten(content), *_measured(content)]
+
+
+def _cascades(content: Content) -> Iterator[str]:
+    """What each cascade defers, and what became of its target."""
+    for one in content.get("cascades", []):
+        learned = one["learned"]
+        yield (
+            f"{one['label']} ({one['file']} in {one['engine']}): the student leaves the samples that it is least sure "
+            f"of to the teacher, {100 * learned['deferred']:.1f} % of test. The threshold is from validation, "
+            f"{learned['threshold']:.4f}; on test {learned['agreement']:.2f} % are predicted as by the teacher. "
+            f"Milliseconds are the mean of a sample.{_doubt(one)}"
+        )
+
+
+def _doubt(cascade: Content) -> str:
+    if not cascade["knows_validation"]:
+        return ""
+    return (
+        " The student is far better on validation than on test, so it has probably seen these samples, and the "
+        "threshold is too low."
+    )
 
 
 def _lost(row: Row, content: Content) -> str:

@@ -13,6 +13,7 @@ from kdlab.reporting.render.comparison_lines import QUESTION, answers, sentences
 from kdlab.reporting.render.comparison_tables import Column, comparison_rows, costs, csv_text, figures, ratios
 from kdlab.reporting.render.export_tables import Table
 from kdlab.reporting.render.figures.comparison import comparison_pictures
+from kdlab.reporting.render.figures.deferral import deferral_pictures
 from kdlab.reporting.render.figures.style import in_style
 from kdlab.reporting.render.parts import InlinePicture, environment, inline
 from kdlab.store.atomic import check_writable, write_text_atomically
@@ -83,7 +84,8 @@ def comparison_view(name: str, content: Content, plots: Path, number: int = 0) -
         number: of the comparison, where a page has several.
     """
     tables = [_table(content, caption, of) for caption, of in TABLES.items()]
-    pictures = inline(comparison_pictures(content, f"-{number + 1}" if number else ""), plots)
+    suffix = f"-{number + 1}" if number else ""
+    pictures = inline([*comparison_pictures(content, suffix), *deferral_pictures(content, suffix)], plots)
     first, *more = answers(content)
     lines = [*more, *sentences(content)]
     return ComparisonView(name, QUESTION, first, lines, tables, list(content["assumptions"]), pictures)
