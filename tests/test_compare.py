@@ -233,7 +233,7 @@ def test_a_cascade_is_a_row_with_a_threshold_from_validation_and_the_latency_of_
     assert row["latency"][0]["p50"] == pytest.approx(student["latency"][0]["p50"] + share * seconds[names[1]], rel=0.02)
     assert row["size_bytes"] == student["size_bytes"] + teacher["size_bytes"]
     assert row["flops"] == pytest.approx(student["flops"] + share * teacher["flops"], rel=0.05)
-    assert f"{100 * share:.1f} % of test. The threshold is from validation" in re.sub(r"\s+", " ", printed)
+    assert f"defers {100 * share:.1f} % of test (threshold" in re.sub(r"\s+", " ", printed)
     assert (tmp_path / "plots" / "comparison-cascade.svg").is_file()
     assert 'id="comparison-cascade"' in (tmp_path / "index.html").read_text()
 

@@ -31,7 +31,6 @@ class Artifact:
         proof: its figures on the test set in that engine.
         stage: the fingerprint of the stage whose network it is.
         teachers: those of its teachers.
-        seconds: p50 of one call where the export measured it, at the batch size that decides; None elsewhere.
         stage_folder: the stage, where it is at hand: settings of the data, and the store.
     """
 
@@ -42,7 +41,6 @@ class Artifact:
     proof: Content
     stage: str
     teachers: Sequence[str] = ()
-    seconds: float | None = None
     stage_folder: Path | None = None
     task: Content = field(default_factory=dict)
 
@@ -93,7 +91,6 @@ def find_artifact(run: str, name: str | None, engine: str | None, setting: str) 
     hashes = next(one["sha256"] for one in content["artifacts"] if one["artifact"] == chosen)
     _check_files(folder, hashes)
     network = content["student"]
-    seconds = [one["p50"] for one in _measured(content) if (one["name"], one["engine"]) == (chosen, pair["engine"])]
     stored = (folder / chosen).resolve().parent.parent / network["stage"]
     return Artifact(
         file=(folder / chosen).resolve(),
@@ -103,7 +100,6 @@ def find_artifact(run: str, name: str | None, engine: str | None, setting: str) 
         proof=pair,
         stage=network["stage"],
         teachers=[one["stage"] for one in content["teachers"]],
-        seconds=min(seconds, default=None),
         stage_folder=stored if (stored / "config.yaml").is_file() else None,
         task=content.get("task") or {},
     )

@@ -23,14 +23,12 @@ class Point:
         deferred: share of samples that it defers.
         agreement: share of samples that the cascade labels as the teacher does.
         accuracy: share of samples that it labels correctly.
-        cost: of a sample in the mean: every sample costs the student, a deferred one the teacher too.
     """
 
     threshold: float
     deferred: float
     agreement: float
     accuracy: float
-    cost: float
 
 
 def probabilities(logits: Array) -> Array:
@@ -46,16 +44,13 @@ def confidence(logits: Array) -> Array:
     return found
 
 
-def cascade_curve(
-    student: Array, teacher: Array, labels: Labels, costs: tuple[float, float] = (1.0, 1.0)
-) -> list[Point]:
+def cascade_curve(student: Array, teacher: Array, labels: Labels) -> list[Point]:
     """Every cascade of two networks, from one that defers nothing to one that defers everything.
 
     Args:
         student: logits `(samples, classes)`.
         teacher: logits of the same samples.
         labels: `(samples,)`.
-        costs: of one sample for the student and for the teacher, such as seconds.
 
     Returns:
         A point for each threshold that makes a difference, in rising order; samples that the student is equally sure
@@ -71,13 +66,7 @@ def cascade_curve(
     beyond = np.nextafter(levels[-1], np.float32(2))  # no sample is as sure
     cuts = [*zip(levels, firsts, strict=True), (beyond, count)]
     return [
-        Point(
-            float(level),
-            int(first) / count,
-            float(agreement[first]),
-            float(accuracy[first]),
-            costs[0] + costs[1] * int(first) / count,
-        )
+        Point(float(level), int(first) / count, float(agreement[first]), float(accuracy[first]))
         for level, first in cuts
     ]
 

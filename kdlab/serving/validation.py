@@ -22,7 +22,6 @@ from kdlab.jobs.job import Figures, Job
 from kdlab.models.saved import load_predictions, save_predictions
 from kdlab.runtime.executor import execute
 from kdlab.serving.artifact import Artifact
-from kdlab.serving.cascade import Point, cascade_curve
 from kdlab.serving.model import Model
 from kdlab.store.fingerprint import fingerprint
 from kdlab.store.store import Store
@@ -108,16 +107,3 @@ def predictions(artifact: Artifact, stage: Path, split: Split) -> Arrays:
     execute([job], store, lambda event: None)
     logits, labels = load_predictions(store.folder(job))
     return logits.numpy(), labels.numpy()
-
-
-def curve_on(student: Artifact, teacher: Artifact, split: Split) -> list[Point]:
-    """Accuracy, agreement and mean cost of every cascade of two artifacts on a split of the student's data.
-
-    The cost is that of one sample in seconds, as both exports measured it; 1 for each where one of them did not.
-    """
-    assert student.stage_folder is not None
-    ours, labels = predictions(student, student.stage_folder, split)
-    theirs, _ = predictions(teacher, student.stage_folder, split)
-    measured = student.seconds is not None and teacher.seconds is not None
-    costs = (student.seconds or 1.0, teacher.seconds or 1.0) if measured else (1.0, 1.0)
-    return cascade_curve(ours, theirs, labels, costs)

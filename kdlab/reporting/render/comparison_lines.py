@@ -41,14 +41,19 @@ def sentences(content: Content) -> list[str]:
 
 
 def _cascades(content: Content) -> Iterator[str]:
-    """What each cascade defers, and what became of its target."""
-    for one in content.get("cascades", []):
+    """What cascades are, and what each defers and reaches on test."""
+    if every := content.get("cascades", []):
+        yield (
+            "“Then the teacher, at 0.99”: the student leaves the samples that it is least sure of to the teacher, "
+            "below a threshold with which 99 % of validation are predicted as by the teacher. Milliseconds are the "
+            "mean of a sample."
+        )
+    for one in every:
         learned = one["learned"]
         yield (
-            f"{one['label']} ({one['file']} in {one['engine']}): the student leaves the samples that it is least sure "
-            f"of to the teacher, {100 * learned['deferred']:.1f} % of test. The threshold is from validation, "
-            f"{learned['threshold']:.4f}; on test {learned['agreement']:.2f} % are predicted as by the teacher. "
-            f"Milliseconds are the mean of a sample.{_doubt(one)}"
+            f"{one['label']}, {one['file']} in {one['engine']}: defers {100 * learned['deferred']:.1f} % of test "
+            f"(threshold {learned['threshold']:.4f}), and predicts {learned['agreement']:.2f} % as the teacher does."
+            f"{_doubt(one)}"
         )
 
 

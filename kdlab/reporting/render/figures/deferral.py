@@ -27,20 +27,22 @@ def deferral_pictures(content: Content, suffix: str = "") -> list[Picture]:
         return []
     metric = Description.of(content).headline
     figure, axes = single(height=3.5 + 0.21 * len(pairs), left=0.8, top=0.2 + 0.21 * len(pairs))
-    for index, cascades in enumerate(pairs.values()):
-        _draw(axes, cascades, PALETTE[min(index, len(PALETTE) - 1)])
+    fastest = min(pairs, key=lambda pair: float(pairs[pair][0]["learned"]["seconds"]))
+    for index, (pair, cascades) in enumerate(pairs.items()):
+        _draw(axes, cascades, PALETTE[min(index, len(PALETTE) - 1)], named=pair == fastest)
     axes.set(xlabel="milliseconds a sample in the mean", ylabel=metric.axis("test"))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1, borderaxespad=0.2)
     named = "; ".join(_described(one, metric.show) for one in measured[:6])
     alt = f"Test {metric.label} of cascades against the milliseconds of a sample in the mean. {named}."
     caption = (
-        "From the student without its teacher, left, to all samples deferred, right. Dots: thresholds that were "
-        "learned on validation. Square: the teacher without a student."
+        "From the student without its teacher, left, to all samples deferred, right; of the first seed. Dots: "
+        "thresholds that were learned on validation for a target. Square: the teacher without a student."
     )
     return [Picture(f"comparison-cascade{suffix}", figure, alt, caption)]
 
 
-def _draw(axes: Axes, cascades: Sequence[Content], colour: str) -> None:
+def _draw(axes: Axes, cascades: Sequence[Content], colour: str, *, named: bool) -> None:
+    """The curve of a pair of files, its targets, and the teacher; the fastest pair with the targets' numbers."""
     first = cascades[0]
     points, teacher = first["curve"], first["teacher"]
     label = shortened(f"{first['file']} in {first['engine']}", 60)
@@ -49,8 +51,10 @@ def _draw(axes: Axes, cascades: Sequence[Content], colour: str) -> None:
     for one in cascades:
         learned = one["learned"]
         axes.plot(1e3 * learned["seconds"], learned["accuracy"], "o", color=colour, mec=PAPER, ms=6.5, zorder=4)
-        where = (1e3 * learned["seconds"], learned["accuracy"])
-        axes.annotate(f"{one['target']:g}", where, (5, -11), textcoords="offset points", color=MUTED, fontsize=9)
+        if named:
+            where = 1e3 * learned["seconds"], learned["accuracy"]
+            text: Any = {"color": MUTED, "size": 9, "ha": "right", "va": "bottom"}
+            axes.annotate(f"{one['target']:g}", where, (-5, 2), textcoords="offset points", **text)
 
 
 def _described(one: Content, show: Any) -> str:
