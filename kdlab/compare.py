@@ -41,7 +41,7 @@ def main() -> int:
 def _compared(args: Namespace) -> int:
     runs, overrides, given = split(args.runs)
     stages = [stage_folder(run) for run in runs]  # a wrong path is an error at once
-    targets = cascade_targets(given.pop("cascade", []))
+    targets = cascade_targets(given.get("cascade", []))
     service, settings = service_of(given), export_settings(overrides, args.config_dir)
     check_destination(args.wandb)
     load_libraries()
@@ -132,7 +132,7 @@ def service_of(given: dict[str, Any]) -> Service:
             close = get_close_matches(key, known, n=1)
             hint = f"Did you mean {close[0]}?" if close else f"Settings: {', '.join(known)}, export, export.…"
             raise BadInput(f"{key}={value}: {key} is not a setting of a comparison. {hint}")
-    return Service(**given)
+    return Service(**{key: value for key, value in given.items() if key != "cascade"})
 
 
 def _command_line() -> CommandLine:
