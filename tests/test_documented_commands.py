@@ -166,7 +166,8 @@ def test_a_comparison_composes(command, monkeypatch):
     args = compare._command_line().parse_intermixed_args(shlex.split(command)[3:])
     runs, overrides, given = compare.split(args.runs)
     assert all(run.startswith("outputs/") for run in runs)
-    assert all(getattr(compare.service_of(given), key) != getattr(Service(), key) for key in given)
+    found = {**vars(compare.service_of(given)), "cascade": compare.cascade_targets(given.get("cascade", []))}
+    assert all(found[key] != {**vars(Service()), "cascade": []}[key] for key in given)
     assert not overrides or export.export_settings(overrides) != export.export_settings([])
 
 
