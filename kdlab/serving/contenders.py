@@ -165,8 +165,9 @@ class _Cascade:
         """What a sample takes in each round: of the first seed, as that of other networks."""
         share, engine = self.reached[0].deferred, self.pair.file["engine"]
         ours, theirs = (self._rows(file["timed_as"], engine) for file in (self.pair.file, self.pair.teacher_file))
-        for where in ours.keys() & theirs.keys():
-            one, other = ours[where], theirs[where]
+        for where, one in ours.items():
+            if not (other := theirs.get(where)):
+                continue
             sums = {name: _sum(one[name], other[name]) for name in SUMS}
             own = {"name": self.timed_as, "joules": None, "bare_p50": None, "p50": one["p50"] + share * other["p50"]}
             yield {**one, **sums, **own}

@@ -89,8 +89,8 @@ def _loader(settings: Mapping[str, Any], split: Split) -> Any:
     data = training_set(settings)
     if not has_validation(data) or getattr(data, "val_size", 1) == 0:
         raise BadInput(
-            "serve.cascade.target needs validation samples, and the run held none out. Set the threshold yourself, "
-            "serve.cascade.threshold=0.9, or train with data.val_fraction=0.1."
+            "A cascade learns its threshold on validation samples, and the run held none out. Train with "
+            "data.val_fraction=0.1, or set the threshold of a server yourself: serve.cascade.threshold=0.9"
         )
     return data.val_dataloader()
 

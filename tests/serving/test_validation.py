@@ -94,7 +94,7 @@ def test_a_student_that_knows_the_validation_samples_is_doubted(run, on_validati
 
 def test_without_validation_samples_or_a_store_the_user_must_set_the_threshold(tmp_path):
     student, teacher, _ = run_with(tmp_path, 0.0)
-    with pytest.raises(BadInput, match=r"the run held none out\. Set the threshold yourself"):
+    with pytest.raises(BadInput, match=r"the run held none out\. Train with data\.val_fraction=0\.1, or set the thr"):
         learned_on_validation(student, teacher, 0.8)
     copied = find_artifact(str(write_export(tmp_path / "copied")), None, None, "serve.artifact")
     with pytest.raises(BadInput, match=r"copied without its store"):
