@@ -23,7 +23,7 @@ KEPT = {"calls": 300, "bare_p50": None}
 
 
 def stub(name, precision="float32", **more):
-    about = {"name": name, "label": name, "fingerprint": f"print of {name}", "precision": precision}
+    about = {"name": name, "label": name, "fingerprint": f"print of {name}", "precision": precision, "change": None}
     return SimpleNamespace(**{**about, **more})
 
 

@@ -1,6 +1,7 @@
 """Components of many stages: preprocessing, adapters, frozen teachers, cached outputs, metrics."""
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from kdlab.data.seeds import Stream, derive_seed, generator
 from kdlab.methods.adapters import make_adapter, match_size
 from kdlab.models.cifar import resnet8, vgg8
 from kdlab.models.cost import flops, parameter_count
+from kdlab.models.fake_quantised import fake_quantise
 from kdlab.models.layout import as_map
 from kdlab.models.masks import mask_smallest
 from kdlab.models.network import Network
@@ -142,6 +144,21 @@ def pruned() -> Values:
     return {**found, "masked": summary(*one.module.parameters())}
 
 
+def quantised() -> Values:
+    """Where values are rounded, to which integers, and the ranges that images give; a value may round either way."""
+    one = network()
+    fake_quantise(one, images(), name="network")
+    with torch.no_grad():
+        one.train()(images())
+    rounded = [part for part in one.modules() if hasattr(part, "activation_post_process")]
+    ranges = [part.activation_post_process for part in rounded]
+    integers = Counter((part.quant_min, part.quant_max) for part in rounded)
+    return {
+        "places": str(sorted(integers.items())),
+        "ranges": summary(*(bound for one in ranges for bound in (one.min_val, one.max_val))),
+    }
+
+
 def seeds() -> Values:
     found: dict[str, object] = {stream.name: derive_seed(stream, 1, 2) for stream in Stream}
     return {**found, "drawn": str(generator(Stream.ORDER, 7, 8).integers(1000, size=5).tolist())}
@@ -157,5 +174,6 @@ SHARED: dict[str, Case] = {
     "cache: batches of one size": case_of("cache", filled, "networks", "models.resnet"),
     "evaluation": case_of("evaluation", figures, "networks", "models.resnet"),
     "pruning": case_of("pruning", pruned, "networks", "models.resnet"),
+    "quantisation": case_of("quantisation", quantised, "networks", "models.resnet"),
     "training: seeds": case_of("training", seeds),
 }
