@@ -108,15 +108,16 @@ def test_a_cache_is_filled(command, folder, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if ".evaluate" in command])
-def test_an_evaluation_runs(command, folder, monkeypatch, capfd):
-    from kdlab.evaluate import evaluate
+def test_an_evaluation_runs(command, folder, monkeypatch, capsys):
+    from kdlab.evaluate import main
 
     monkeypatch.chdir(folder)
     assert run(train, TINY) == 0
     run_dir = next(folder.glob("outputs/response-*"))
     arguments = re.sub(r"outputs/response-\w+", str(run_dir), command)
-    figures = evaluate(shlex.split(arguments)[3], shlex.split(arguments)[4:])
-    assert figures["samples"] == 500
+    monkeypatch.setattr(sys, "argv", shlex.split(arguments)[2:])
+    assert main() == 0
+    assert re.search("on 500 test (samples|images)", capsys.readouterr().out)
 
 
 def test_reports_are_written(folder, monkeypatch, capsys):

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     STEP = 6
     TERMS = 7
     TERM_STEP = 8
+    CORRUPTIONS = 9
 
 
 def generator(stream: Stream, *counters: int) -> np.random.Generator:

@@ -7,6 +7,8 @@ from kdlab.errors import BadInput
 WEIGHTS = "student.safetensors"
 CHANGES = {"pruning": "pruning.json", "quantisation": "quantisation.json"}
 """Files beside the weights of a network that is not as its config says, by what was changed."""
+ROBUSTNESS = "robustness.json"
+"""In a run directory: its networks on corrupted images."""
 
 
 def stage_folder(run: str | Path) -> Path:

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from kdlab.errors import BadInput
+from kdlab.models.stage_folder import ROBUSTNESS
+from kdlab.reporting.analyse.robustness import sentences
 from kdlab.reporting.collect.cells import Lost, SweepRecord, read_record
 from kdlab.reporting.collect.comparisons import comparisons
 from kdlab.reporting.collect.exports import exports, is_export
@@ -115,11 +117,26 @@ def _read_run(folder: Path, cell: Cell | None, found: Found, seen: set[Path]) ->
         found.typed[folder] = typed_values(overrides)
         values = config_values(result.get("config") or {})
         found.exports[folder] = exports(folder, found.remarks)
+        if content := _robustness(folder, found.remarks):
+            result["robustness"] = content
         if "export" not in result and found.exports[folder]:  # made later, by kdlab.export
             result["export"] = found.exports[folder][0].summary
         found.runs.append(Run(folder, result, {**found.typed[folder], **values}))
     elif not cell or cell.status not in ("running", "stopped"):  # their error is of an earlier attempt
         found.lost.append(Lost(overrides, str(result.get("error") or "no error was recorded"), folder))
+
+
+def _robustness(folder: Path, remarks: list[str]) -> dict[str, Any] | None:
+    """What `kdlab.evaluate` found on corrupted images."""
+    try:
+        content: dict[str, Any] = json.loads((folder / ROBUSTNESS).read_text())
+        sentences(content)  # every field that the report reads is there
+        return content
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        remarks.append(f"{folder.name}/{ROBUSTNESS} was skipped: it cannot be read ({type(error).__name__}: {error}).")
+        return None
 
 
 def _result(folder: Path, found: Found) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from kdlab.reporting.render.figures.dark import dark_knowledge
 from kdlab.reporting.render.figures.effects import effects
 from kdlab.reporting.render.figures.gains import gains
 from kdlab.reporting.render.figures.reliability import calibration
+from kdlab.reporting.render.figures.robustness import corrupted_images
 from kdlab.reporting.render.figures.style import Picture, in_style
 from kdlab.reporting.render.parts import InlinePicture, environment, inline
 from kdlab.reporting.render.settings_table import Column, columns, with_interval
@@ -122,6 +123,7 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Evidence], list[Picture]]]] = (
     ("Accuracy and its cost", "", costs),
     ("Learning curves", "", lambda evidence: [*curves(evidence), *_each(best_minus_last)(evidence)]),
     ("Similarity to the teacher", "", _each(agreement, calibration)),
+    ("Corrupted images", "", _each(corrupted_images)),
     ("Generations and steps", "", _each(generations, steps)),
     (
         "Dark knowledge",
