@@ -202,9 +202,9 @@ def test_a_loss_added_as_the_page_says_passes_every_check(tmp_path):
         name, *lines = part.splitlines()
         (tmp_path / name).write_text("".join(f"{line.removeprefix('+')}\n" for line in lines))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    chosen = ["tests/losses/test_logit_mse.py", "tests/test_contract.py", "tests/test_configs.py"]
+    chosen = ["tests/losses/test_logit_l1.py", "tests/test_contract.py", "tests/test_configs.py"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", *chosen, "-k", "logit_mse and not two_ranks"]
+    command = [sys.executable, "-m", "pytest", *chosen, "-k", "logit_l1 and not two_ranks"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 6

@@ -12,6 +12,7 @@ from kdlab.losses.fsp import FlowOfSolution, fsp
 from kdlab.losses.hint import hint
 from kdlab.losses.jsd import generalised_jsd
 from kdlab.losses.labels import ce
+from kdlab.losses.logit_mse import logit_mse
 from kdlab.losses.nst import nst
 from kdlab.losses.pkt import pkt
 from kdlab.losses.relation import rkd_angle, rkd_distance
@@ -39,6 +40,7 @@ __all__ = [
     "generalised_jsd",
     "hierarchical_context",
     "hint",
+    "logit_mse",
     "normalised_distance",
     "nst",
     "permuted_kd",

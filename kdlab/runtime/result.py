@@ -116,7 +116,7 @@ def _gain(task: Description, one: Mapping[str, Any] | None, other: Mapping[str, 
 
 
 def _optional_fields(plan: Plan, store: Store) -> dict[str, Any]:
-    """Fields of plans with several teachers, generations or steps, of changed students, of those with companions."""
+    """Fields of plans with several teachers, generations or steps, and of students that are unlike the usual."""
     fields: dict[str, Any] = {}
     if len(plan.teachers) > 1:
         fields["teachers"] = {stage.name: _figures(stage, store) for stage, _ in plan.teachers}
@@ -128,6 +128,9 @@ def _optional_fields(plan: Plan, store: Store) -> dict[str, Any]:
         fields["ensemble"] = ensemble_figures(plan.ensemble, store)
     if plan.steps:
         fields["steps"] = [_step(step, store) for step in plan.steps]
+    kept = {role: store.result(stage).get("kept_epoch") for role, stage in plan.by_role().items()}
+    if any(kept.values()):
+        fields["kept_epochs"] = kept
     if plan.student.start:
         fields[plan.student.start.kind] = _change(plan.student, store)
     return fields

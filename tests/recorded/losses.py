@@ -99,6 +99,7 @@ CALLS: list[tuple[Callable[..., Any], tuple[Features, Features], dict[str, Any]]
     (kd.generalised_jsd, LOGITS, {"beta": 1}),
     (kd.hierarchical_context, ALIKE_MAPS, {}),
     (kd.hint, ALIKE, {}),
+    (kd.logit_mse, LOGITS, {}),
     (kd.normalised_distance, ALIKE, {}),
     (kd.normalised_distance, ALIKE, {"reduction": "mean"}),
     (kd.nst, MAPS, {}),

@@ -51,6 +51,9 @@ class KeepLast(Checkpoint):
         history: the rows so far; checkpoints contain them.
         report: is called for every step, every row of the history, also rows of earlier attempts, and every batch of
             the evaluation.
+
+    Attributes:
+        has_ended: whether the Trainer called the hooks of the end of training.
     """
 
     def __init__(self, path: Path, history: History, report: Report = no_report) -> None:
@@ -59,6 +62,7 @@ class KeepLast(Checkpoint):
         self._stop: Interrupted | StoppedEarly | None = None
         self._started = self._saved = time.monotonic()
         self._seconds_before, self._done = 0.0, 0
+        self.has_ended = False
 
     @property
     def seconds(self) -> float:
@@ -93,6 +97,9 @@ class KeepLast(Checkpoint):
         self._report_step(trainer, self.history.add({**row, "seconds": round(self.seconds, 3)}))
         self._save(trainer)
         self._raise_if_stopped()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.has_ended = True
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop

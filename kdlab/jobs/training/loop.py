@@ -15,6 +15,7 @@ from kdlab.jobs.training.checkpointing import KeepLast, Report, no_report
 from kdlab.jobs.training.evaluation import evaluate_and_save
 from kdlab.jobs.training.hardware import cpu_threads
 from kdlab.jobs.training.history import History
+from kdlab.jobs.training.keep_best import kept_epoch
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
 from kdlab.jobs.training.start import starting_network
@@ -63,13 +64,19 @@ def train(
             checkpoint = keep.path if keep.path.is_file() else None
             with _raising_keyboard_interrupt():
                 trainer.fit(method, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            if not keep.has_ended:  # a Trainer that finds no epoch left calls no hook
+                for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                    callback.on_train_end(trainer, method)
         if not trainer.is_global_zero:
             return None
         with torch.compiler.set_stance("force_eager"):
             data.trainer = None  # one process evaluates everything
             figures = evaluate_and_save(folder, network, data, keep, method)
-            pruned = stage.start and stage.start.kind == "pruning"
-            return {**figures, "sparsity": sparsity(network.module)} if pruned else figures
+            if stage.start and stage.start.kind == "pruning":
+                figures["sparsity"] = sparsity(network.module)
+            if kept := kept_epoch(trainer):
+                figures["kept_epoch"] = kept
+            return figures
 
 
 @contextmanager

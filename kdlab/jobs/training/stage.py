@@ -150,6 +150,7 @@ class Stage(Job):
         verb = "reused" if reused else "trained" if figures["epochs"] else "evaluated"
         epochs = figures["epochs"]
         spent = f"{epochs} epoch{'s' * (epochs != 1)} in {figures['seconds']:.0f} s" if epochs else "given weights"
+        spent += f", weights of epoch {figures['kept_epoch']}" if "kept_epoch" in figures else ""
         value = f"{self.task.headline.show(figures[self.task.outcome])} test {self.task.headline.label}"
         return f"{verb:<9} {value}, {spent}{'' if reused else _hits(figures)}"
 

@@ -25,6 +25,7 @@ def remarks(evidence: Evidence) -> Iterator[str]:
         return
     yield from _below_references(runs)
     yield from _poor_teacher(runs)
+    yield from _kept_epochs(runs)
     yield from _given_teacher(runs)
     yield from _failed(evidence)
     if evidence.best and len(evidence.settings) > 1:
@@ -51,6 +52,18 @@ def _below_references(runs: Sequence[Run]) -> Iterator[str]:
         yield (
             f"THE {role.upper()} IS NO BETTER THAN THE {name.upper()} {where} ({pairs[0]} on test): it has learned "
             "nothing yet, and no gain means anything; train it longer, or look at its learning rate."
+        )
+
+
+def _kept_epochs(runs: Sequence[Run]) -> Iterator[str]:
+    """Networks of their best epoch, beside which those of a last epoch look worse than they are."""
+    kept = [run for run in runs if run.result.get("kept_epochs")]
+    if kept:
+        which = "" if len(kept) == len(runs) else f" in {len(kept)} of {len(runs)} runs"
+        yield (
+            f"Networks have the weights of their best epoch on validation, not of their last{which} "
+            "(callbacks=keep_best): validation figures, by which settings are chosen, are optimistic; those on test "
+            "are not."
         )
 
 

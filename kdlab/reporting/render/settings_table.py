@@ -124,7 +124,7 @@ def _columns(metric: Metric, role: str) -> Iterator[tuple[str, str, Callable[[Se
     )
     yield (
         f"test {unit}",
-        f"{metric.label} on the test set after the last epoch, ± half the 95 % t-interval over seeds",
+        f"{metric.label} on the test set after training, ± half the 95 % t-interval over seeds",
         _headline(lambda setting: setting.reached()),
     )
     yield (

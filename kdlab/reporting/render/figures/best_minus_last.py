@@ -22,8 +22,8 @@ def best_minus_last(evidence: Evidence) -> Picture | None:
         f"of {largest.label}."
     )
     caption = (
-        "Everything here is measured after the last epoch; choosing each run's best epoch by the same samples would "
-        "look this much better. At zero the last epoch was the best."
+        "Figures of a last epoch: choosing each run's best epoch by the same samples would look this much better. At "
+        "zero the last epoch was the best."
     )
     figure = forest(rows, f"best minus last ({metric.gain_text('validation')})")
     return Picture("best-minus-last", figure, alt, caption)
