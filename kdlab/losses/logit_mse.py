@@ -11,7 +11,7 @@ from kdlab.losses.preconditions import check_logits
 def logit_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of logits.
 
-    Of logits with mean 0 it is twice what `response_kd` tends to for a high temperature (arXiv:1503.02531, section 2.1).
+    Of logits with mean 0 it is twice what `response_kd` tends to for a high temperature (arXiv:1503.02531).
 
     Args:
         student: logits, `(batch, classes)` or `(batch, positions, classes)`.

@@ -15,11 +15,11 @@ from kdlab.jobs.training.checkpointing import KeepLast, Report, no_report
 from kdlab.jobs.training.evaluation import evaluate_and_save
 from kdlab.jobs.training.hardware import cpu_threads
 from kdlab.jobs.training.history import History
-from kdlab.jobs.training.keep_best import kept_epoch
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.jobs.training.preparation import initial_network, prepare, teacher_network
 from kdlab.jobs.training.start import starting_network
 from kdlab.jobs.training.trainer import make_trainer
+from kdlab.methods.keep_best import kept_epoch
 from kdlab.models.masks import sparsity
 from kdlab.teachers.cache.spec import CacheSpec
 

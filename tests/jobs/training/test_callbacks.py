@@ -87,7 +87,7 @@ def test_a_crash_between_the_last_epoch_and_the_result_changes_no_bit(callback, 
     [
         (["data.val_fraction=0"], "callbacks=keep_best chooses an epoch on validation, and data.val_fraction=0 holds"),
         (["callbacks=[keep_best,ema]"], "callbacks=keep_best and averaged weights exclude each other. Choose one"),
-        (["callbacks.keep_best.monitor=val/f1"], "callbacks.keep_best.monitor must be one of val/accuracy, val/nll, got"),
+        (["callbacks.keep_best.monitor=val/f1"], "callbacks.keep_best.monitor must be one of val/accuracy, val/nll"),
     ],
 )
 def test_what_cannot_choose_an_epoch_is_refused(overrides, text, tmp_path):
