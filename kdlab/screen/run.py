@@ -79,8 +79,8 @@ class Screen:
         """Prints networks, data and remarks of a plan; `typed` are the overrides of the command line."""
         if not self.brief:
             lineage = f"{_lineage(plan.student)} on {_data_name(plan.student.data)}"
-            lower = plan.student.teachers and precision_of_teachers(plan.student) == "bfloat16"
-            precision = ", teacher in bfloat16" if lower else ""
+            precision = precision_of_teachers(plan.student) if plan.student.teachers else "float32"
+            precision = "" if precision == "float32" else f", teacher in {precision}"
             self.console.print(f"[bold]{folder.name}[/]  {lineage}{precision}")
             log(f"{lineage}{precision}")
         warning = transfer_warning(make_data(plan.student.data))

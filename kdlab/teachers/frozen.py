@@ -5,12 +5,13 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from kdlab.data.batch import Batch, sample_count
+from kdlab.data.batch import Batch, each, moved, sample_count
 from kdlab.models.folding import fold
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
-from kdlab.teachers.precision import keep_in_bfloat16, teacher_precision
+from kdlab.teachers.precision import REDUCED, keep_in, teacher_precision
 from kdlab.teachers.truncated import TruncatedForward
 
 Load = Callable[[], Network]  # loads a network with its weights, or returns the one already loaded
@@ -29,6 +30,7 @@ class FrozenTeacher:
         taps: module path by role; only the roles in `roles` are captured.
         roles: which taps the loss reads.
         precision: see `kdlab.teachers.precision.teacher_precision`; independent of the student's.
+        device: that it computes on, such as `cuda:1` or `cpu`; None is the student's.
         logits: whether the loss reads them; if not, they may be empty.
     """
 
@@ -40,6 +42,7 @@ class FrozenTeacher:
         taps: Mapping[str, str] | None = None,
         roles: Iterable[str] = (),
         precision: str = "auto",
+        device: str | None = None,
         logits: bool = True,
     ) -> None:
         self.weight = weight
@@ -47,11 +50,16 @@ class FrozenTeacher:
         self.hits = 0
         self._load, self._precision, self._logits = load, precision, logits
         self._paths = {role: (taps or {})[role] for role in roles}
-        self._device = torch.device("cpu")
+        self._own_device = torch.device(device) if device else None
+        self._student_device = torch.device("cpu")
 
     def to(self, device: torch.device) -> None:
-        """Computes on that device; called before the first batch."""
-        self._device = device
+        """Computes on that device, unless it has its own, and returns outputs there; called before the first batch."""
+        self._student_device = device
+
+    @property
+    def _device(self) -> torch.device:
+        return self._own_device or self._student_device
 
     def set_data(self, data: Any) -> None:
         """Nothing to prepare."""
@@ -68,19 +76,26 @@ class FrozenTeacher:
         with torch.random.fork_rng(devices=[]):
             network = self._load().eval().requires_grad_(False)
         fold(network.module, self._paths.values())
-        if self._in_bfloat16:
-            keep_in_bfloat16(network.module)
+        if self._reduced:
+            keep_in(network.module, self._reduced)
         return network.to(self._device)
 
     def __call__(self, inputs: Any) -> Outputs:
         """Logits, in float32, and tapped features for a batch of raw inputs; both may be saved for a backward pass."""
         forward = self._observe
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._in_bfloat16):
-            outputs = forward(inputs)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, self._reduced, enabled=self._reduced is not None),
+        ):
+            outputs = forward(each(inputs, lambda tensor: moved(tensor, self._device)))
         count = sample_count(inputs)
         self.forwards += count
-        logits = outputs.logits.float().clone() if self._logits else torch.empty(count, 0)
-        return Outputs(logits, {role: feature.clone() for role, feature in outputs.features.items()})
+        logits = self._returned(outputs.logits.float()) if self._logits else torch.empty(count, 0)
+        return Outputs(logits, {role: self._returned(feature) for role, feature in outputs.features.items()})
+
+    def _returned(self, tensor: Tensor) -> Tensor:
+        """A copy that may be saved for a backward pass, on the device of the student."""
+        return tensor.to(self._student_device, copy=True)
 
     @cached_property
     def _observe(self) -> Callable[[Any], Outputs]:
@@ -90,8 +105,8 @@ class FrozenTeacher:
         return partial(observe, self.network, taps)
 
     @property
-    def _in_bfloat16(self) -> bool:
-        return teacher_precision(self._precision, self._device.type) == "bfloat16"
+    def _reduced(self) -> torch.dtype | None:
+        return REDUCED.get(teacher_precision(self._precision, self._device.type))
 
     def outputs(self, batch: Batch) -> Outputs:
         """Logits and tapped features for a batch."""

@@ -23,7 +23,7 @@ from kdlab.tasks.metrics import agreement, kl_to_teacher
 from kdlab.teachers.cache.encoding import Encoding
 from kdlab.teachers.cache.fixed_batch import FixedBatch, fill_size
 from kdlab.teachers.frozen import FrozenTeacher
-from kdlab.teachers.precision import keep_in_bfloat16
+from kdlab.teachers.precision import keep_in
 from tests.recorded.recording import Case, Values, case_of, summary
 
 NORMALISED = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)}
@@ -93,7 +93,7 @@ def teacher(roles: tuple[str, ...] = ("mid", "high"), logits: bool = True) -> Va
 
 def bfloat16_weights() -> Values:
     module = network().module
-    keep_in_bfloat16(module)
+    keep_in(module, torch.bfloat16)
     kept = [parameter for parameter in module.parameters() if parameter.dtype == torch.bfloat16]
     return {"layers": len(kept), "weights": summary(*kept)}
 

@@ -168,11 +168,11 @@ def test_the_opening_names_the_networks_from_the_teacher_down():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "end"), [(["loss=response"], "resnet8 on Digits, teacher in bfloat16"), (["loss=ce"], "8 on Digits")]
+    ("overrides", "end"), [(["loss=response"], "resnet8 on Digits, teacher in float16"), (["loss=ce"], "8 on Digits")]
 )
-def test_the_opening_shows_a_teacher_in_bfloat16(overrides, end):
+def test_the_opening_shows_a_teacher_of_reduced_precision(overrides, end):
     console = Console(file=io.StringIO(), width=100)
-    Screen(console).opening(Path("run"), tiny_plan("hardware.teacher_precision=bfloat16", *overrides))
+    Screen(console).opening(Path("run"), tiny_plan("hardware.teacher_precision=float16", *overrides))
     assert console.file.getvalue().splitlines()[0].endswith(end)
 
 

@@ -51,6 +51,15 @@ def test_it_computes_on_its_device():
         assert {parameter.device.type for parameter in teacher.network.parameters()} == {device}
 
 
+def test_on_a_device_of_its_own_it_computes_there_and_returns_to_the_student():
+    teacher = FrozenTeacher(drawn, taps=TAPS, roles=["mid"], device="cpu")
+    teacher.to(torch.device("meta"))
+    outputs = teacher(IMAGES)
+    assert {parameter.device.type for parameter in teacher.network.parameters()} == {"cpu"}
+    assert {outputs.logits.device.type, outputs.features["mid"].device.type} == {"meta"}
+    assert outputs.logits.shape == (2, 10)
+
+
 def test_loading_it_leaves_the_global_generator_unchanged():
     torch.manual_seed(0)
     expected = torch.rand(3)

@@ -43,7 +43,7 @@ from kdlab.store.fingerprint import fingerprint
 from kdlab.teachers.cache.encoding import Encoding
 from kdlab.teachers.cache.spec import check_cache
 from kdlab.teachers.frozen import Load
-from kdlab.teachers.precision import teacher_precision
+from kdlab.teachers.precision import check_teacher_device, teacher_precision
 
 SHOWN = 12  # most module paths in a message
 OWN_TRAINER_KEYS = {
@@ -96,6 +96,7 @@ def _check_trainer(stage: Stage) -> None:
         raise BadInput(
             f"hardware.threads must be a whole number, 1 or more, or null for torch's choice; got {threads!r}."
         )
+    check_teacher_device(stage.hardware.get("teacher_device"))
     teacher_precision(stage.hardware.get("teacher_precision", "auto"), "cpu")
     _check_jobs_per_gpu(stage)
     check_step(stage)

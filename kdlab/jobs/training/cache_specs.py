@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
+from kdlab.jobs.training.hardware import device_of_teachers, precision_of_teachers, ranks, thread_count
 from kdlab.jobs.training.identity import code_parts, data_code, data_properties, network_code, stage_fingerprint
 from kdlab.jobs.training.parts import make_method
 from kdlab.models.stage_folder import WEIGHTS
@@ -66,7 +66,7 @@ def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
 
 def _compute(stage: "Stage", batch_size: int) -> dict[str, Any]:
     """How the outputs are computed: the batch size, and settings that determine the order of summation."""
-    device = accelerator(stage)
+    device = device_of_teachers(stage)
     return {
         "batch": fill_size(-(-batch_size // ranks(stage))),
         "device": torch.cuda.get_device_name() if device == "cuda" else torch.backends.cpu.get_cpu_capability(),

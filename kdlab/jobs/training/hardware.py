@@ -36,8 +36,14 @@ def thread_count(stage: "Stage") -> int:
 
 
 def precision_of_teachers(stage: "Stage") -> str:
-    """Precision of its frozen teachers, `float32` or `bfloat16`, with `auto` resolved."""
-    return teacher_precision(stage.hardware.get("teacher_precision", "auto"), accelerator(stage))
+    """Precision of its frozen teachers, such as `float32`, with `auto` resolved."""
+    return teacher_precision(stage.hardware.get("teacher_precision", "auto"), device_of_teachers(stage))
+
+
+def device_of_teachers(stage: "Stage") -> str:
+    """The type of the device that its frozen teachers compute on: `cuda` or `cpu`."""
+    own = stage.hardware.get("teacher_device")
+    return torch.device(own).type if own else accelerator(stage)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kdlab.data.image.npz import when_written
 from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
-from kdlab.jobs.training.hardware import accelerator, precision_of_teachers, ranks, thread_count
+from kdlab.jobs.training.hardware import accelerator, device_of_teachers, precision_of_teachers, ranks, thread_count
 from kdlab.jobs.training.parts import make_data, make_method
 from kdlab.methods.base import Distiller
 from kdlab.models import cifar
@@ -110,7 +110,13 @@ def _hardware(stage: "Stage") -> dict[str, Any]:
         "threads": thread_count(stage),
         **{name: settings.get(name) for name in ("precision", "channels_last", "compile", "fused")},
         **({"teacher_precision": precision_of_teachers(stage)} if stage.teachers else {}),
+        **({"teacher_device": device_of_teachers(stage)} if _on_another_device(stage) else {}),
     }
+
+
+def _on_another_device(stage: "Stage") -> bool:
+    """Whether frozen teachers compute on another kind of device than the student."""
+    return bool(stage.teachers) and device_of_teachers(stage) != accelerator(stage)
 
 
 def _data(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def frozen_teachers(
         "roles": method.teacher_roles,
         "logits": method.reads_teacher_logits,
         "precision": stage.hardware.get("teacher_precision", "auto"),
+        "device": stage.hardware.get("teacher_device"),
     }
     frozen = [
         FrozenTeacher(load, weight=weight, taps=teacher.network.get("taps"), **options)
