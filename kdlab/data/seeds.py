@@ -20,6 +20,8 @@ class Stream(IntEnum):
     TERMS = 7
     TERM_STEP = 8
     CORRUPTIONS = 9
+    MIXING = 10
+    RANDAUGMENT = 11
 
 
 def generator(stream: Stream, *counters: int) -> np.random.Generator:

@@ -1,6 +1,7 @@
 """The base of every method: a student that minimises a named, weighted sum of terms."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from inspect import isclass
 from typing import Any, ClassVar, cast
 
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kdlab.data.batch import Batch, moved
-from kdlab.data.seeds import Stream, derive_seed
+from kdlab.data.image.mixing import Mixing
+from kdlab.data.seeds import Stream, derive_seed, generator
 from kdlab.errors import BadInput, TrainingFailed
 from kdlab.methods.progress import Progress
 from kdlab.methods.reseed import reseed
 from kdlab.methods.shares import Shares, Window, scaled
 from kdlab.methods.term_settings import Terms, TermSettings
-from kdlab.methods.terms import BuildContext, LossInputs, Term, Weighted
+from kdlab.methods.terms import BuildContext, LossInputs, MixedLabels, Term, Weighted
 from kdlab.models.network import Network
 from kdlab.models.taps import Outputs, Taps, observe
 from kdlab.tasks.base import Task, task_of
@@ -57,6 +59,7 @@ class Distiller(LightningModule):
         self.seed = 0
         self.optimizer_setting = "optimizer"
         self.task: Task = task_of(None)
+        self.mixing: Mixing | None = None
         self._window = Window()
         self.progress = Progress([term.name for term in self.settings])
 
@@ -157,8 +160,19 @@ class Distiller(LightningModule):
         return ()
 
     def setup(self, stage: str) -> None:
-        """Reads the task of the data module."""
-        self.task = task_of(self.trainer.datamodule)  # type: ignore[attr-defined]
+        """Reads the task of the data module, and how it mixes images.
+
+        Raises:
+            BadInput: images are mixed, and a term looks up single ones.
+        """
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.task, self.mixing = task_of(data), getattr(data, "mixing", None)
+        if self.mixing and self._reads("index"):
+            name = next(term.name for term in self.settings if "index" in term.inputs)
+            raise BadInput(
+                f"loss.terms.{name} looks up single images, and data.mixup and data.cutmix mix them. Choose another "
+                "loss, or set data.mixup=0 data.cutmix=0."
+            )
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
@@ -180,8 +194,9 @@ class Distiller(LightningModule):
         reseed(derive_seed(Stream.STEP, self.seed, self.current_epoch, batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        batch = Batch.of(batch)
+        batch, mixed = self._mixed(Batch.of(batch), batch_idx)
         student, inputs = self.student_outputs(batch, batch_idx)
+        inputs = replace(inputs, mixed=mixed)
         teachers = self.teacher_outputs(batch)
         shares = Shares.on(self.trainer, inputs.labels)
         values = self.values(student, teachers, inputs, shares)
@@ -189,6 +204,15 @@ class Distiller(LightningModule):
         self.progress.add(loss, values, len(batch.targets), shares.average)
         self._check_finite(batch_idx, student, teachers)
         return scaled(loss, self._window.weight(shares.average))
+
+    def _mixed(self, batch: Batch, batch_idx: int) -> tuple[Batch, MixedLabels | None]:
+        """The batch with mixed images, where the data mix them: no index addresses these any more."""
+        if not self.mixing or len(batch.targets) == 0:
+            return batch, None
+        assert isinstance(batch.inputs, Tensor)
+        draws = generator(Stream.MIXING, self.seed, self.current_epoch, batch_idx, self.global_rank)
+        images, labels, share = self.mixing.apply(batch.inputs, batch.targets, draws)
+        return batch._replace(inputs=images, indices=None), MixedLabels(labels, share)
 
     def student_outputs(self, batch: Batch, batch_idx: int) -> tuple[Outputs, LossInputs]:
         """The student's outputs for a batch, and what else losses may read in this step."""

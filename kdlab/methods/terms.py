@@ -2,9 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,14 @@ class LossInputs:
     index: Tensor | None
     seed: int
     epoch: int
+    mixed: "MixedLabels | None" = None
+
+
+class MixedLabels(NamedTuple):
+    """The labels of a batch's second images, where two are mixed to one: `(units,)`, and the share of the first."""
+
+    labels: Tensor
+    share: float
 
 
 class Term(nn.Module):
@@ -73,7 +81,11 @@ class Term(nn.Module):
             self.comparisons.append(nn.ModuleList(row))
 
     def forward(self, student: Outputs, teachers: Sequence[Weighted], inputs: LossInputs) -> Tensor:
-        """The unweighted value for one batch: a float32 scalar."""
+        """The unweighted value for one batch: a float32 scalar; of mixed images by the shares of their labels."""
+        if inputs.mixed and "labels" in self.settings.inputs:
+            other = replace(inputs, labels=inputs.mixed.labels, mixed=None)
+            first, second = (self.forward(student, teachers, one) for one in (replace(inputs, mixed=None), other))
+            return inputs.mixed.share * first + (1 - inputs.mixed.share) * second
         if self.settings.source == "self" or "teacher" not in self.settings.inputs:
             teachers = [(student, 1.0)]
         total = sum(weight for _, weight in teachers)

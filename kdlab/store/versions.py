@@ -11,6 +11,7 @@ VERSIONS: dict[str, int] = {
     "evaluation": 1,  # predictions and every figure in a stage's result.json
     "networks": 1,  # preprocessing, weights from a file, heads for other classes, features as maps
     "views": 1,  # splits, order of samples, crops and mirror images, resizing
+    "augmentation": 1,  # mixed images, RandAugment
     "adapters": 1,  # layers between features of unequal shape
     "teachers": 1,  # frozen networks: folding, precision, truncated forward
     "pruning": 1,  # which channels or weights are removed, and the statistics of norms after it

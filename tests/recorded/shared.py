@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kdlab.data.image.mixing import Mixing
+from kdlab.data.image.randaugment import randaugmented
 from kdlab.data.seeds import Stream, derive_seed, generator
 from kdlab.methods.adapters import make_adapter, match_size
 from kdlab.models.cifar import resnet8, vgg8
@@ -159,6 +161,17 @@ def quantised() -> Values:
     }
 
 
+def augmented() -> Values:
+    """Integers alone: positions, labels and operations do not depend on a last bit."""
+    ramp, found = torch.arange(12 * 3 * 16 * 16).remainder(251).to(torch.uint8).reshape(12, 3, 16, 16), {}
+    for name, mixing in {"mixup": Mixing(mixup=0.4), "cutmix": Mixing(cutmix=1.0)}.items():
+        mixed = mixing.apply(ramp, torch.arange(12), np.random.default_rng(2))
+        found |= {f"{name}: labels": str(mixed.labels.tolist()), f"{name}: share": mixed.share}
+        found[f"{name}: images"] = summary(mixed.images)
+    changed = randaugmented(ramp, torch.arange(12), torch.arange(12), 9)
+    return {**found, "RandAugment": summary(changed)}
+
+
 def seeds() -> Values:
     found: dict[str, object] = {stream.name: derive_seed(stream, 1, 2) for stream in Stream}
     return {**found, "drawn": str(generator(Stream.ORDER, 7, 8).integers(1000, size=5).tolist())}
@@ -167,6 +180,7 @@ def seeds() -> Values:
 SHARED: dict[str, Case] = {
     "networks": case_of("networks", preprocessing, "models.resnet", "models.vgg"),
     "adapters": case_of("adapters", adapters),
+    "augmentation": case_of("augmentation", augmented),
     "teachers": case_of("teachers", teacher, "networks", "models.resnet"),
     "teachers: without logits": case_of("teachers", lambda: teacher(("low",), False), "networks", "models.resnet"),
     "teachers: weights in bfloat16": case_of("teachers", bfloat16_weights, "models.resnet"),

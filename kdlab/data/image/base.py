@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdlab.data.batch import UNLABELLED, Batch, BatchIndices
+from kdlab.data.image.mixing import Mixing
+from kdlab.data.image.randaugment import LARGEST
 from kdlab.data.module import Part, StreamData
 from kdlab.data.split import portion, stratified_order
-from kdlab.settings.numbers import is_fraction, is_whole
+from kdlab.settings.numbers import is_fraction, is_weight, is_whole
 
 THUMBNAIL = 64  # longest side in pixels
 
@@ -45,6 +47,9 @@ class ImageData(StreamData):
         train_samples: number of samples to train on, stratified; None for all. For short trials.
         view_seed: of the augmentation, at least 0.
         split_seed: of every held-out part, at least 0.
+        mixup: blend training images, see `Mixing`; 0 or more.
+        cutmix: cut rectangles of other images into training images, likewise; 0 or more.
+        randaugment: magnitude of RandAugment, from 1 to 30; 0 for none.
         mean: per channel of images scaled to [0, 1]. Networks normalise with it; images stay raw here.
         std: per channel, above 0; likewise.
 
@@ -54,9 +59,11 @@ class ImageData(StreamData):
 
     NOT_PIXELS: ClassVar[frozenset[str]] = frozenset(
         {"batch_size", "eval_batch_size", "val_fraction", "labelled_fraction", "train_samples", "drop_last", "seed"}
-        | {"mean", "std", "root", "download", "num_workers"}
+        | {"mean", "std", "root", "download", "num_workers", "mixup", "cutmix"}
     )
     """Settings that select, order, locate or normalise samples: the pixels of `(index, view)` do not depend on them."""
+    OFF: ClassVar[Mapping[str, Any]] = {"mixup": 0, "cutmix": 0, "randaugment": 0}
+    """Settings that fingerprints and the keys of caches leave out at these values."""
     task: ClassVar[str] = "kdlab.tasks.image_classification.ImageClassification"
 
     val_fraction: float = 0.1
@@ -64,6 +71,9 @@ class ImageData(StreamData):
     train_samples: int | None = None
     view_seed: int = 0
     split_seed: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    randaugment: int = 0
     mean: Sequence[float] = (0.485, 0.456, 0.406)
     std: Sequence[float] = (0.229, 0.224, 0.225)
 
@@ -94,14 +104,28 @@ class ImageData(StreamData):
         Teachers' outputs are cached under them. For a user's subclass nothing is cached unless it defines this itself.
         """
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
-        kept = {name: value for name, value in settings.items() if name not in self.NOT_PIXELS}
+        kept = {
+            name: value
+            for name, value in settings.items()
+            if name not in self.NOT_PIXELS and not is_off(type(self), name, value)
+        }
         return {"set": type(self).__qualname__, **kept}
 
     def cache_key(self) -> Mapping[str, Any] | None:
-        """`pixels`; None where a user's class inherits kdlab's, which does not include what that class changes."""
+        """`pixels`; None where images are mixed, which no index and view determine.
+
+        Also None where a user's class inherits kdlab's `pixels`, which do not include what that class changes.
+        """
+        if self.mixing:
+            return None
         owner = next(kind for kind in type(self).__mro__ if "pixels" in vars(kind))
         complete = type(self).__module__.startswith("kdlab.") or not owner.__module__.startswith("kdlab.")
         return self.pixels() if complete else None
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """How images of a training batch are mixed; None where they are not."""
+        return Mixing(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
     @property
     def list_size(self) -> int:
@@ -120,6 +144,12 @@ class ImageData(StreamData):
             self.require(name, is_whole(getattr(self, name), 0), "a whole number, at least 0")
         self.require("mean", are_three_numbers(self.mean), "three numbers, one per channel")
         self.require("std", are_three_numbers(self.std) and min(self.std) > 0, "three numbers above 0")
+        for name in ("mixup", "cutmix"):
+            self.require(name, is_weight(getattr(self, name)), "a number, 0 or more")
+        magnitude = self.randaugment
+        self.require(
+            "randaugment", is_whole(magnitude, 0) and magnitude <= LARGEST, f"a whole number from 0 to {LARGEST}"
+        )
         held_out, labelled, samples = self.val_fraction, self.labelled_fraction, self.train_samples
         self.require("val_fraction", is_fraction(held_out) and held_out < 1, "in [0, 1)")
         self.require("labelled_fraction", is_fraction(labelled) and labelled > 0, "in (0, 1]")
@@ -192,6 +222,12 @@ class ImageData(StreamData):
             return images
         size = [max(1, side * THUMBNAIL // longest) for side in images.shape[-2:]]
         return F.interpolate(images.float(), size, mode="bilinear", antialias=True).round().to(torch.uint8)
+
+
+def is_off(kind: type, name: str, value: Any) -> bool:
+    """Whether a setting of a data set has the value at which its class declares that it does nothing."""
+    off = getattr(kind, "OFF", {})
+    return name in off and value == off[name]
 
 
 def are_three_numbers(values: Sequence[float]) -> bool:

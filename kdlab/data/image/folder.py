@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kdlab.data.batch import BatchIndices
 from kdlab.data.image.base import Contents, ImageData
+from kdlab.data.image.randaugment import randaugmented
 from kdlab.data.image.resized_crop import ResizedCrop
 from kdlab.data.split import portion, stratified_order
 from kdlab.errors import BadInput
@@ -86,7 +87,7 @@ class ImageFolder(ImageData):
         """Decoded and augmented images; workers prefetch the next batches."""
         pairs = [list(zip(samples.tolist(), view.tolist(), strict=True)) for samples, view in batches]
         loader = DataLoader(
-            DecodedImages(self._files[source], self.views),
+            DecodedImages(self._files[source], self.views, self.randaugment),
             batch_sampler=pairs,
             num_workers=self.num_workers,
             collate_fn=already_batched,
@@ -111,16 +112,21 @@ class ImageFolder(ImageData):
 class DecodedImages(Dataset[Tensor]):
     """Decodes and augments batches in worker processes."""
 
-    def __init__(self, files: list[Path], views: ResizedCrop) -> None:
+    def __init__(self, files: list[Path], views: ResizedCrop, randaugment: int = 0) -> None:
         self.files = files
         self.views = views
+        self.randaugment = randaugment
 
     def __getitems__(self, pairs: list[tuple[int, int]]) -> Tensor | BadInput:
         """The images of `(index, view)` pairs, or the error: raised in a worker, it would lose its message."""
         try:
-            return torch.stack([self.views.apply(decode(self.files[i]), i, view) for i, view in pairs])
+            images = torch.stack([self.views.apply(decode(self.files[i]), i, view) for i, view in pairs])
         except BadInput as error:
             return error
+        if not self.randaugment or pairs[0][1] == self.views.identity:
+            return images
+        samples, view = torch.tensor(pairs).T
+        return randaugmented(images, samples, view, self.randaugment)
 
 
 class Listed(NamedTuple):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kdlab.data.batch import Batch, BatchIndices, moved
 from kdlab.data.image.base import Contents, ImageData
+from kdlab.data.image.randaugment import randaugmented
 from kdlab.data.image.views import CropFlip
 from kdlab.settings.numbers import is_whole
 
@@ -108,16 +109,20 @@ class InMemory(ImageData):
 
     def training_inputs(self, batches: Sequence[BatchIndices]) -> Iterator[Tensor]:
         """For each batch its training images in their views."""
-        for images, (_, view) in zip(self.inputs("train", batches), batches, strict=True):
-            yield self.views.apply(images, moved(view, images.device))
+        for images, indices in zip(self.inputs("train", batches), batches, strict=True):
+            yield self._in_views(images, indices)
+
+    def _in_views(self, images: Tensor, indices: BatchIndices) -> Tensor:
+        shown = self.views.apply(images, moved(indices.view, images.device))
+        return randaugmented(shown, *indices, self.randaugment) if self.randaugment else shown
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Apply the views to training images; evaluation images stay as they are."""
         if self.trainer is None or not self.trainer.training:
             return batch
-        images, view = batch.inputs, batch.view
-        assert isinstance(images, Tensor) and view is not None
-        return batch._replace(inputs=self.views.apply(images, moved(view, images.device)))
+        images, indices = batch.inputs, batch.indices
+        assert isinstance(images, Tensor) and indices is not None
+        return batch._replace(inputs=self._in_views(images, indices))
 
     def digest(self) -> str:
         """A hash of all published pixels and labels, before resizing; reads them."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kdlab.data.batch import UNLABELLED, Batch, BatchIndices, Inputs
 from kdlab.data.image.base import ImageData
+from kdlab.data.image.mixing import Mixing
 from kdlab.data.loader import EpochLoader
 from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
@@ -97,6 +98,11 @@ class Transfer(Addressed):
     def batch_size(self) -> int:
         """Of one step, over all ranks together."""
         return self.images.batch_size
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """How images of the transfer set are mixed; see `ImageData.mixing`."""
+        return self.images.mixing
 
     @property
     def list_size(self) -> int:

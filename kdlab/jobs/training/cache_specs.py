@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdlab.jobs.training.hardware import device_of_teachers, precision_of_teachers, ranks, thread_count
-from kdlab.jobs.training.identity import code_parts, data_code, data_properties, network_code, stage_fingerprint
+from kdlab.jobs.training.identity import (
+    augmentation,
+    code_parts,
+    data_code,
+    data_properties,
+    network_code,
+    stage_fingerprint,
+)
 from kdlab.jobs.training.parts import make_method
 from kdlab.models.stage_folder import WEIGHTS
 from kdlab.store.fingerprint import file_hash, fingerprint
@@ -60,7 +67,10 @@ def _key(stage: "Stage", teacher: "Stage", store: Path) -> dict[str, Any]:
         "pixels": {**(data.pixels or {}), "digest": data.digest, "samples": data.samples},
         "compute": _compute(stage, data.batch_size),
         "format": {name: stage.cache[name] for name in ("dtype", "top_k")},
-        **code_parts([*data_code(stage.data), *network_code(teacher.network)], ["cache", "networks", "teachers"]),
+        **code_parts(
+            [*data_code(stage.data), *network_code(teacher.network)],
+            ["cache", "networks", "teachers", *augmentation(stage.data)],
+        ),
     }
 
 

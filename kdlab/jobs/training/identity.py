@@ -7,6 +7,7 @@ from inspect import isclass, isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kdlab.data.image.base import is_off
 from kdlab.data.image.npz import when_written
 from kdlab.data.module import Addressed
 from kdlab.errors import BadInput
@@ -121,7 +122,9 @@ def _on_another_device(stage: "Stage") -> bool:
 
 def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of data without folders and the like; also of nested data sets."""
-    kept = _without(settings, NEUTRAL_DATA | _located_by(settings))
+    kind = find(settings["_target_"], "data")
+    off = {name for name, value in settings.items() if is_off(kind, name, value)}
+    kept = _without(settings, NEUTRAL_DATA | _located_by(settings) | off)
     return {name: _data(value) if _is_data(value) else value for name, value in kept.items()}
 
 
@@ -165,7 +168,7 @@ def _active(loss: Mapping[str, Any], method: Distiller) -> dict[str, Any]:
 def _code(stage: "Stage", method: Distiller) -> dict[str, Any]:
     """The code that the stage runs."""
     things = [*network_code(stage.network), *data_code(stage.data)]
-    shared = ["evaluation", "networks"]
+    shared = ["evaluation", "networks", *augmentation(stage.data)]
     if stage.epochs:
         things += network_code(stage.peer) if stage.peer else []
         things += _targets([_active(stage.loss, method), stage.optimizer, stage.scheduler, stage.callbacks])
@@ -187,6 +190,14 @@ def code_parts(things: Sequence[object], shared: Iterable[str]) -> dict[str, Any
     own = own_code({thing if isinstance(thing, str) else getattr(thing, "__module__", "") for thing in things})
     used = [components(thing) for thing in things]
     return {"versions": versions({*shared, *own.components}.union(*used)), "source": own.digest}
+
+
+def augmentation(data: Mapping[str, Any]) -> list[str]:
+    """The component that mixes or augments images, where settings of the data turn it on: for `code_parts`."""
+    nested = [value for value in data.values() if _is_data(value)]
+    settings = getattr(find(data["_target_"], "data"), "OFF", {})
+    is_on = any(data.get(name, off) != off for name, off in settings.items())
+    return ["augmentation"] if is_on or any(map(augmentation, nested)) else []
 
 
 def network_code(network: Mapping[str, Any]) -> list[Any]:
