@@ -42,7 +42,7 @@ def with_scaled_student(cfg: DictConfig) -> tuple[DictConfig, list[str]]:
         of = {name: student[name] for name in ("source", "name", "kwargs")}
         changed.model.student.scale[BUILT] = {"asked": list(asked), "size": found.size, "of": of}
     name, kwargs = described(found.settings).split(" ", 1)
-    reached = f"{student['name']} was scaled to {measure.show(found.size)}, for {measure.show(target)}"
+    reached = f"{student['name']} was scaled to {measure.show(found.size)} ({measure.show(target)} asked for)"
     return changed, [f"{reached}. The same network: model.student.{name} 'model.student.{kwargs}'"]
 
 

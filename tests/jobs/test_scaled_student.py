@@ -61,7 +61,7 @@ def test_the_remark_has_the_settings_of_the_same_network():
     plan = student_of("mobilenetv2_half", "model.student.scale.parameters=200000")
     (remark,) = plan.remarks
     assert plan_remarks(plan)[0] == remark
-    assert remark.startswith(f"mobilenetv2_half was scaled to {params(plan.student):,} parameters, for 200,000 param")
+    assert remark.startswith(f"mobilenetv2_half was scaled to {params(plan.student):,} parameters (200,000 para")
     typed = remark.partition("The same network: ")[2].replace("'", "").split(" ")
     same = student_of("mobilenetv2_half", *typed)
     assert same.student.fingerprint == plan.student.fingerprint and not same.remarks
