@@ -1,4 +1,4 @@
-"""What a family of networks says about itself: its depths, and the settings of each at any width."""
+"""A family of networks: its depths, and the settings of each at any width."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
