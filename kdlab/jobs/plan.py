@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kdlab.jobs.scaled_student import with_scaled_student
 from kdlab.jobs.training.identity import stage_fingerprint
 from kdlab.jobs.training.stage import Stage
 from kdlab.settings.targets import find
@@ -30,10 +31,22 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Step:
-    """One distillation of a cascade: its stage, and its target number of parameters (None for a given network)."""
+    """One distillation of a cascade.
+
+    Attributes:
+        stage: of its student.
+        target: the size that its network was built for; None for a given network.
+        by: the measure of that size, `parameters`, `flops` or `latency`.
+    """
 
     stage: Stage
-    target_params: int | None = None
+    target: float | None = None
+    by: str = "parameters"
+
+    @property
+    def target_params(self) -> int | None:
+        """The target as a number of parameters; None where it is no such number."""
+        return None if self.target is None or self.by != "parameters" else int(self.target)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ class Plan:
         generations: the networks of a born-again plan, first to last.
         ensemble: of all generations.
         steps: of a cascade, first to last.
+        remarks: on how it was made, a sentence each.
         networks: the options of `conf/network`, by name; hints suggest some of them.
         config: the resolved config of the run.
     """
@@ -61,6 +75,7 @@ class Plan:
     generations: tuple[Stage, ...] = ()
     ensemble: Ensemble | None = None
     steps: tuple[Step, ...] = ()
+    remarks: tuple[str, ...] = ()
     networks: Networks = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -97,6 +112,7 @@ def make_plan(
 
     Args:
         cfg: config of the run.
+        remarks: on how it was made, a sentence each.
         networks: the options of `conf/network`, by name.
         with_local_weights: returns the config with local files in place of remote addresses of weights.
 
@@ -104,5 +120,7 @@ def make_plan(
         BadInput: a value of the config is out of its range, or settings contradict each other.
     """
     planner: Callable[[DictConfig, Networks], Plan] = find(cfg.plan._target_, "plan")
+    cfg, remarks = with_scaled_student(cfg)
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    return replace(planner(with_local_weights(cfg), networks), networks=networks, config=config)
+    plan = planner(with_local_weights(cfg), networks)
+    return replace(plan, networks=networks, config=config, remarks=(*remarks, *plan.remarks))

@@ -1,4 +1,4 @@
-"""Remarks on a plan before it trains: on very few training steps, a teacher that keeps its own epochs, old names."""
+"""Remarks on a plan before it trains: how it was made, very few steps, a teacher with its own epochs, old names."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ def plan_remarks(plan: Plan, overrides: Sequence[str] = ()) -> list[str]:
         overrides: of the command line, such as `epochs=3`.
     """
     given = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
-    return [*_few_steps(plan), *_own_epochs(plan, given), *_old_names(given)]
+    return [*plan.remarks, *_few_steps(plan), *_own_epochs(plan, given), *_old_names(given)]
 
 
 def _few_steps(plan: Plan) -> list[str]:

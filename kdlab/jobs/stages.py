@@ -3,13 +3,12 @@
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from kdlab.data.image.transfer import transfer_settings
 from kdlab.errors import BadInput
-from kdlab.jobs.plan import WeightedStages
 from kdlab.jobs.training.identity import data_properties
 from kdlab.jobs.training.parts import make_method
 from kdlab.jobs.training.stage import Stage
@@ -17,13 +16,16 @@ from kdlab.models.build import pretrained_classes
 from kdlab.settings.numbers import is_weight, is_whole
 from kdlab.settings.targets import check_known
 
+if TYPE_CHECKING:
+    from kdlab.jobs.plan import WeightedStages
+
 SUPERVISED = {"_target_": "kdlab.methods.Distiller", "terms": {"ce": {"weight": 1.0}}}
 RECIPE = ("epochs", "seed", "optimizer", "scheduler", "data", "callbacks", "loss")
 NETWORK = ("source", "name", "kwargs", "taps")  # keys of an option of conf/network
-NOT_NETWORK = ("train", "weight")  # keys of a teacher's node that are not its network's
+NOT_NETWORK = ("train", "weight", "scale")  # keys of a teacher's or a student's node that are not its network's
 
 
-def teacher_stages(cfg: DictConfig) -> WeightedStages:
+def teacher_stages(cfg: DictConfig) -> "WeightedStages":
     """The teacher and those of `model.teachers`, with their weights; a teacher of weight 0 is left out.
 
     Raises:
@@ -82,7 +84,7 @@ def student_stage(
     return _stage(cfg, name, network or network_settings(cfg.model.student), settings, setting)
 
 
-def distilled_stage(cfg: DictConfig, name: str, teachers: WeightedStages, step: int | None, **options: Any) -> Stage:
+def distilled_stage(cfg: DictConfig, name: str, teachers: "WeightedStages", step: int | None, **options: Any) -> Stage:
     """A student stage with its teachers.
 
     Args:
@@ -129,7 +131,7 @@ def class_count(cfg: DictConfig) -> int:
 
 
 def network_settings(node: DictConfig) -> dict[str, Any]:
-    """The settings of the network in `model.teacher` or `model.student`, without recipe and weight."""
+    """The settings of the network in `model.teacher` or `model.student`, without recipe, weight and scale."""
     return {key: value for key, value in plain(node).items() if key not in NOT_NETWORK}
 
 

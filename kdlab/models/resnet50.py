@@ -4,9 +4,12 @@ He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512
 the CIFAR-100 benchmark (Tian et al., ICLR 2020, arXiv:1910.10699).
 """
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdlab.errors import BadInput
 from kdlab.models.initial_weights import kaiming_fan_out
 from kdlab.models.renaming import accept_names
 
@@ -20,20 +23,36 @@ class ResNet50(nn.Module):
 
     Args:
         num_classes: logits.
+        widths: channels of the stem, and inner channels of the blocks of each of the four stages.
+        blocks: of the stages.
         dropout: probability in [0, 1] before the last layer.
         in_channels: channels of the image.
+
+    Raises:
+        BadInput: not five widths, or not four numbers of blocks.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float = 0.0, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (64, 64, 128, 256, 512),
+        blocks: Sequence[int] = (3, 4, 6, 3),
+        dropout: float = 0.0,
+        in_channels: int = 3,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(64, 64, blocks=3, stride=1)
-        self.layer2 = _stage(256, 128, blocks=4, stride=2)
-        self.layer3 = _stage(512, 256, blocks=6, stride=2)
-        self.layer4 = _stage(1024, 512, blocks=3, stride=2)
+        _check(widths, blocks)
+        stem, *stages = widths
+        channels = [stem, *(EXPANSION * width for width in stages)]
+        self.conv1 = nn.Conv2d(in_channels, stem, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.layer1 = _stage(channels[0], stages[0], blocks=blocks[0], stride=1)
+        self.layer2 = _stage(channels[1], stages[1], blocks=blocks[1], stride=2)
+        self.layer3 = _stage(channels[2], stages[2], blocks=blocks[2], stride=2)
+        self.layer4 = _stage(channels[3], stages[3], blocks=blocks[3], stride=2)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(2048, num_classes)
+        self.fc = nn.Linear(channels[4], num_classes)
         self.apply(kaiming_fan_out)
         accept_names(self, {r"\.shortcut\.": ".downsample.", r"^linear\.": "fc."})
 
@@ -61,6 +80,13 @@ class Bottleneck(nn.Module):
         residual = F.relu(self.bn1(self.conv1(features)))
         residual = F.relu(self.bn2(self.conv2(residual)))
         return F.relu(self.bn3(self.conv3(residual)) + self.downsample(features))
+
+
+def _check(widths: Sequence[int], blocks: Sequence[int]) -> None:
+    if len(widths) != 5 or min(widths) < 1:
+        raise BadInput(f"kwargs.widths: five numbers are needed, the stem's and four stages', got {list(widths)}")
+    if len(blocks) != 4 or min(blocks) < 1:
+        raise BadInput(f"kwargs.blocks: four numbers of at least 1 are needed, one for each stage, got {list(blocks)}")
 
 
 def _stage(channels: int, width: int, *, blocks: int, stride: int) -> nn.Sequential:

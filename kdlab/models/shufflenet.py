@@ -5,10 +5,13 @@ V1: Zhang et al., "ShuffleNet: An Extremely Efficient Convolutional Neural Netwo
 2018 (arXiv:1807.11164). Both with the 1x1 stem of the CIFAR-100 benchmark (Tian et al., ICLR 2020, arXiv:1910.10699).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdlab.errors import BadInput
 from kdlab.models.renaming import accept_names
 
 STEM = 24  # channels
@@ -16,25 +19,39 @@ BLOCKS = (4, 8, 4)  # of the three stages
 
 
 class ShuffleNetV1(nn.Module):
-    """Three stages at strides 2, 4 and 8 with 240, 480 and 960 channels in three groups.
+    """Three stages at strides 2, 4 and 8, of convolutions in three groups.
 
     State dicts of RepDistiller, which call the last layer `linear`, load as well.
 
     Args:
         num_classes: logits.
+        widths: channels of the three stages, each a multiple of 12 and wider than the one before; the stem has 24.
+        blocks: of the stages.
         dropout: probability in [0, 1] before the last layer.
         in_channels: channels of the image.
+
+    Raises:
+        BadInput: widths or blocks that no such network has.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float = 0.0, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (240, 480, 960),
+        blocks: Sequence[int] = BLOCKS,
+        dropout: float = 0.0,
+        in_channels: int = 3,
+    ) -> None:
         super().__init__()
+        _check_v1(widths, blocks)
         self.conv1 = nn.Conv2d(in_channels, STEM, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM)
-        self.layer1 = _stage_v1(STEM, 240, BLOCKS[0])
-        self.layer2 = _stage_v1(240, 480, BLOCKS[1])
-        self.layer3 = _stage_v1(480, 960, BLOCKS[2])
+        self.layer1 = _stage_v1(STEM, widths[0], blocks[0])
+        self.layer2 = _stage_v1(widths[0], widths[1], blocks[1])
+        self.layer3 = _stage_v1(widths[1], widths[2], blocks[2])
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(960, num_classes)
+        self.fc = nn.Linear(widths[2], num_classes)
         accept_names(self, {r"^linear\.": "fc."})
 
     def forward(self, images: Tensor) -> Tensor:
@@ -71,27 +88,41 @@ class GroupedBottleneck(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-    """Three stages at strides 2, 4 and 8 with 116, 232 and 464 channels: size 1 of the paper.
+    """Three stages at strides 2, 4 and 8 and a 1x1 convolution: by default size 1 of the paper.
 
     State dicts of RepDistiller, which call the last layer `linear`, load as well.
 
     Args:
         num_classes: logits.
+        widths: channels of the three stages, each even, and of the last convolution.
+        blocks: of the stages.
         dropout: probability in [0, 1] before the last layer.
         in_channels: channels of the image.
+
+    Raises:
+        BadInput: widths or blocks that no such network has.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float = 0.0, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (116, 232, 464, 1024),
+        blocks: Sequence[int] = BLOCKS,
+        dropout: float = 0.0,
+        in_channels: int = 3,
+    ) -> None:
         super().__init__()
+        _check_v2(widths, blocks)
         self.conv1 = nn.Conv2d(in_channels, STEM, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM)
-        self.layer1 = _stage_v2(STEM, 116, BLOCKS[0])
-        self.layer2 = _stage_v2(116, 232, BLOCKS[1])
-        self.layer3 = _stage_v2(232, 464, BLOCKS[2])
-        self.conv2 = nn.Conv2d(464, 1024, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(1024)
+        self.layer1 = _stage_v2(STEM, widths[0], blocks[0])
+        self.layer2 = _stage_v2(widths[0], widths[1], blocks[1])
+        self.layer3 = _stage_v2(widths[1], widths[2], blocks[2])
+        self.conv2 = nn.Conv2d(widths[2], widths[3], 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(widths[3])
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(1024, num_classes)
+        self.fc = nn.Linear(widths[3], num_classes)
         accept_names(self, {r"^linear\.": "fc."})
 
     def forward(self, images: Tensor) -> Tensor:
@@ -153,6 +184,31 @@ def shuffle(features: Tensor, groups: int) -> Tensor:
     batch, channels, height, width = features.shape
     shuffled = features.reshape(batch, groups, channels // groups, height, width).transpose(1, 2)
     return shuffled.reshape(batch, channels, height, width)
+
+
+def _check_v1(widths: Sequence[int], blocks: Sequence[int]) -> None:
+    multiple = 4 * GroupedBottleneck.GROUPS
+    growing = all(before < width for before, width in zip((STEM, *widths), widths, strict=False))
+    if len(widths) != 3 or not growing or any(width % multiple for width in widths):
+        raise BadInput(
+            f"kwargs.widths: three growing multiples of {multiple} above {STEM} are needed, one for each stage, "
+            f"got {list(widths)}"
+        )
+    _check_blocks(blocks)
+
+
+def _check_v2(widths: Sequence[int], blocks: Sequence[int]) -> None:
+    if len(widths) != 4 or min(widths) < 1 or any(width % 2 for width in widths[:3]):
+        raise BadInput(
+            "kwargs.widths: three even numbers, one for each stage, and that of the last convolution are needed, "
+            f"got {list(widths)}"
+        )
+    _check_blocks(blocks)
+
+
+def _check_blocks(blocks: Sequence[int]) -> None:
+    if len(blocks) != 3 or min(blocks) < 1:
+        raise BadInput(f"kwargs.blocks: three numbers of at least 1 are needed, one for each stage, got {list(blocks)}")
 
 
 def _stage_v1(channels: int, width: int, blocks: int) -> nn.Sequential:

@@ -1,5 +1,7 @@
 """A small convolutional network without residuals: a student of another family."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,26 +13,38 @@ class SmallCNN(nn.Module):
 
     Args:
         num_classes: logits.
+        widths: channels of both convolutions, and units of the hidden layer.
         image_size: side of the square image, in pixels, at least 4.
         dropout: probability in [0, 1] before the last layer.
         in_channels: channels of the image.
 
     Raises:
-        BadInput: in the forward pass, images of another size.
+        BadInput: not three widths; in the forward pass, images of another size.
     """
 
-    def __init__(self, num_classes: int, *, image_size: int = 32, dropout: float = 0.0, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (32, 64, 128),
+        image_size: int = 32,
+        dropout: float = 0.0,
+        in_channels: int = 3,
+    ) -> None:
         super().__init__()
+        if len(widths) != 3 or min(widths) < 1:
+            raise BadInput(f"kwargs.widths: two convolutions and a hidden layer need three numbers, got {list(widths)}")
+        first, second, hidden = widths
         self.image_size = image_size
-        self.conv1 = nn.Conv2d(in_channels, 32, 3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, first, 3, padding=1)
         self.relu1 = nn.ReLU()
         self.pool1 = nn.MaxPool2d(2)
-        self.conv2 = nn.Conv2d(32, 64, 3, padding=1)
+        self.conv2 = nn.Conv2d(first, second, 3, padding=1)
         self.relu2 = nn.ReLU()
         self.pool2 = nn.MaxPool2d(2)
-        self.hidden = nn.Linear(64 * (image_size // 4) ** 2, 128)
+        self.hidden = nn.Linear(second * (image_size // 4) ** 2, hidden)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(128, num_classes)
+        self.fc = nn.Linear(hidden, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-2:] != (self.image_size, self.image_size):

@@ -70,7 +70,8 @@ def _middle_network(teacher: Stage, student: Stage, store: Store, networks: Netw
 def _can_be_scaled(teacher: Stage, student: Stage, store: Store) -> bool:
     """Whether `plan=assistant` can build a network in the middle from the teacher's family."""
     try:
-        scaled_network(teacher.network, teacher.network["num_classes"], round(_middle(teacher, student, store)))
+        target = round(_middle(teacher, student, store))
+        scaled_network(teacher.network, teacher.network["num_classes"], target, tolerance=None)
     except BadInput:
         return False
     return True

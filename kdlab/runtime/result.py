@@ -158,6 +158,7 @@ def _step(step: Step, store: Store) -> dict[str, Any]:
         "network": {name: stage.network.get(name) for name in ("source", "name", "kwargs")},
         "params": figures["params"],
         "target_params": step.target_params,
+        **({f"target_{step.by}": step.target} if step.target and step.by != "parameters" else {}),
         "ratio": teacher_params / figures["params"],
         "epochs": figures["epochs"],
         "figures": figures,

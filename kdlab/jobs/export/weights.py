@@ -18,6 +18,7 @@ from kdlab.jobs.export.samples import example_of, labels_of, test_set
 from kdlab.jobs.job import Figures
 from kdlab.models.network import Network
 from kdlab.models.saved import changes_of, load_network, make_network
+from kdlab.models.sources.timm import has_multipliers
 from kdlab.models.stage_folder import CHANGES
 from kdlab.store.atomic import write_bytes_atomically
 
@@ -48,8 +49,8 @@ class Weights(ArtifactJob):
     @property
     def loads_with(self) -> str:
         """The line of Python that loads the folder."""
-        changed = any((self.student.folder / file).is_file() for file in CHANGES.values())  # only kdlab builds it then
-        line = OWN_LAYOUT if changed else LOADS.get(self.student.config["network"]["source"], OWN_LAYOUT)
+        changed = any((self.student.folder / file).is_file() for file in CHANGES.values())
+        line = LOADS.get(_layout(self.student.config["network"], changed), OWN_LAYOUT)
         return line.format(name=self.name, weights=WEIGHTS)
 
     def run(self, folder: Path, inputs: Sequence[Path], emit: Listener) -> Figures:
@@ -78,12 +79,18 @@ def save_folder(folder: Path, network: Network, settings: Mapping[str, Any], lab
     Raises:
         JobFailed: a tensor differs.
     """
-    source = "kdlab" if changes_of(network) else settings["source"]
+    source = _layout(settings, bool(changes_of(network)))
     save = {"timm": _save_timm, "huggingface": _save_transformers}.get(source, _save_own)
     save(folder, network, settings, labels, side)
     loaded, expected = _loaded(folder, source).state_dict(), network.module.state_dict()
     if loaded.keys() != expected.keys() or not all(torch.equal(loaded[name], expected[name]) for name in expected):
         raise JobFailed(f"{source} loads other weights than were written. Report this as a bug.")
+
+
+def _layout(settings: Mapping[str, Any], changed: bool) -> str:
+    """Whose layout the folder has: that of the network's library, unless only kdlab can build the network."""
+    own = changed or (settings["source"] == "timm" and has_multipliers(settings.get("kwargs") or {}))
+    return "kdlab" if own else str(settings["source"])
 
 
 def _save_timm(folder: Path, network: Network, settings: Mapping[str, Any], labels: list[str], side: int) -> None:

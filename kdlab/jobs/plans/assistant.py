@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import Networks, Plan
-from kdlab.jobs.plans.cascade import NetworkSpec, cascade, scaled_spec
-from kdlab.jobs.stages import NETWORK, class_count, network_settings, untrained
-from kdlab.models.scaling import count_parameters
+from kdlab.jobs.plans.cascade import NetworkSpec, Sizes, cascade, scaled_spec
+from kdlab.jobs.plans.chain import chain
+from kdlab.jobs.stages import NETWORK, network_settings, untrained
 from kdlab.settings.numbers import is_number
 from kdlab.settings.targets import check_known
 
@@ -26,22 +26,41 @@ def assistant(cfg: DictConfig, networks: Networks) -> Plan:
     """The teacher, each of `plan.assistants` in order, and `model.student`.
 
     An assistant given as a number is a scaled network of the teacher's family. The number is its position between the
-    teacher's size (0) and the student's (1), on a logarithmic scale of parameters. The default is one at 0.5.
+    teacher's size (0) and the student's (1), on a logarithmic scale of `plan.by`. The default is one at 0.5. With
+    `plan.max_ratio` the assistants follow from that rule instead.
+
+    Raises:
+        BadInput: an assistant that is no network, both settings at once, or a rule that no chain can keep.
     """
-    student, listed = network_settings(cfg.model.student), cfg.plan.assistants
+    listed, ratio = cfg.plan.assistants, cfg.plan.get("max_ratio")
     if not OmegaConf.is_list(listed):
         raise BadInput(
             f"plan.assistants must list networks between teacher and student, largest first, got {listed}. {EXAMPLE}."
         )
-    entries: list[Any] = OmegaConf.to_container(listed, resolve=True) or [0.5]  # type: ignore[assignment]
-    specs = [_spec(cfg, networks, student, entry, f"plan.assistants[{index}]") for index, entry in enumerate(entries)]
-    return cascade(cfg, [*specs, NetworkSpec(student, "model.student")], "fewer plan.assistants")
+    entries: list[Any] = OmegaConf.to_container(listed, resolve=True)  # type: ignore[assignment]
+    student = NetworkSpec(network_settings(cfg.model.student), "model.student")
+    if ratio is None:
+        return cascade(cfg, [*_listed(cfg, networks, entries or [0.5]), student], "fewer plan.assistants")
+    if entries:
+        raise BadInput(
+            f"plan.max_ratio chooses the assistants, got {ratio} beside plan.assistants={entries}. Leave one of them "
+            "out."
+        )
+    between, remark = chain(cfg, networks, ratio)
+    return replace(cascade(cfg, [*between, student], "a larger plan.max_ratio"), remarks=(remark,))
 
 
-def _spec(cfg: DictConfig, networks: Networks, student: Mapping[str, Any], entry: Any, setting: str) -> NetworkSpec:
-    if is_number(entry):
-        return _scaled(cfg, student, entry, setting)
-    return NetworkSpec(untrained(student, **_network(setting, entry, networks)), setting)
+def _listed(cfg: DictConfig, networks: Networks, entries: list[Any]) -> list[NetworkSpec]:
+    """The networks that `plan.assistants` lists."""
+    student = network_settings(cfg.model.student)
+    specs = []
+    for index, entry in enumerate(entries):
+        setting = f"plan.assistants[{index}]"
+        if is_number(entry):
+            specs.append(_scaled(cfg, student, entry, setting))
+        else:
+            specs.append(NetworkSpec(untrained(student, **_network(setting, entry, networks)), setting))
+    return specs
 
 
 def _scaled(cfg: DictConfig, student: Mapping[str, Any], position: float, setting: str) -> NetworkSpec:
@@ -49,10 +68,11 @@ def _scaled(cfg: DictConfig, student: Mapping[str, Any], position: float, settin
         raise BadInput(
             f"{setting} must lie between 0 (as large as the teacher) and 1 (as the student), got {position}. {EXAMPLE}."
         )
-    teacher, classes = network_settings(cfg.model.teacher), class_count(cfg)
-    sizes = count_parameters(teacher, classes, "model.teacher"), count_parameters(student, classes, "model.student")
-    target = round(sizes[0] ** (1 - position) * sizes[1] ** position)
-    return replace(scaled_spec(teacher, student, classes, target, f"{setting}: model.teacher"), setting=setting)
+    teacher, size = network_settings(cfg.model.teacher), Sizes.of(cfg)
+    sizes = size(teacher, "model.teacher"), size(student, "model.student")
+    target = size.rounded(sizes[0] ** (1 - position) * sizes[1] ** position)
+    spec = scaled_spec(teacher, student, target, size, setting=f"{setting}: model.teacher")
+    return replace(spec, setting=setting)
 
 
 def _network(setting: str, entry: Any, options: Networks) -> Mapping[str, Any]:

@@ -8,46 +8,96 @@ from omegaconf import DictConfig
 
 from kdlab.errors import BadInput
 from kdlab.jobs.plan import Plan, Step, WeightedStages
+from kdlab.jobs.sizes import measure_of
 from kdlab.jobs.stages import (
     NETWORK,
     SUPERVISED,
     check_numbered,
     check_whole,
+    class_count,
     distilled_stage,
     student_stage,
     teacher_stages,
     untrained,
 )
 from kdlab.jobs.training.stage import Stage
-from kdlab.models.scaling import scaled_network
+from kdlab.models.scaling import TOLERANCE, Measure, scaled_network
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network of the cascade: its settings, their config node, and its target number of parameters."""
+    """A network of the cascade: its settings, their config node, and the size that it was built for.
+
+    Attributes:
+        network: settings.
+        setting: their config node.
+        target: the size; None for a given network.
+        by: the measure of that size.
+    """
 
     network: Mapping[str, Any]
     setting: str
-    target_params: int | None = None
+    target: float | None = None
+    by: str = "parameters"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How a cascade measures its networks, on the classes of its data.
+
+    Attributes:
+        measure: of `plan.by`.
+        classes: number of them.
+    """
+
+    measure: Measure
+    classes: int
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "Sizes":
+        """By `plan.by`; plans of earlier versions have none, and count parameters.
+
+        Raises:
+            BadInput: no such measure.
+        """
+        return cls(measure_of(cfg, cfg.plan.get("by", "parameters")), class_count(cfg))
+
+    def __call__(self, network: Mapping[str, Any], setting: str) -> float:
+        """The size of a network, whose config node messages name."""
+        return self.measure.size(network, self.classes, setting)
+
+    def rounded(self, size: float) -> float:
+        """A target size: parameters and FLOPs are whole numbers."""
+        return size if self.measure.by == "latency" else round(size)
 
 
 def scaled_spec(
-    family: Mapping[str, Any], student: Mapping[str, Any], classes: int, parameters: int, setting: str
+    family: Mapping[str, Any],
+    student: Mapping[str, Any],
+    target: float,
+    sizes: Sizes,
+    *,
+    setting: str,
+    tolerance: float | None = None,
 ) -> NetworkSpec:
-    """A network of a family, scaled to a number of parameters, with the preprocessing of the student.
+    """A network of a family, scaled to a size, with the preprocessing of the student.
 
     Args:
         family: settings of the network that is scaled.
         student: settings of `model.student`.
-        classes: number of classes of the data.
-        parameters: target number.
+        target: its size.
+        sizes: of the cascade.
         setting: the config node of the family, for messages.
+        tolerance: see `scaled_network`.
 
     Raises:
         BadInput: the family cannot be scaled to that size.
     """
-    scaled = scaled_network(family, classes, parameters, setting=setting)
-    return NetworkSpec(untrained(student, **{name: scaled[name] for name in NETWORK}), setting, parameters)
+    by = sizes.measure.by
+    if by != "parameters":  # earlier versions could not build these: no plan has to stay
+        tolerance = TOLERANCE
+    scaled = scaled_network(family, sizes.classes, target, setting, measure=sizes.measure, tolerance=tolerance).settings
+    return NetworkSpec(untrained(student, **{name: scaled[name] for name in NETWORK}), setting, target, by)
 
 
 def cascade(cfg: DictConfig, specs: Sequence[NetworkSpec], fewer: str) -> Plan:
@@ -77,7 +127,7 @@ def cascade(cfg: DictConfig, specs: Sequence[NetworkSpec], fewer: str) -> Plan:
         teachers=teachers,
         baseline=baseline,
         control=control,
-        steps=tuple(Step(stage, spec.target_params) for stage, spec in zip(steps, specs, strict=True)),
+        steps=tuple(Step(stage, spec.target, spec.by) for stage, spec in zip(steps, specs, strict=True)),
     )
 
 

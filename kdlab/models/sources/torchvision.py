@@ -1,8 +1,13 @@
 """Networks of torchvision."""
 
+from typing import Any
+
 from torch import nn
 
+from kdlab.errors import BadInput
 from kdlab.models.sources.spec import NetworkSpec, create, unknown_name
+
+SHUFFLENET = ("stages_repeats", "stages_out_channels")  # arguments that torchvision fixes by name
 
 
 def make(spec: NetworkSpec) -> nn.Module:
@@ -11,6 +16,8 @@ def make(spec: NetworkSpec) -> nn.Module:
     names = zoo.list_models(module=zoo)
     if spec.name not in names:
         raise unknown_name(spec, names)
+    if any(name in spec.kwargs for name in SHUFFLENET):
+        return _shufflenet(spec, zoo)
     options = {"weights": "DEFAULT"} if spec.pretrained else {"num_classes": spec.num_classes}
     network: nn.Module = create(zoo.get_model, spec, **options)
     published = pretrained_classes(spec.name)
@@ -25,6 +32,18 @@ def pretrained_classes(name: str) -> int | None:
 
     known = name in zoo.list_models(module=zoo)
     return len(zoo.get_model_weights(name).DEFAULT.meta["categories"]) if known else None
+
+
+def _shufflenet(spec: NetworkSpec, zoo: Any) -> nn.Module:
+    """A ShuffleNetV2 of any width: torchvision's class takes what its named functions fix."""
+    missing = [name for name in SHUFFLENET if name not in spec.kwargs]
+    if missing or spec.pretrained or not spec.name.startswith("shufflenet_v2"):
+        raise BadInput(
+            f"{spec.setting}.kwargs: {' and '.join(SHUFFLENET)} belong together, to a shufflenet_v2 without published "
+            f"weights; got {spec.kwargs} for {spec.name} with pretrained={spec.pretrained}"
+        )
+    network: nn.Module = create(lambda name, **kwargs: zoo.ShuffleNetV2(**kwargs), spec, num_classes=spec.num_classes)
+    return network
 
 
 def _with_head(network: nn.Module, published: int | None, num_classes: int) -> nn.Module:

@@ -63,6 +63,16 @@ def test_timm_loads_its_folder_with_preprocessing_and_labels(tmp_path):
     assert (config["num_classes"], config["label_names"], loaded.drop_rate) == (10, DIGITS, 0.1)
 
 
+def test_a_network_of_timm_with_other_multipliers_is_loaded_by_kdlab(tmp_path):
+    kwargs = {"channel_multiplier": 0.3, "depth_multiplier": 0.7}
+    network, config = folder_of(tmp_path, source="timm", name="mobilenetv3_small_100", kwargs=kwargs)
+    assert config["kwargs"] == kwargs
+    loaded = make_network({**config, "checkpoint": str(tmp_path / weights.WEIGHTS)}).module.eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), network.module(images), rtol=0, atol=0)
+
+
 def test_torchvision_takes_the_weights(tmp_path):
     import torchvision
 

@@ -1,11 +1,14 @@
+import json
+import re
+
 import pytest
 
 import kdlab
-from kdlab.config.compose import compose_config
 from kdlab.errors import BadInput
 from kdlab.models.cost import parameter_count
 from kdlab.models.saved import make_network
-from tests.small import tiny_plan
+from tests.models.scaling import operations
+from tests.small import QUICK, tiny_plan
 
 
 def sizes(plan):
@@ -53,7 +56,7 @@ def test_the_students_family_may_be_scaled_instead():
         (["plan.last=none"], r"plan\.last must be built or student, got 'none'"),
         (
             ["plan.last=student", "model.student.kwargs.widths=[128,128,128,128]"],
-            r"plan\.last=student needs a model\.student smaller than model\.teacher, got \d+ parameters under ",
+            r"plan\.last=student needs a model\.student smaller than model\.teacher, got [\d,]+ parameters under ",
         ),
     ],
 )
@@ -62,7 +65,47 @@ def test_refuses_what_cannot_be_built(overrides, message):
         progressive(*overrides)
 
 
-def test_a_teacher_of_another_family_needs_assistants():
-    cfg = compose_config(["plan=progressive", "model=resnet18_smallcnn", "plan.family=student", "hardware=cpu"])
-    with pytest.raises(BadInput, match=r"model\.student must be of a family .*got small_cnn of cifar\. plan=assistant"):
-        kdlab.plan(cfg)
+def test_flops_may_be_what_shrinks():
+    plan = progressive("plan.by=flops", "plan.target_compression=0.1", "plan.num_stages=2", "epochs=4")
+    full = operations(plan.teacher.network)
+    assert [step.target for step in plan.steps] == [round(full * 0.1**0.5), round(full * 0.1)]
+    assert [operations(step.stage.network) for step in plan.steps] == pytest.approx(
+        [full * 0.1**0.5, full * 0.1], rel=0.05
+    )
+    assert [step.target_params for step in plan.steps] == [None, None]
+
+
+def test_latency_may_be_what_shrinks(tmp_path):
+    """Whatever else the processor does: it may be that no network comes within 5 % of a target."""
+    try:
+        shrink = ["plan=progressive", "plan.by=latency", "plan.target_compression=0.4", "plan.num_stages=2"]
+        plan = tiny_plan(*shrink, "model/teacher=resnet14_slim", f"paths.store={tmp_path}")
+    except BadInput as error:
+        assert re.search(
+            r"cannot be scaled to [\d.]+ ms within 5 %, the nearest network: [\d.]+ ms with name=", str(error)
+        )
+    else:
+        kept = [json.loads(file.read_text()) for file in (tmp_path / "latencies").glob("*.json")]
+        latencies = {str(one["network"]["name"]) + str(one["network"]["kwargs"]): one["latency_ms"] for one in kept}
+        networks = [step.stage.network for step in plan.steps]
+        found = [latencies[network["name"] + str(network["kwargs"])] for network in networks]
+        teacher = plan.teacher.network
+        assert found == pytest.approx([step.target for step in plan.steps], rel=0.05)
+        assert plan.steps[-1].target == pytest.approx(0.4 * latencies[teacher["name"] + str(teacher["kwargs"])])
+
+
+@pytest.mark.parametrize("network", ["small_cnn", "vgg8", "shufflenetv2", "mobilenetv2_half"])
+def test_the_family_of_the_student_may_be_any(network):
+    overrides = ["plan=progressive", "plan.family=student", "model/teacher=resnet56", f"model/student={network}"]
+    plan = kdlab.plan([*QUICK, *overrides, "plan.target_compression=0.1", "plan.num_stages=2", "epochs=4"])
+    targets = [step.target for step in plan.steps]
+    assert sizes(plan) == pytest.approx(targets, rel=0.05)
+    assert all(step.stage.network["name"] == network for step in plan.steps)
+
+
+def test_a_family_that_cannot_be_scaled_needs_assistants():
+    overrides = ["model/teacher=torchvision", "model.teacher.name=resnet18", "model/student=resnet8"]
+    with pytest.raises(
+        BadInput, match=r"model\.teacher must be of a family .*got resnet18 of torchvision\. plan=assis"
+    ):
+        kdlab.plan([*QUICK, "plan=progressive", *overrides])
