@@ -32,17 +32,23 @@ def write_report(sweep: Sweep, progress: Progress, config: DictConfig) -> None:
     try:
         evidence, page = report([sweep.folder])
         show(replace(evidence, failures=()), page)
-        _publish(evidence, sweep, page, config)
     except KdlabError as error:
         log.warning("The report was not written: %s", error)
     except Exception:
         log.exception("The report was not written; python -m kdlab.report %s tries again.", sweep.folder)
+    else:
+        _publish(evidence, sweep, page, config)
 
 
 def _publish(evidence: Evidence, sweep: Sweep, page: Path, config: DictConfig) -> None:
     from kdlab.tracking.cell import wandb_settings
     from kdlab.tracking.publication import publish_sweep
 
-    settings = wandb_settings(config, sweep.folder.name, sweep.question)
-    if settings and settings.report:
-        print(f"\n{publish_sweep(evidence, sweep.folder, page, settings)}")  # on whole lines, which can be pasted
+    try:
+        settings = wandb_settings(config, sweep.folder.name, sweep.question)
+        if settings and settings.report:
+            print(f"\n{publish_sweep(evidence, sweep.folder, page, settings)}")  # on whole lines, which can be pasted
+    except KdlabError as error:
+        log.warning("The report was not published on W&B: %s", error)
+    except Exception:
+        log.exception("The report was not published on W&B; the same command tries again.")

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-import shlex
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +15,9 @@ from tests.small import TINY
 from tests.tracking.wandb_server import KEY, wandb_server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PLANE = ["-m", "loss.temperature=2,4", "loss.alpha=0.5,0.9", *TINY, "paths.outputs=outputs"]
+OWN = [*TINY, "paths.outputs=outputs"]
+PLANE = ["-m", "loss.temperature=2,4", "loss.alpha=0.5,0.9", *OWN]
+LINE = ["-m", "loss.temperature=2,4", "loss.alpha=0.5", *OWN]  # half of it, from the same store
 REPORTED = ["logger=wandb", "logger.report=true", "logger.project=students"]
 SECTIONS = ["Answer", "Runs", "Settings", "T and alpha", "Accuracy against cost", "Learning curves"]
 PANELS = {
@@ -41,7 +43,7 @@ def ran(command, folder, **env):
 
 
 def trained(folder, *arguments, **env):
-    done = ran([sys.executable, "-W", "ignore", "-m", "kdlab.train", *PLANE, *arguments], folder, **env)
+    done = ran([sys.executable, "-W", "ignore", "-m", "kdlab.train", *arguments], folder, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -50,7 +52,7 @@ def trained(folder, *arguments, **env):
 def finished(tmp_path_factory):
     """A folder in which the sweep was run without W&B."""
     home = tmp_path_factory.mktemp("home")
-    trained(home)
+    trained(home, *PLANE)
     return home
 
 
@@ -62,11 +64,6 @@ def copied(finished, folder):
 @pytest.fixture
 def home(finished, tmp_path):
     return copied(finished, tmp_path)
-
-
-def sweep(home):
-    (folder,) = (home / "outputs").glob("sweep-*")
-    return folder
 
 
 def stages(home):
@@ -108,9 +105,9 @@ def uploaded(finished, tmp_path_factory):
     """A server to which the same command uploaded the finished sweep, twice; with the folder and the first screen."""
     home = copied(finished, tmp_path_factory.mktemp("uploaded"))
     with wandb_server() as server:
-        screen = trained(home, *REPORTED, server=server)
+        screen = trained(home, *PLANE, *REPORTED, server=server)
         server.first = [logged_stages(server), list(server.reports)]
-        trained(home, *REPORTED, server=server)
+        trained(home, *PLANE, *REPORTED, server=server)
     return server, home, screen
 
 
@@ -123,7 +120,9 @@ def test_after_the_fact_every_cell_and_every_stage_curve_is_uploaded(uploaded):
         for row, expected in zip(logged[fingerprint][0], rows, strict=True):
             assert row == pytest.approx(expected)
     assert len(server.named("cell")) == 4 and {run.state for run in server.runs.values()} == {"finished"}
-    assert {run.about["groupName"] for run in server.runs.values()} == {sweep(home).name}
+    assert {run.about["groupName"] for run in server.runs.values()} == {
+        folder.name for folder in (home / "outputs").glob("sweep-*")
+    }
     assert {artifact["state"] for artifact in server.artifacts.values()} == {"COMMITTED"}
 
 
@@ -159,58 +158,55 @@ def test_the_heat_map_has_the_validation_accuracy_of_every_setting(uploaded):
 
 
 def test_offline_the_two_lines_on_the_screen_upload_and_publish_all(home):
-    screen = trained(home, *REPORTED)
+    screen = trained(home, *LINE, *REPORTED)
     assert screen.count("W&B") == 1
-    first, *commands = lines_of_report(screen)
+    first, sync, publish = lines_of_report(screen)
+    (folder,) = re.findall(r"outputs/sweep-\w+", publish)
     assert first == "W&B: recorded offline. With a key (`wandb login`), this uploads the runs and publishes the report:"
-    folder = sweep(home).relative_to(home)
-    assert commands == [
-        "  wandb sync outputs/wandb/offline-run-*",
-        f"  python -m kdlab.report {folder} --wandb students",
-    ]
+    assert sync == "  wandb sync outputs/wandb/offline-run-*"
+    assert publish == f"  python -m kdlab.report {folder} --wandb students"
     assert (home / folder / "report" / "wandb.json").is_file()
-    assert trained(home, *REPORTED).count("W&B") == 1
-    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    count = len(list((home / "outputs" / "wandb").glob("offline-run-*")))
+    trained(home, *LINE, *REPORTED)
+    again = len(list((home / "outputs" / "wandb").glob("offline-run-*")))
+    assert (count, again - count) == (4 + 2 + 1, 2 + 1)  # stages are recorded once
     with wandb_server() as server:
-        for line in commands:
-            done = subprocess.run(
-                line,
-                shell=True,
-                cwd=home,
-                env={**environment(server), **path},
-                capture_output=True,
-                timeout=280,
-                check=False,
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-    assert logged_stages(server).keys() == stages(home).keys()
-    assert {name: len(rows) for name, (rows, _) in logged_stages(server).items()} == {
-        name: len(rows) for name, (rows, _) in stages(home).items()
-    }
+        typed(sync, home, server)
+        typed(publish, home, server)
+    kept, logged = stages(home), logged_stages(server)
+    assert len(logged) == 4
+    assert {name: len(rows) for name, (rows, _) in logged.items()} == {name: len(kept[name][0]) for name in logged}
     (report,) = server.reports
-    assert headings(report)[: len(SECTIONS)] == SECTIONS
-    assert len(server.named("cell")) == 4 and len(server.named("sweep")) == 1
+    assert headings(report)[:3] == SECTIONS[:3] and "Learning curves" in headings(report)
+    assert len(server.named("cell")) == 2 and len(server.named("sweep")) == 1
+
+
+def typed(line, folder, server):
+    """Runs a line as a shell does, with the commands of this environment."""
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        line, shell=True, cwd=folder, env={**environment(server), **path}, capture_output=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_key_that_is_refused_at_the_end_loses_nothing_and_the_printed_command_publishes_later(home):
     with wandb_server() as server:
-        trained(home, "logger=wandb", "logger.project=students", server=server)
-        before = {path: path.read_bytes() for path in (home / "outputs").rglob("result.json")}
-        screen = trained(home, *REPORTED, server=server, key="x" * 40)
-        assert {path: path.read_bytes() for path in before} == before
+        trained(home, *LINE, "logger=wandb", "logger.project=students", server=server)
+        before = stages(home)
+        screen = trained(home, *LINE, *REPORTED, server=server, key="x" * 40)
         first, second, command = lines_of_report(screen)
         assert first == "W&B: no report was published, since the sweep's own run could not be recorded."
         assert second.startswith("Nothing is lost: the same training command uploads what W&B lacks, and this publish")
-        assert server.reports == []
-        done = ran([sys.executable, *shlex.split(command)[1:]], home, server=server)
-    assert done.returncode == 0, done.stdout + done.stderr
+        assert (server.reports, stages(home)) == ([], before)
+        typed(command, home, server)
     assert len(server.reports) == 1
 
 
 def test_a_server_that_is_down_leaves_the_exit_code_and_the_results(home):
     with wandb_server() as server:
         pass
-    train = [sys.executable, "-W", "ignore", "-m", "kdlab.train", *PLANE, *REPORTED]
+    train = [sys.executable, "-W", "ignore", "-m", "kdlab.train", *LINE, *REPORTED]
     done = ran(["env", "WANDB_INIT_TIMEOUT=0.5", *train], home, server=server)
     assert done.returncode == 0
     *_, command = lines_of_report(done.stdout)
