@@ -13,8 +13,8 @@ AXES = {
     "x": {"field": "${field:x}", "type": "ordinal", "title": "${string:x}", "axis": {"labelAngle": 0}},
     "y": {"field": "${field:y}", "type": "ordinal", "title": "${string:y}", "sort": "descending"},
 }
-COLOUR = {**VALUE, "title": "${string:value}", "scale": {"scheme": "viridis", "zero": False}}
-NUMBERS = {"type": "text", "fontWeight": "bold", "stroke": "black", "strokeWidth": 0.4, "fill": "white"}
+LIGHT, DARK = "#eaf2fb", "#5b95d6"  # black figures are legible on both
+COLOUR = {**VALUE, "title": "${string:value}", "scale": {"range": [LIGHT, DARK], "zero": False}}
 SPECIFICATION: dict[str, Any] = {
     "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
     "title": "${string:title}",
@@ -22,7 +22,7 @@ SPECIFICATION: dict[str, Any] = {
     "encoding": AXES,
     "layer": [
         {"mark": {"type": "rect", "tooltip": True}, "encoding": {"color": COLOUR}},
-        {"mark": NUMBERS, "encoding": {"text": {**VALUE, "format": ".2f"}}},
+        {"mark": {"type": "text", "fontSize": 13}, "encoding": {"text": {**VALUE, "format": ".2f"}}},
     ],
 }
 
