@@ -64,7 +64,7 @@ def _compared(args: Namespace) -> int:
     if args.wandb:
         from kdlab.tracking.report import publish_comparison
 
-        print(f"W&B report: {publish_comparison(content, folder.name, args.wandb)}")
+        print(f"W&B report: {publish_comparison(content, folder, args.wandb)}")
     return 0
 
 
@@ -147,7 +147,7 @@ def _command_line() -> CommandLine:
     line.add_argument("runs", nargs="+", metavar="RUN", help=keys)
     line.add_argument("--out", metavar="DIR", help="where it goes (default: comparison-<fingerprint> beside the runs)")
     line.add_argument("--config-dir", metavar="FOLDER", help="further options of your own")
-    line.add_argument("--wandb", metavar="ENTITY/PROJECT", help="publish a W&B report too")
+    line.add_argument("--wandb", metavar="[ENTITY/]PROJECT", help="publish a W&B report too")
     return line
 
 

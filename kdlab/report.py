@@ -31,14 +31,15 @@ def _reported(args: Namespace) -> int:
     if args.wandb:
         from kdlab.tracking.report import publish_evidence
 
-        print(f"W&B report: {publish_evidence(evidence, list(map(Path, args.folders)), args.wandb)}")
+        address = publish_evidence(evidence, list(map(Path, args.folders)), args.wandb, page.parent)
+        print(f"W&B report: {address}")
     return 0
 
 
 def check_destination(destination: str | None) -> None:
-    if destination is not None and not re.fullmatch(r"[\w-]+/[^/\\#?%:]{1,128}", destination):
+    if destination is not None and not re.fullmatch(r"([\w-]+/)?[^/\\#?%:]{1,128}", destination):
         raise BadInput(
-            f"--wandb takes ENTITY/PROJECT, where the runs are, got {destination!r}. For example: --wandb team/kdlab"
+            f"--wandb takes [ENTITY/]PROJECT, where the runs are, got {destination!r}. For example: --wandb team/kdlab"
         )
 
 
@@ -51,7 +52,7 @@ def _command_line() -> CommandLine:
     )
     line.add_argument("folders", nargs="+", metavar="DIR", help="a run, a sweep, or a folder that holds any of them")
     line.add_argument("--out", metavar="DIR", help="where the report goes (default: report/ in the first DIR)")
-    line.add_argument("--wandb", metavar="ENTITY/PROJECT", help="publish a W&B report too, in the project of the runs")
+    line.add_argument("--wandb", metavar="[ENTITY/]PROJECT", help="publish a W&B report, in the project of the runs")
     return line
 
 

@@ -46,7 +46,12 @@ def train(cfg: DictConfig) -> int:
         with RunDirectory.of(cfg, plan, task_overrides()) as directory, StopOnSignal() as stop:
             note_run(directory.path)
             screen.opening(directory.path, plan, task_overrides())
-            possible = [screen, JobRuns(wandb) if wandb else None, pruning_callback(plan.student), stop]
+            possible = [
+                screen,
+                JobRuns(wandb) if wandb and tracker.recorded else None,
+                pruning_callback(plan.student),
+                stop,
+            ]
             listeners = [listener for listener in possible if listener]
             result = run_jobs(plan, store, listeners)
             if export:

@@ -71,7 +71,7 @@ CONTEXT = {  # by key, or by its beginning
     "plan.target_compression": "plan=progressive",
     "plan.last": "plan=progressive",
     "hydra/sweeper": "seed=0,1",
-    "logger.project": "logger=wandb",
+    "logger.": "logger=wandb",
 }
 VALUES = {"+sweeps": "seeds", "export": "onnx", "data@transfer": "digits", "model.teacher.checkpoint": "weights.pt"}
 OPEN = ("…", "{}")  # values that the reader fills in
@@ -250,7 +250,7 @@ def test_the_sweep_that_a_result_names_runs_and_the_command_after_a_failed_repor
     sweep, start = read_sweep(folder)
     with monkeypatch.context() as broken:
         broken.setattr("kdlab.reporting.report.report", lambda *_: 1 / 0)
-        write_report(sweep, Progress.of(folder, sweep.cells, start.began))
+        write_report(sweep, Progress.of(folder, sweep.cells, start.began), OmegaConf.create({"logger": {"csv": True}}))
     (command,) = re.findall(r"python -m kdlab\.report \S+", caplog.text)
     page = folder / "report" / "index.html"
     page.unlink()

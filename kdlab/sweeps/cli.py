@@ -20,6 +20,7 @@ from kdlab.errors import BadInput, Interrupted, KdlabError, TrainingFailed
 from kdlab.runtime.sweep_records import Sweep
 from kdlab.store.atomic import check_writable
 from kdlab.sweeps.attempt import FAILED, Task, attempt, print_error
+from kdlab.sweeps.logged import logging_overrides
 from kdlab.sweeps.question import sweep_of
 from kdlab.sweeps.relaunch import launch
 from kdlab.sweeps.report import write_report
@@ -58,12 +59,16 @@ def _run(task: Task, arguments: list[str]) -> int:
         return _run_hydra(arguments)
     _check_flags(args)
     checked = checked_overrides(args.overrides, multirun=args.multirun, folder=args.config_dir)
+    if logged := logging_overrides(checked):
+        checked = checked_overrides([*args.overrides, *logged], multirun=args.multirun, folder=args.config_dir)
     if args.cfg:
         print(_shown(checked.config, args), end="")
         return 0
     use_sweeper()
     sweep = sweep_of(checked.multirun, checked.config) if checked.multirun else None
     _check_paths(checked.config, sweep)
+    if logged:
+        print(f"W&B: an API key was found, so this saved sweep runs with {' '.join(logged)} (logger=csv: without).\n")
     with hydra_app(args.config_dir) as app:
         if sweep:
             return _run_sweep(app, task, sweep, checked)
@@ -86,7 +91,7 @@ def _run_sweep(app: Hydra, task: Task, sweep: Sweep, checked: Checked) -> int:
             code = print_error(error)
     progress = view.progress()
     view.closing(progress)
-    write_report(sweep, progress)
+    write_report(sweep, progress, checked.config)
     return FAILED if code or progress.missing or progress.with_status("failed") else 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kdlab.errors import BadInput
 from kdlab.jobs.plan import Plan
 from kdlab.settings.numbers import is_number
 from kdlab.store.fingerprint import config_fingerprint
@@ -43,10 +44,18 @@ def wandb_settings(cfg: DictConfig, group: str | None = None, notes: str | None 
         cfg: of the run.
         group: the sweep that it is a cell of, where `logger.group` names none.
         notes: the sweep's question, where `logger.notes` is empty.
+
+    Raises:
+        BadInput: a setting that wandb would refuse, or a report of a single run.
     """
     logger = cfg.logger
     if not logger.get("wandb"):
         return None
+    if logger.report is True and group is None:
+        raise BadInput(
+            "logger.report=true publishes the report of a sweep when it ends, got a single run. Leave it out: "
+            f"python -m kdlab.report DIR --wandb {logger.project} publishes one of any runs."
+        )
     return WandbSettings(
         project=logger.project,
         directory=Path(logger.directory),
@@ -56,6 +65,7 @@ def wandb_settings(cfg: DictConfig, group: str | None = None, notes: str | None 
         group=logger.group or group,
         notes=logger.notes or notes,
         artifacts=logger.artifacts,
+        report=logger.report,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kdlab.jobs.plan import Plan
-from kdlab.reporting.collect.predictions import predictions, reliability
+from kdlab.reporting.collect.predictions import examples, predictions, reliability
 from kdlab.runtime.result import figure_names
 from kdlab.store.store import Store
 from kdlab.tasks.description import Description
@@ -45,8 +45,8 @@ def confusion(stage: Path) -> Any:
         stage: its folder in the store.
 
     Returns:
-        A chart; for more classes than it can show, a table of the pairs that are confused most often. None without
-        predictions.
+        A chart; for more classes than it can show, a table of the pairs that are confused most often. Classes have
+        their names, or their numbers where the data has no names. None without predictions.
     """
     import wandb
 
@@ -55,11 +55,11 @@ def confusion(stage: Path) -> Any:
         return None
     logits, targets = found
     actual, predicted = targets.tolist(), logits.argmax(-1).tolist()
-    if logits.shape[-1] <= LARGEST_MATRIX:
-        names = [str(name) for name in range(logits.shape[-1])]
-        return wandb.plot.confusion_matrix(y_true=actual, preds=predicted, class_names=names, title="Confusion")
+    names = examples(stage, logits.shape[-1]).names
+    if len(names) <= LARGEST_MATRIX:
+        return wandb.plot.confusion_matrix(y_true=actual, preds=predicted, class_names=list(names), title="Confusion")
     pairs = Counter(pair for pair in zip(actual, predicted, strict=True) if pair[0] != pair[1])
-    rows = [[*pair, count] for pair, count in pairs.most_common(CONFUSIONS)]
+    rows = [[names[true], names[guess], count] for (true, guess), count in pairs.most_common(CONFUSIONS)]
     return wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=rows)
 
 

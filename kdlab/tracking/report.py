@@ -4,17 +4,13 @@ wandb takes a second or more to import, so this module is imported only for such
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr
-from io import StringIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces import expr
 from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
 
-from kdlab.errors import BadInput, KdlabError, first_line
 from kdlab.reporting.analyse.formatting import brief
 from kdlab.reporting.analyse.labels import names
 from kdlab.reporting.analyse.ranking import chosen_role
@@ -23,133 +19,100 @@ from kdlab.reporting.render.comparison_lines import QUESTION, sentences
 from kdlab.reporting.render.comparison_lines import answer as comparison_answer
 from kdlab.reporting.render.comparison_tables import comparison_rows, costs, figures, ratios
 from kdlab.reporting.render.tables import saved, setting_rows, table
-from kdlab.runtime.sweep_records import ABOUT
 from kdlab.store.fingerprint import config_fingerprint
-from kdlab.tracking.wandb import has_credentials
+from kdlab.tracking.heat_map import HEAT_MAP
+from kdlab.tracking.specification import publish, write_specification
+from kdlab.tracking.sweep import HEAT_MAP_TABLE, SWEEP, group_of, heat_map_columns, plane
 
 LONGEST_TITLE = 128  # characters
 COSTS = {"params": "Parameters", "flops": "Operations per sample", "seconds": "Seconds of training"}
-PLANE = {"loss.temperature": 0, "loss.alpha": 1}  # first across, second down
+OF_STAGES = ("data", "epochs", "loss", "optimizer", "scheduler")  # settings that are in a stage's own config
+ANYWHERE: dict[str, Any] = {"entity": "", "project": ""}  # until it is published
 FULL_WIDTH = wr.Layout(w=24, h=12)
 
 
-def publish_evidence(evidence: Evidence, folders: Sequence[Path], destination: str) -> str:
-    """Builds and publishes the report of some folders' runs.
+def publish_evidence(evidence: Evidence, folders: Sequence[Path], destination: str, out: Path) -> str:
+    """Publishes the report of some folders' runs.
 
     Args:
         evidence: of the runs.
         folders: in which they are.
-        destination: `ENTITY/PROJECT`, where they were logged.
+        destination: `ENTITY/PROJECT` or `PROJECT`, where they were logged.
+        out: the folder of kdlab's own report, where the specification is written.
 
     Returns:
         The report's address.
     """
-    entity, project = destination.split("/")
-    return publish(build_report(evidence, project, entity, group_of(evidence, folders)))
+    return publish(write_specification(build_report(evidence, group_of(evidence, folders)), out), destination)
 
 
-def publish_comparison(content: Mapping[str, Any], name: str, destination: str) -> str:
-    """Builds and publishes the report of a comparison.
+def publish_comparison(content: Mapping[str, Any], folder: Path, destination: str) -> str:
+    """Publishes the report of a comparison.
 
     Args:
         content: of its `comparison.json`.
-        name: of its folder.
-        destination: `ENTITY/PROJECT`.
+        folder: of the comparison, where the specification is written.
+        destination: `ENTITY/PROJECT` or `PROJECT`.
 
     Returns:
         The report's address.
     """
-    entity, project = destination.split("/")
-    blocks = list(_comparison(content))
-    return publish(wr.Report(entity=entity, project=project, title=QUESTION, description=name, blocks=blocks))
+    report = wr.Report(title=QUESTION, description=folder.name, blocks=list(_comparison(content)), **ANYWHERE)
+    return publish(write_specification(report, folder), destination)
 
 
-def group_of(evidence: Evidence, folders: Sequence[Path]) -> str | None:
-    """The W&B group of the sweep that all runs are cells of: its folder's name, or `logger.group`."""
-    if evidence.sweep is None:
-        return None
-    configs = (run.result["config"] for setting in evidence.settings for run in setting.runs)
-    if group := next((config["logger"].get("group") for config in configs if "logger" in config), None):
-        return str(group)
-    found = (path for folder in folders for parent in ("", "*/") for path in folder.resolve().glob(f"{parent}{ABOUT}"))
-    return next((path.parent.name for path in found), None)
-
-
-def build_report(evidence: Evidence, project: str, entity: str, group: str | None = None) -> wr.Report:
-    """The report, not yet published; no server is contacted.
+def build_report(evidence: Evidence, group: str | None = None) -> wr.Report:
+    """The report, which names no project yet; no server is contacted.
 
     Args:
         evidence: of the runs.
-        project: where they were logged, and where the report will be.
-        entity: team or user that the project belongs to.
-        group: of the sweep's runs; None picks the finished runs by their configs.
+        group: of the sweep's runs; None picks the finished runs and their stages by their fingerprints.
     """
-    runs = _Runs(evidence, project, entity, group)
     title = _one_line(evidence.question)
     return wr.Report(
-        entity=entity,
-        project=project,
         title=title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…",
         description=evidence.title,
-        blocks=list(_blocks(evidence, runs)),
+        blocks=list(_blocks(evidence, _Runs(evidence, group))),
         width="fluid",
+        **ANYWHERE,
     )
-
-
-def publish(report: wr.Report) -> str:
-    """Puts a report on the server.
-
-    Returns:
-        Its address.
-
-    Raises:
-        BadInput: there is no API key.
-        KdlabError: no network, no such project, no permission.
-    """
-    if not has_credentials():
-        raise BadInput("--wandb needs an API key, found none. Run `wandb login`, or set WANDB_API_KEY.")
-    try:
-        with redirect_stderr(StringIO()):  # the address that wandb prints breaks at the question mark of a title
-            report.save()
-        return quote(report.url, safe=":/")
-    except Exception as error:  # wandb raises many types
-        raise KdlabError(
-            f"--wandb: the report could not be published to {report.entity}/{report.project} ({first_line(error)}). "
-            "Look at login, permission and network, and that the runs are there (`wandb sync` uploads offline ones)."
-        ) from error
 
 
 class _Runs:
     """The runs of the report, as run sets for its panels."""
 
-    def __init__(self, evidence: Evidence, project: str, entity: str, group: str | None) -> None:
+    def __init__(self, evidence: Evidence, group: str | None) -> None:
         self.are_a_group = group is not None
-        self._entity, self._project = entity, project
-        self._which = [expr.Metric("JobType") == "cell", _chosen(evidence, group)]
+        every = [run.result for setting in evidence.settings for run in setting.runs]
+        self._cells = _chosen(group, [config_fingerprint(result["config"]) for result in every])
+        self._stages = _chosen(group, [stage["fingerprint"] for result in every for stage in result["stages"]])
 
     def finished(self, name: str, by: Sequence[wr.Config] = ()) -> wr.Runset:
         """Cells that have a result; grouped where `by` names settings."""
-        groups = [f"config.{setting.name}" for setting in by]
-        return self._set(name, [expr.Metric("State") == "finished"], groupby=groups)
+        return _set(name, by, expr.Metric("JobType") == "cell", self._cells, expr.Metric("State") == "finished")
 
     def failed(self) -> wr.Runset:
-        return self._set("Failed", [expr.Metric("State").isin(["failed", "crashed", "killed"])])
+        """Cells without a result."""
+        states = expr.Metric("State").isin(["failed", "crashed", "killed"])
+        return _set("Failed", (), expr.Metric("JobType") == "cell", self._cells, states)
 
-    def _set(self, name: str, also: list[expr.FilterExpr], groupby: Sequence[str] = ()) -> wr.Runset:
-        return wr.Runset(
-            entity=self._entity,
-            project=self._project,
-            name=name,
-            filters=expr.And(*self._which, *also),
-            groupby=list(groupby),
-        )
+    def stages(self, by: Sequence[wr.Config]) -> wr.Runset:
+        """Stages that were trained."""
+        return _set("Stages", by, expr.Metric("JobType") == "stage", self._stages)
+
+    def sweep(self) -> wr.Runset:
+        """The sweep's own run, with its tables."""
+        return _set("Sweep", (), expr.Metric("JobType") == SWEEP, self._cells)
 
 
-def _chosen(evidence: Evidence, group: str | None) -> expr.FilterExpr:
+def _set(name: str, by: Sequence[wr.Config], *filters: expr.FilterExpr) -> wr.Runset:
+    return wr.Runset(name=name, filters=expr.And(*filters), groupby=[f"config.{setting.name}" for setting in by])
+
+
+def _chosen(group: str | None, fingerprints: Sequence[str]) -> expr.FilterExpr:
     if group is not None:
         return expr.Metric("Group") == group
-    every = [run for setting in evidence.settings for run in setting.runs]
-    return expr.Config("fingerprint").isin([config_fingerprint(run.result["config"]) for run in every])
+    return expr.Config("fingerprint").isin(sorted(set(fingerprints)))
 
 
 def _blocks(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
@@ -172,6 +135,8 @@ def _blocks(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
     yield wr.H1(f"{metric.label.capitalize()} against cost")
     yield wr.P(f"The line is the {best} {metric.label} so far, by rising cost: runs on it are the Pareto front.")
     yield wr.PanelGrid(runsets=[runs.finished("Finished")], panels=_pareto(evidence))
+    if evidence.settings:
+        yield from _curves(evidence, runs)
     if len(evidence.seeds) > 1:
         yield from _seeds(evidence, runs)
     yield wr.H1("Without a result")
@@ -208,17 +173,18 @@ def _overview(evidence: Evidence, runs: _Runs) -> wr.PanelGrid:
 
 
 def _plane(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
-    """Two numbers that vary, against each other; temperature and alpha where these do."""
-    numbers = [key for key, values in evidence.varied.items() if len(values) > 1 and all(map(_is_number, values))]
-    if len(numbers) < 2:
+    """Two numbers that vary, against each other: a table and a heat map of settings, and each run by its colour."""
+    if (axes := plane(evidence)) is None:
         return
-    across, down = sorted(numbers, key=lambda key: PLANE.get(key, len(PLANE)))[:2]
+    across, down = axes
     shown = names([across, down])
     yield wr.H1(f"{shown[across]} and {shown[down]}")
     if evidence.varied.keys() == {across, down}:
         yield wr.MarkdownBlock(table(_grid(evidence, across, down)))
+    if runs.are_a_group:
+        yield wr.PanelGrid(runsets=[runs.sweep()], panels=[_heat_map(evidence, across, down)])
     plot = wr.ScatterPlot(
-        title=f"Validation {evidence.task.headline.label}, by colour",
+        title=f"Validation {evidence.task.headline.label} of each run, by colour",
         x=_config(evidence, across),
         y=_config(evidence, down),
         z=_validation(evidence),
@@ -226,6 +192,19 @@ def _plane(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
         layout=FULL_WIDTH,
     )
     yield wr.PanelGrid(runsets=[runs.finished("Finished")], panels=[plot])
+
+
+def _heat_map(evidence: Evidence, across: str, down: str) -> wr.CustomChart:
+    """Shows the table of the sweep's own run; the name of its chart is completed when the report is published."""
+    *_, value = heat_map_columns(evidence)
+    labels = dict(zip(("x", "y"), names([across, down]).values(), strict=True)) | {"value": value}
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": HEAT_MAP_TABLE}},
+        chart_name=HEAT_MAP,
+        chart_fields=labels,
+        chart_strings={**labels, "title": f"{value}, mean over seeds"},
+        layout=FULL_WIDTH,
+    )
 
 
 def _grid(evidence: Evidence, across: str, down: str) -> list[dict[str, str]]:
@@ -256,6 +235,29 @@ def _pareto(evidence: Evidence) -> list[PanelTypes]:
         )
         for index, (cost, name) in enumerate(COSTS.items())
     ]
+
+
+def _curves(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
+    """The history of every stage: a line for each job and setting, the mean over its runs."""
+    by = [wr.Config("name"), *(wr.Config(key) for key in evidence.varied if _is_of_stages(evidence, key))]
+    metric = evidence.task.headline
+    yield wr.H1("Learning curves")
+    yield wr.P("Every stage that was trained, by optimizer step: mean and range over the runs of each job and setting.")
+    shown = {f"Validation {metric.label}": evidence.task.objective, "Training loss": "train/loss"}
+    plots: list[PanelTypes] = [
+        wr.LinePlot(
+            title=title,
+            x="step",
+            y=[name],
+            title_x="optimizer step",
+            groupby_aggfunc="mean",
+            groupby_rangefunc="minmax",
+            aggregate=True,
+            layout=wr.Layout(x=12 * index, w=12, h=12),
+        )
+        for index, (title, name) in enumerate(shown.items())
+    ]
+    yield wr.PanelGrid(runsets=[runs.stages(by)], panels=plots)
 
 
 def _seeds(evidence: Evidence, runs: _Runs) -> Iterator[BlockTypes]:
@@ -298,6 +300,10 @@ def _outcome(evidence: Evidence) -> wr.SummaryMetric:
     return wr.SummaryMetric(f"student/{evidence.task.outcome}")
 
 
+def _is_of_stages(evidence: Evidence, key: str) -> bool:
+    return key.partition(".")[0] in OF_STAGES and _config(evidence, key).name == key
+
+
 def _config(evidence: Evidence, key: str) -> wr.Config:
     """The key of a setting in the runs' W&B config: its own, or that of the chosen option of a config group."""
     configs = [run.result["config"] for setting in evidence.settings for run in setting.runs]
@@ -310,10 +316,6 @@ def _is_value(config: Any, key: str) -> bool:
             return False
         config = config[part]
     return not isinstance(config, Mapping)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cell(figure: Interval | None, evidence: Evidence) -> str:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 MODES = ("online", "offline", "disabled")
 FORBIDDEN_IN_PROJECT = set("/\\#?%:")
 TAG_LENGTH = 64
+COMPLETE = "complete"  # a file beside an offline run that ended well
+API_TIMEOUT = 10  # seconds
 # Replaced by `WANDB_…` variables of the same name. Times in seconds: wandb's own, 90 and unlimited, would be
 # spent once per run by a sweep on a machine that lost its network.
 DEFAULTS: dict[str, Any] = {
@@ -48,6 +50,7 @@ class WandbSettings:
         group: name of the sweep.
         notes: free text.
         artifacts: whether files are recorded too: networks and results, with what they were made from.
+        report: whether the report of the sweep is published when it ends.
 
     Raises:
         BadInput: a mode, project, tag or switch that wandb would refuse.
@@ -61,6 +64,7 @@ class WandbSettings:
     group: str | None = None
     notes: str | None = None
     artifacts: bool = True
+    report: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in (None, *MODES):
@@ -72,6 +76,8 @@ class WandbSettings:
             )
         if not isinstance(self.artifacts, bool):
             raise BadInput(f"logger.artifacts must be true or false, got {self.artifacts!r}; try false")
+        if not isinstance(self.report, bool):
+            raise BadInput(f"logger.report must be true or false, got {self.report!r}; try true")
         if wrong := [tag for tag in self.tags if not 0 < len(tag) <= TAG_LENGTH]:
             raise BadInput(f"logger.tags have 1 to {TAG_LENGTH} characters each, got {wrong}; shorten or drop them")
 
@@ -84,6 +90,11 @@ class Tracker:
         self._artifacts = artifacts
         self._failed = False
         self._row_is_open = False
+
+    @property
+    def recorded(self) -> bool:
+        """Whether there is a run, and everything so far was sent to it or written to its file."""
+        return self._run is not None and not self._failed
 
     def log(self, row: Mapping[str, float], step: int) -> None:
         """Adds a row to the history.
@@ -143,6 +154,10 @@ class Tracker:
         if self._run is not None:
             self._guard(lambda run: run.finish(exit_code=exit_code), self._run)
 
+    def _mark_complete(self) -> None:
+        if self._run is not None and self._run.offline and self.recorded:
+            (Path(self._run.dir).parent / COMPLETE).touch()
+
     def _send(self, action: Callable[["Run"], object]) -> None:
         if self._run is not None and not self._failed:
             self._guard(action, self._run)
@@ -184,11 +199,26 @@ def wandb_run(
         raise
     finally:
         tracker._finish(exit_code)
+        if exit_code == 0:
+            tracker._mark_complete()
 
 
 def run_id(fingerprint: str, group: str | None) -> str:
     """The run's id: the same for a resumed stage, another for the same stage in another sweep."""
     return hashlib.sha256(f"{group or ''}\n{fingerprint}".encode()).hexdigest()[:16]
+
+
+def is_uploaded(settings: WandbSettings, fingerprint: str) -> bool:
+    """Whether a finished run of that fingerprint is where these settings record: on the server, or in its folder.
+
+    Args:
+        settings: of the run; where nothing is recorded, nothing is left to upload.
+        fingerprint: of the cell or stage.
+    """
+    identifier, how = run_id(fingerprint, settings.group), mode(settings.mode)
+    if how == "online":
+        return _state(settings, identifier) == "finished"
+    return how == "disabled" or any((settings.directory / "wandb").glob(f"offline-run-*-{identifier}/{COMPLETE}"))
 
 
 def has_credentials() -> bool:
@@ -210,13 +240,24 @@ def mode(explicit: str | None = None) -> str:
     return _possible(_requested(explicit, session), session)
 
 
+def _state(settings: WandbSettings, identifier: str) -> str | None:
+    import wandb
+
+    path = "/".join(part for part in (settings.entity, settings.project, identifier) if part)
+    try:
+        return str(wandb.Api(timeout=API_TIMEOUT).run(path).state)
+    except Exception as error:  # no such run; without a network, opening it says so
+        log.info("Weights & Biases does not have the run %s: %s", path, _reason(error))
+        return None
+
+
 def _open(settings: WandbSettings, fingerprint: str, identity: dict[str, Any]) -> "Run | None":
     try:
         return _init(settings, run_id(fingerprint, settings.group), identity)
     except Exception as error:
         log.warning(
-            "Weights & Biases does not record %s, training goes on: %s (WANDB_MODE=offline needs no network, "
-            "logger=csv turns it off)",
+            "Weights & Biases does not record %s, training goes on: %s (the same command uploads it later; "
+            "WANDB_MODE=offline needs no network, logger=csv turns it off)",
             identity["name"],
             _reason(error),
         )

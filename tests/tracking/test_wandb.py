@@ -366,8 +366,8 @@ def test_a_resumed_stage_continues_the_same_online_run(tmp_path: Path, monkeypat
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
         first = run_script(tmp_path, "raise KeyboardInterrupt")
         resumed = run_script(tmp_path)
-    assert [(row["step"], row["train/loss"]) for row in server.history] == [(1, 2.0), (2, 1.0)]
-    assert (server.offsets, server.exit_codes) == ([0, 1], [255, 0])
+    assert [(row["step"], row["train/loss"]) for row in server.run.history] == [(1, 2.0), (2, 1.0)]
+    assert (server.run.offsets, server.run.exit_codes) == ([0, 1], [255, 0])
     assert first.stderr.rstrip().endswith("KeyboardInterrupt") and "wandb:" not in first.stderr
     assert (resumed.stdout, resumed.stderr) == ("trained\n", "")
 
@@ -387,7 +387,7 @@ def test_uploading_the_files_of_a_killed_and_a_resumed_stage_gives_each_row_once
         folders = sorted((settings.directory / "wandb").glob("offline-run-*"))
         upload = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
         subprocess.run(upload, check=True, capture_output=True, timeout=90, cwd=settings.directory)
-    assert [row["step"] for row in server.history] == [0, 1, 2, 3, 4]
+    assert [row["step"] for row in server.run.history] == [0, 1, 2, 3, 4]
 
 
 def test_without_wandb_installed_the_training_goes_on(
@@ -445,6 +445,7 @@ def test_when_the_process_behind_wandb_dies_the_training_goes_on(tmp_path: Path)
         ({"project": "a/b"}, "logger.project has 1 to 128 characters and none of / \\ # ? % :, got 'a/b'; "),
         ({"project": ""}, "logger.project has 1 to 128 characters and none of / \\ # ? % :, got ''; "),
         ({"artifacts": "no"}, "logger.artifacts must be true or false, got 'no'; try false"),
+        ({"report": "yes"}, "logger.report must be true or false, got 'yes'; try true"),
         ({"tags": ("good", "")}, "logger.tags have 1 to 64 characters each, got ['']; shorten or drop them"),
         ({"tags": ("t" * 65,)}, f"logger.tags have 1 to 64 characters each, got ['{'t' * 65}']; shorten"),
     ],
