@@ -112,7 +112,6 @@ def make_plan(
 
     Args:
         cfg: config of the run.
-        remarks: on how it was made, a sentence each.
         networks: the options of `conf/network`, by name.
         with_local_weights: returns the config with local files in place of remote addresses of weights.
 
