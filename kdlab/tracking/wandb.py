@@ -7,6 +7,7 @@ training goes on without it. wandb is imported only when a run is opened.
 import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,8 +156,17 @@ class Tracker:
             self._guard(lambda run: run.finish(exit_code=exit_code), self._run)
 
     def _mark_complete(self) -> None:
-        if self._run is not None and self._run.offline and self.recorded:
-            (Path(self._run.dir).parent / COMPLETE).touch()
+        """Marks an offline run as complete, and removes earlier ones of its id, of which it has every row.
+
+        `wandb sync` appends the rows of each file of an id to those of the file before.
+        """
+        if self._run is None or not self._run.offline or not self.recorded:
+            return
+        own = Path(self._run.dir).parent
+        for earlier in set(own.parent.glob(f"offline-run-*-{self._run.id}")) - {own}:
+            if not any(earlier.glob("*.synced")):
+                shutil.rmtree(earlier, ignore_errors=True)
+        (own / COMPLETE).touch()
 
     def _send(self, action: Callable[["Run"], object]) -> None:
         if self._run is not None and not self._failed:
@@ -271,8 +281,7 @@ def _init(settings: WandbSettings, identifier: str, identity: dict[str, Any]) ->
     defaults = {key: value for key, value in DEFAULTS.items() if f"WANDB_{key.upper()}" not in os.environ}
     session = wandb.setup(wandb.Settings(**defaults)).settings
     mode = _mode(settings.mode, session, identity["name"])
-    # An offline file has the whole history, also of a resumed stage: `wandb sync` then replaces the server's
-    # rows. With "allow" it would append them once more.
+    # An offline file has the whole history, also of a resumed stage.
     options: dict[str, Any] = {"id": identifier, "mode": mode, "resume": None if mode == "offline" else "allow"}
     options["reinit"] = "create_new"  # by default init returns a run that is still open
     run = wandb.init(**identity, **_destination(settings), **options, settings=wandb.Settings(**defaults))

@@ -181,10 +181,11 @@ def test_a_stage_that_was_stopped_brings_its_history_along_when_it_is_resumed(tm
 
     monkeypatch.setattr(History, "add", stop_in_the_second_epoch)
     assert run(train, arguments) == 130
+    (stopped,) = [one for one in offline_runs(tmp_path) if one.run.job_type == "stage"]
     monkeypatch.undo()
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert run(train, arguments) == 0
-    stopped, resumed = [one for one in offline_runs(tmp_path) if one.run.job_type == "stage"]
+    (resumed,) = [one for one in offline_runs(tmp_path) if one.run.job_type == "stage"]
     assert (stopped.run.run_id, stopped.exit_code, resumed.exit_code) == (resumed.run.run_id, 255, 0)
     assert [row["step"] for row in resumed.history] == [3, 6, 9]
     assert resumed.history[0] == stopped.history[0]

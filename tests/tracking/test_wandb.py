@@ -376,11 +376,15 @@ def test_uploading_the_files_of_a_killed_and_a_resumed_stage_gives_each_row_once
     settings: WandbSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [{"step": step, "train/loss": 1.0} for step in range(5)]
-    for known in (3, 5):
-        with wandb_run(settings, **CELL) as tracker:
-            for row in rows[:known]:
-                tracker.log(row, row["step"])
-    assert len(offline_runs(settings.directory)) == 2
+    with pytest.raises(KeyboardInterrupt), wandb_run(settings, **CELL) as tracker:
+        for row in rows[:3]:
+            tracker.log(row, row["step"])
+        raise KeyboardInterrupt
+    assert [len(run.history) for run in offline_runs(settings.directory)] == [3]
+    with wandb_run(settings, **CELL) as tracker:
+        for row in rows:
+            tracker.log(row, row["step"])
+    assert [len(run.history) for run in offline_runs(settings.directory)] == [5]  # which has those of the first
     with wandb_server() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
