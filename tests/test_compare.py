@@ -263,7 +263,7 @@ def failing(monkeypatch, capsys, *arguments):
             "export.opsett=7",
             "export.opsett=7: export.opsett is not a setting with export=onnx.",
         ),
-        ("--wandb=team", "--wandb takes ENTITY/PROJECT"),
+        ("--wandb=team/", "--wandb takes [ENTITY/]PROJECT"),
         ("nowhere", "nowhere holds no finished network."),
     ],
 )
