@@ -12,7 +12,7 @@ from kdlab.config.command_line import CommandLine
 from kdlab.errors import BadInput
 from kdlab.jobs.training.process import run_and_leave
 from kdlab.models.stage_folder import ROBUSTNESS, WEIGHTS, stage_folder
-from kdlab.settings.numbers import is_whole
+from kdlab.settings.corruption import ALL, SEVERITY, check_severity
 from kdlab.store.atomic import write_text_atomically
 from kdlab.sweeps.cli import run_command
 
@@ -26,8 +26,6 @@ EXAMPLES = """\
   python -m kdlab.evaluate outputs/response-1a2b3c4d/teacher data.split_seed=0
   python -m kdlab.evaluate outputs/response-1a2b3c4d data.corruption=gaussian_noise data.severity=3"""
 ROLES = ("teacher", "baseline", "student")
-ALL = "all"
-SEVERITY, MOST_SEVERE = 3, 5
 
 
 def evaluate(run: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -89,16 +87,6 @@ def _networks(run: Path) -> dict[str, Path]:
     folder = stage_folder(run)
     found = {role: run / role for role in ROLES if (run / role / WEIGHTS).is_file()}
     return found or {folder.name: folder}
-
-
-def check_severity(severity: Any) -> None:
-    """Refuses what is no severity.
-
-    Raises:
-        BadInput: it is not a whole number from 1 to 5.
-    """
-    if not is_whole(severity, 1) or severity > MOST_SEVERE:
-        raise BadInput(f"data.severity must be a whole number from 1 to {MOST_SEVERE}, got {severity!r}.")
 
 
 def _evaluation(run: str, overrides: Sequence[str]) -> tuple[dict[str, Any], "Description"]:

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from kdlab.data.batch import UNLABELLED, Batch
 from kdlab.data.image.corruptions import CORRUPTIONS, corrupted
 from kdlab.errors import BadInput
+from kdlab.settings.corruption import ALL, CLEAN
 from kdlab.tasks.base import task_of
 from kdlab.tasks.predictions import predict
-
-CLEAN, ALL = "clean", "all"
 
 Flags = Mapping[str, Mapping[str, Tensor]]
 """`(samples,)`, bool: by the name of the corruption, `CLEAN` first, and of the network."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kdlab.reporting.analyse.robustness import sentences
-from kdlab.runtime.robustness import CLEAN
+from kdlab.settings.corruption import CLEAN
 
 
 @contextmanager

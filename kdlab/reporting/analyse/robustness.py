@@ -1,19 +1,22 @@
 """What networks lose on corrupted test images, and whether a student loses more than its teacher."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kdlab.reporting.analyse.statistics import paired_bootstrap
-from kdlab.runtime.robustness import CLEAN, Flags
+from kdlab.settings.corruption import CLEAN
+
+if TYPE_CHECKING:
+    from kdlab.runtime.robustness import Flags
 
 TEACHER = "teacher"
 
 Content = Mapping[str, Any]
 
 
-def robustness(flags: Flags, labels: Mapping[str, str], severity: int) -> dict[str, Any]:
+def robustness(flags: "Flags", labels: Mapping[str, str], severity: int) -> dict[str, Any]:
     """The content of `robustness.json`.
 
     Args:

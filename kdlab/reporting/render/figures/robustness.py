@@ -7,7 +7,7 @@ import numpy as np
 
 from kdlab.reporting.evidence import Evidence, Setting
 from kdlab.reporting.render.figures.style import ACCENT, INK, PAPER, SAND, Picture, room, single
-from kdlab.runtime.robustness import CLEAN
+from kdlab.settings.corruption import CLEAN
 
 COLOURS = {"teacher": INK, "baseline": SAND, "student": ACCENT}
 ROW = 0.27  # inches
