@@ -26,8 +26,10 @@ from kdlab.errors import BadInput
 from kdlab.jobs.plan_remarks import plan_remarks
 from kdlab.reporting.analyse.calculator import Service
 from kdlab.reporting.analyse.shipping import BUDGETS
+from kdlab.runtime.robustness import corruptions
 from kdlab.runtime.sweep_records import read_sweep
 from kdlab.screen.run import conclusions
+from kdlab.settings.corruption import check_severity
 from kdlab.sweeps.cli import run
 from kdlab.sweeps.progress import Progress
 from kdlab.sweeps.report import write_report
@@ -75,6 +77,7 @@ CONTEXT = {  # by key, or by its beginning
 }
 VALUES = {"+sweeps": "seeds", "export": "onnx", "data@transfer": "digits", "model.teacher.checkpoint": "weights.pt"}
 OPEN = ("…", "{}")  # values that the reader fills in
+EVALUATED = ("data.corruption", "data.severity")  # settings of kdlab.evaluate alone
 
 
 class Strings(ast.NodeVisitor):
@@ -149,7 +152,7 @@ def batches(lines):
 
 
 def test_every_override_that_is_printed_composes(base):
-    lines = [filled(key, value, base) for key, value in HINTED]
+    lines = [filled(key, value, base) for key, value in HINTED if key not in EVALUATED]
     groups = set(base.hydra.runtime.choices) | {"+sweeps", "hydra/sweeper"}
     chosen = [line for line in lines if line.partition("=")[0] in groups]
     values = [line for line in lines if line not in chosen]
@@ -159,6 +162,16 @@ def test_every_override_that_is_printed_composes(base):
         if any("=interval" in line for line in batch):
             batch.append("hydra/sweeper=optuna")
         assert checked_overrides(batch, multirun=several).config, batch
+
+
+def test_every_corruption_that_is_printed_can_be_evaluated_on():
+    given = [pair for pair in HINTED if pair[0] in EVALUATED]
+    assert {key for key, _ in given} == set(EVALUATED)
+    for key, value in given:
+        if key == "data.corruption" and value not in OPEN:
+            assert corruptions(value)
+        elif value not in OPEN:
+            check_severity(int(value))
 
 
 def test_every_command_and_extra_that_is_printed_is_there():
