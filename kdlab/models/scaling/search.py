@@ -69,7 +69,8 @@ def scaled_network(
 
 def described(settings: Settings) -> str:
     """A network's name and kwargs as overrides write them, such as `name=resnet14 kwargs={widths:[8,8,16,32]}`."""
-    return f"name={settings['name']} kwargs={_as_override(settings.get('kwargs') or {})}"
+    given = {"name": settings["name"], "kwargs": _as_override(settings.get("kwargs") or {})}
+    return " ".join(f"{key}={value}" for key, value in given.items())
 
 
 def _as_override(value: Any) -> str:
