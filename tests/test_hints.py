@@ -68,6 +68,7 @@ CONTEXT = {  # by key, or by its beginning
     "loss.gamma": "loss=feature",
     "loss.decay": "loss=mean_teacher",
     "plan.assistants": "plan=assistant",
+    "plan.max_ratio": "plan=assistant",
     "plan.prune.": "plan=compress",
     "plan.qat.": "plan=qat",
     "plan.target_compression": "plan=progressive",
