@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   python -m kdlab.evaluate outputs/response-1a2b3c4d
   python -m kdlab.evaluate outputs/response-1a2b3c4d/teacher data.split_seed=0
-  python -m kdlab.evaluate outputs/response-1a2b3c4d data.corruption=gaussian_noise data.severity=3"""
+  python -m kdlab.evaluate outputs/response-1a2b3c4d data.corruption=all
+  python -m kdlab.evaluate outputs/mine data.corruption=fog data.severity=5"""
 ROLES = ("teacher", "baseline", "student")
 
 
@@ -178,8 +179,9 @@ def _command_line() -> CommandLine:
         "evaluate",
         "Evaluates the network of a finished run on its test set, or on other data.",
         EXAMPLES,
-        "The figures are explained in README.md, what data=… takes in docs/reference.md.\n"
-        "On corrupted test images, of teacher, baseline and student: data.corruption=all, or the name of one.",
+        "data.corruption=all, or the name of one: teacher, baseline and student on\n"
+        "corrupted test images.\n\n"
+        "The figures are explained in README.md, what data=… takes in docs/reference.md.",
     )
     line.add_argument("run", metavar="RUN", help="a run directory, for its student, or the folder of one of its stages")
     data = "data=…, data.… or paths.…, on top of the run's own settings (default: its own test set)"

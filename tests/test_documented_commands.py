@@ -125,7 +125,7 @@ def test_reports_are_written(folder, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     assert run(train, ["-m", *TINY, "+sweeps=temperature_alpha", "loss.alpha=0.5", "loss.temperature=2,4"]) == 0
     (sweep,) = folder.glob("outputs/temperature_alpha-*")
-    for command in (command for command in COMMANDS if ".report" in command):
+    for command in (command for command in COMMANDS if "kdlab.report" in command):
         arguments = re.sub(r"outputs/temperature_alpha-\w+", str(sweep), command)
         monkeypatch.setattr(sys, "argv", shlex.split(arguments)[2:])
         assert report.main() == 0

@@ -98,7 +98,7 @@ def test_keys_may_be_removed_below_open_nodes_only():
         ("paths=x", r"Settings here: paths.outputs, paths.store, paths.data\.$"),
         ("loss.sharpness=2", r"not a setting with loss=response. Settings here: .*, loss.terms.response_kd.weight\.$"),
         ("loss=fitnett", r"loss has no option 'fitnett'\. Options: attention, born_again, ce, "),
-        ("optimizer=null", r"optimizer has no option 'null'. Options: adamw, sgd"),
+        ("optimizer=null", r"optimizer has no option 'null'. Options: adam, adamw, sgd"),
         ("data=[digits,mnist]", r"data takes one option at a time. A run with each: -m data=one,another$"),
         ("temprature=3", r"temprature is not a setting. Did you mean loss.temperature\?$"),
         ("modle=x", r"modle is not a setting. Did you mean model\?$"),

@@ -35,7 +35,7 @@ BAD_OVERRIDES = {
     "a key of another option": (["loss=ce", "loss.alpha=1"], "loss.alpha is not a setting with loss=ce", "loss.terms"),
     "a misspelt option": (["loss=respnse"], "loss=respnse: loss has no option 'respnse'", "mean loss=response?"),
     "a misspelt option of a sweep": (["-m", "loss=ce,respnse"], "loss=ce,respnse: ", "mean loss=response?"),
-    "an option unlike any": (["optimizer=zzz"], "optimizer has no option 'zzz'. Options: adamw, sgd"),
+    "an option unlike any": (["optimizer=zzz"], "optimizer has no option 'zzz'. Options: adam, adamw, sgd"),
     "a sweep without its plus": (["sweeps=seeds"], "sweeps=seeds: ", "with a plus: +sweeps=seeds"),
     "a sweep that is not there": (["+sweeps=zzz"], "sweeps has no option 'zzz'. Options: ", "seeds"),
     "a dot for a slash": (["model.teacher=resnet8"], "model.teacher=resnet8: ", "with slashes: model/teacher=resnet8"),
